@@ -85,7 +85,7 @@
 //! - `cli` (default): everything that only the program needs. Programs that use the library leave it out.
 //!
 //! # Platform
-//! 64-bit Linux 5.16 or later, with glibc 2.34 or later.
+//! 64-bit Linux 5.14 or later, with glibc 2.34 or later.
 //!
 //! # In the source
 //! `ipc` is the library. It is built on `sys`, the only module with Linux system calls and `unsafe` code. Of the program,

@@ -241,12 +241,6 @@ pub enum Error {
     /// The queue was full as long as the caller was willing to wait.
     #[error("the queue is full")]
     Full,
-    /// As many items are leased as can be at once.
-    #[error("{limit} items are leased at once already")]
-    TooManyLeases {
-        /// The limit.
-        limit: u32,
-    },
     /// A task was reported done for which no item was taken.
     #[error("task_done was called more often than items were taken")]
     TaskDoneTooOften,

@@ -19,8 +19,8 @@ use super::atomic::{
 pub(crate) enum Failpoint {
     /// Changes a word and wakes its waiters in two steps instead of one.
     TwoStepWake = 1,
-    /// Leaves in the table the leases that a killed reader wrote but did not publish.
-    NoScrub = 2,
+    /// Publishes a slot of a queue before the item is in it.
+    EarlyPublish = 2,
 }
 
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
@@ -33,7 +33,7 @@ impl Failpoint {
 
     /// Returns this process's active failpoint, to activate it in its workers too.
     pub(crate) fn chosen() -> Option<Self> {
-        [Failpoint::TwoStepWake, Failpoint::NoScrub].into_iter().find(|failpoint| failpoint.is_on())
+        [Failpoint::TwoStepWake, Failpoint::EarlyPublish].into_iter().find(|failpoint| failpoint.is_on())
     }
 
     fn is_on(self) -> bool {
@@ -55,7 +55,9 @@ pub(crate) fn change_first(word: &AtomicU32, operation: i32, operand: u16) -> u1
     0
 }
 
-/// Called in the search for leases on items that are still in the ring: with the fault every item counts as taken.
-pub(crate) fn all_taken(head_items: u64) -> u64 {
-    if Failpoint::NoScrub.is_on() { u64::MAX } else { head_items }
+/// Called before an item is written into a slot that was claimed: with the fault the slot is published here.
+pub(crate) fn before_write(publish: impl FnOnce()) {
+    if Failpoint::EarlyPublish.is_on() {
+        publish();
+    }
 }

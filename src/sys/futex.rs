@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::atomic::AtomicU32;
-use super::clock::{monotonic_ns, timespec_of};
+use super::clock::timespec_of;
 
 /// Wakes all waiters, as a waiter count.
 pub(crate) const ALL: i32 = i32::MAX;
@@ -45,52 +45,6 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until_ns: Option<u64>) -> bo
         Err(errno) => unreachable!("futex wait on a mapped, aligned word: {errno}"),
     }
 }
-
-/// Blocks while every one of `words` holds its expected value, at most until `until_ns` on the monotonic clock.
-///
-/// Returns `false` only on timeout, as [`wait`].
-///
-/// # Standard
-/// `futex_waitv`, Linux 5.16.
-pub(crate) fn wait_all_unchanged<const N: usize>(words: [(&AtomicU32, u32); N], until_ns: u64) -> bool {
-    let waiters = words.map(|(word, expected)| Waiter {
-        expected: u64::from(expected),
-        word: word.as_ptr() as u64,
-        flags: FUTEX_32,
-        reserved: 0,
-    });
-    let until = timespec_of(until_ns);
-    // SAFETY: `futex_waitv` reads N waiters and the timespec from our stack, and the words, which `words` keeps mapped
-    // and aligned.
-    let outcome = Errno::result(unsafe {
-        libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), N, 0, ptr::from_ref(&until), libc::CLOCK_MONOTONIC)
-    });
-    match outcome {
-        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => true,
-        Err(Errno::ETIMEDOUT) => false,
-        // Old sandboxes do not allow the call: then only one word is watched, and the others are polled.
-        Err(Errno::ENOSYS | Errno::EPERM) => {
-            let (word, expected) = words[0];
-            wait(word, expected, Some(until_ns.min(monotonic_ns() + LIVENESS_CHECK_NS))) || monotonic_ns() < until_ns
-        }
-        Err(errno) => unreachable!("futex wait on mapped, aligned words: {errno}"),
-    }
-}
-
-/// How long a sleeper watches one word only, where the kernel cannot watch several.
-const LIVENESS_CHECK_NS: u64 = 20_000_000;
-
-/// The kernel's `struct futex_waitv`.
-#[repr(C)]
-struct Waiter {
-    expected: u64,
-    word: u64,
-    flags: u32,
-    reserved: u32,
-}
-
-/// A 32-bit word that other processes map too (no `FUTEX_PRIVATE_FLAG`).
-const FUTEX_32: u32 = 2;
 
 /// Wakes at most `count` sleepers of `word` and returns how many it woke.
 pub(crate) fn wake(word: &AtomicU32, count: i32) -> u32 {
@@ -136,6 +90,7 @@ mod tests {
     use super::*;
     use crate::ipc::test_util::{watchdog, with_sleepers};
     use crate::sys::atomic::Ordering::SeqCst;
+    use crate::sys::clock::monotonic_ns;
 
     #[test]
     fn wait_on_another_value_returns_at_once() {
@@ -145,22 +100,6 @@ mod tests {
     #[test]
     fn wait_until_the_past_times_out() {
         assert!(!wait(&AtomicU32::new(1), 1, Some(monotonic_ns() - 1)));
-    }
-
-    #[test]
-    fn wait_all_unchanged_sees_any_word_change() {
-        let _watchdog = watchdog();
-        let words = [AtomicU32::new(1), AtomicU32::new(2)];
-        assert!(wait_all_unchanged([(&words[0], 1), (&words[1], 0)], monotonic_ns() + 60_000_000_000));
-        assert!(!wait_all_unchanged([(&words[0], 1), (&words[1], 2)], monotonic_ns() - 1));
-        let sleep = || {
-            while words[1].load(SeqCst) == 2 {
-                wait_all_unchanged([(&words[0], 1), (&words[1], 2)], u64::MAX);
-            }
-        };
-        with_sleepers(1, sleep, || {
-            add_one_and_wake_all(&words[1]);
-        });
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The only place with `unsafe`. Every module here is a safe interface to one facility of the kernel or of glibc, and
 //! knows nothing of locks, queues or workers. Errors are [`std::io::Error`]; callers add what the call was for.
 //!
-//! Needs Linux 5.16 or later on a 64-bit machine and glibc 2.34 or later (robust process-shared mutexes with
+//! Needs Linux 5.14 or later on a 64-bit machine and glibc 2.34 or later (robust process-shared mutexes with
 //! `pthread_mutex_clocklock`, `posix_spawn_file_actions_addclosefrom_np`).
 #![allow(unsafe_code, reason = "this is the one floor that talks to the kernel")]
 
@@ -27,6 +27,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod group;
 pub(crate) mod life;
+pub(crate) mod membarrier;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod number;

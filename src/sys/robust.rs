@@ -20,7 +20,7 @@ use nix::libc;
 use nix::unistd::gettid;
 
 use super::atomic::AtomicU32;
-use super::atomic::Ordering::{Acquire, Relaxed};
+use super::atomic::Ordering::Acquire;
 use super::clock::timespec_of;
 use super::retry::succeed;
 
@@ -166,12 +166,6 @@ impl RobustMutex {
     /// Returns the kernel's id of the thread that owns the mutex; it may be outdated on return.
     pub(crate) fn owner_tid(&self) -> Option<u32> {
         Some(self.word().load(Acquire) & libc::FUTEX_TID_MASK).filter(|owner| *owner != 0)
-    }
-
-    /// Whether the mutex was free a moment ago: cheaper than a try, for polling.
-    #[inline]
-    pub(crate) fn looks_free(&self) -> bool {
-        self.word().load(Relaxed) & libc::FUTEX_TID_MASK == 0
     }
 
     /// Whether the last owner died with the mutex and it has not been locked since.

@@ -120,24 +120,24 @@ fn wake_in_two_steps_is_found() {
 }
 
 #[test]
-fn lease_that_is_not_rolled_back_is_found() {
-    let _watchdog = watchdog("chaos::lease_that_nobody_rolled_back");
+fn item_that_is_published_before_it_is_written_is_found() {
+    let _watchdog = watchdog("chaos::item_published_early");
     if !cfg!(debug_assertions) || !is_possible() {
         return;
     }
-    let args = ["joinable-queue", "--place", "in get", "--failpoint", "no-scrub"];
+    let args = ["queue", "--place", "in put", "--failpoint", "early-publish"];
     let (rows, _) = rows(&chaos(&args).expect_exit(1).stdout);
-    let row = rows.iter().find(|row| row["killed"] == "in get").expect("it was tried");
-    assert_eq!(faults(row), ["twice"], "{row}");
+    let row = rows.iter().find(|row| row["killed"] == "in put").expect("it was tried");
+    assert_eq!(faults(row), ["unusable"], "{row}");
 }
 
 #[test]
 fn release_knows_no_failpoint() {
-    let failpoint = Demo::run("chaos").args(["--failpoint", "no-scrub", "--place", "nowhere"]);
+    let failpoint = Demo::run("chaos").args(["--failpoint", "early-publish", "--place", "nowhere"]);
     let said = failpoint.expect_exit(2).stderr;
     assert_eq!(said.contains("unexpected argument"), !cfg!(debug_assertions), "{said}");
     let program = std::fs::read(env!("CARGO_BIN_EXE_ipc-demo")).expect("it was built");
-    for trace in ["two-step-wake", "no-scrub"] {
+    for trace in ["two-step-wake", "early-publish"] {
         let is_there = program.windows(trace.len()).any(|bytes| bytes == trace.as_bytes());
         assert_eq!(is_there, cfg!(debug_assertions), "{trace}");
     }

@@ -8,12 +8,12 @@ use std::sync::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::item::Item;
-use super::ring::{HEADER_BYTES, Records, record_bytes};
+use super::ring::INLINE_BYTES;
 use crate::ipc::codec::{self, Sink};
 use crate::ipc::error::{self, Error, Result};
 
-/// Records up to this length live on the stack.
-pub(crate) const SMALL: usize = 128;
+/// Bytes in front of each item of a batch: its length.
+const HEADER_BYTES: usize = 4;
 /// Buffers that grew beyond this are kept only between two items of that size.
 const KEPT_BYTES: usize = 1 << 20;
 /// Buffers that grew beyond this are not kept.
@@ -72,7 +72,6 @@ impl Room<'_> {
     fn spill(&mut self) {
         *self.large = self.scratch.borrow();
         self.large.clear();
-        self.large.extend_from_slice(&[0; HEADER_BYTES]);
         self.large.extend_from_slice(&self.small[..self.len]);
         self.len = SPILT;
     }
@@ -91,48 +90,51 @@ impl Sink for Room<'_> {
     }
 }
 
-/// Writes the record of a small item into `small`. Returns `None` if the item is not small: it is then in `large`, a
-/// buffer of `scratch`, and its length is not yet checked.
+/// Serialises an item, and hands its bytes to `put` if they are at most `longest`.
 #[inline]
-pub(crate) fn encode<'b, T: Item>(
+pub(crate) fn encode<T: Item>(
     item: &T,
-    small: &'b mut [u8; SMALL],
-    large: &mut Vec<u8>,
+    longest: usize,
     scratch: &Scratch,
-) -> Result<Option<Records<'b>>> {
-    let mut room = Room { small: &mut small[HEADER_BYTES..], len: 0, large, scratch };
+    put: impl FnOnce(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let (mut small, mut large) = ([0; INLINE_BYTES], Vec::new());
+    let mut room = Room { small: &mut small, len: 0, large: &mut large, scratch };
     codec::write(item, &mut room).map_err(error::codec("serialise an item"))?;
     let len = room.len;
-    if len == SPILT {
-        return Ok(None);
+    if len != SPILT {
+        return check_len(len, longest).and_then(|()| put(&small[..len]));
     }
-    small[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
-    Ok(Some(Records { bytes: &small[..record_bytes(len)], items: 1 }))
+    let outcome = check_len(large.len(), longest).and_then(|()| put(&large));
+    let used = large.len();
+    scratch.recycle(large, used);
+    outcome
 }
 
-/// Appends the record of an item of at most `longest` bytes.
+fn check_len(bytes: usize, limit: usize) -> Result<()> {
+    if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
+}
+
+/// Appends an item of at most `longest` bytes to a batch.
 ///
 /// After an error, the appended bytes are unspecified.
-#[inline]
-pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
-    let start = bytes.len();
-    bytes.extend_from_slice(&[0; HEADER_BYTES]);
-    codec::write(item, bytes).map_err(error::codec("serialise an item"))?;
-    finish(start, longest, bytes)
+pub(crate) fn append<T: Item>(item: &T, longest: usize, batch: &mut Vec<u8>) -> Result<()> {
+    let start = batch.len();
+    batch.extend_from_slice(&[0; HEADER_BYTES]);
+    codec::write(item, batch).map_err(error::codec("serialise an item"))?;
+    let len = batch.len() - start - HEADER_BYTES;
+    batch[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    check_len(len, longest)
 }
 
-/// Turns the bytes behind a header at `start` into a record of at most `longest` bytes.
-#[inline]
-pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
-    let len = bytes.len() - start - HEADER_BYTES;
-    if len > longest {
-        return Err(Error::TooLong { bytes: len, limit: longest });
-    }
-    bytes[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
-    // Append the maximum padding first: a length known at compile time.
-    bytes.extend_from_slice(&[0; HEADER_BYTES]);
-    bytes.truncate(start + record_bytes(len));
-    Ok(())
+/// Returns the bytes of each item of a batch.
+pub(crate) fn items(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (header, rest) = batch.split_first_chunk()?;
+        let (item, rest) = rest.split_at(u32::from_ne_bytes(*header) as usize);
+        batch = rest;
+        Some(item)
+    })
 }
 
 /// Decodes an item from its bytes.
@@ -141,48 +143,24 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     codec::from_slice(bytes).map_err(error::codec("read an item"))
 }
 
-/// Decodes the items of consecutive records. One that cannot be decoded yields an error in its place.
-pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Vec<Result<T>>) {
-    while let Some((header, rest)) = records.split_first_chunk::<HEADER_BYTES>() {
-        let len = u32::from_ne_bytes(*header) as usize;
-        // The copy may be arbitrary bytes if a peer wrote into the shared memory meanwhile.
-        let whole = record_bytes(len);
-        if whole > records.len() {
-            items.push(Err(Error::Damaged { object: "queue" }));
-            return;
-        }
-        match codec::from_slice(&rest[..len]) {
-            // In place: to copy a `Result` whose parts were stored just now would stall.
-            Ok(item) => items.push(Ok(item)),
-            Err(error) => items.push(Err(error::codec("read an item")(error))),
-        }
-        records = &records[whole..];
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn items_of_every_length_come_back() {
-        for len in [0, 1, 3, 4, SMALL - 6, SMALL - 5, SMALL - 4, SMALL - 3, SMALL, 5000] {
-            let item = "x".repeat(len);
-            let (mut small, mut spilt, scratch) = ([0; SMALL], Vec::new(), Scratch::default());
-            let mut large = Vec::new();
-            append(&item, 10_000, &mut large).expect("it fits");
-            if let Some(records) = encode(&item, &mut small, &mut spilt, &scratch).expect("no error") {
-                assert_eq!(records.bytes, large, "{len}");
-            } else {
-                assert!(len > SMALL - HEADER_BYTES - 2, "{len} is small");
-                finish(0, 10_000, &mut spilt).expect("it fits");
-                assert_eq!(spilt, large, "{len}");
-            }
-            append(&item, 10_000, &mut large).expect("it fits");
-            let mut items: Vec<Result<String>> = Vec::new();
-            decode_all(&large, &mut items);
-            let items: Vec<String> = items.into_iter().collect::<Result<_>>().expect("well-formed");
-            assert_eq!(items, [item.clone(), item]);
+        for len in [0, 1, 3, 4, INLINE_BYTES - 2, INLINE_BYTES - 1, INLINE_BYTES, 5000] {
+            let (item, scratch, mut batch) = ("x".repeat(len), Scratch::default(), Vec::new());
+            let mut encoded = Vec::new();
+            let put = |bytes: &[u8]| {
+                encoded = bytes.to_vec();
+                Ok(())
+            };
+            encode(&item, 10_000, &scratch, put).expect("it fits");
+            append(&item, 10_000, &mut batch).expect("it fits");
+            append(&item, 10_000, &mut batch).expect("it fits");
+            assert_eq!(items(&batch).collect::<Vec<_>>(), [&encoded, &encoded], "{len}");
+            assert_eq!(decode::<String>(&encoded).expect("well-formed"), item);
         }
     }
 
@@ -204,17 +182,12 @@ mod tests {
 
     #[test]
     fn too_long_item_is_refused_with_both_lengths() {
-        let refused = append(&"four".to_owned(), 5, &mut Vec::new()).expect_err("it has six bytes");
-        assert!(matches!(refused, Error::TooLong { bytes: 6, limit: 5 }), "{refused}");
-    }
-
-    #[test]
-    fn length_beyond_the_bytes_is_damage() {
-        let mut items: Vec<Result<u8>> = Vec::new();
-        let mut bytes = Vec::new();
-        append(&7_u8, 9, &mut bytes).expect("it fits");
-        bytes.extend([9, 0, 0, 0, 1, 2, 3, 4]);
-        decode_all(&bytes, &mut items);
-        assert!(matches!(&items[..], [Ok(7), Err(Error::Damaged { .. })]), "{items:?}");
+        let item = "four".to_owned();
+        let batch = append(&item, 5, &mut Vec::new());
+        let single = encode(&item, 5, &Scratch::default(), |_| panic!("it is not put"));
+        for refused in [batch, single] {
+            let refused = refused.expect_err("it has five bytes and more");
+            assert!(matches!(refused, Error::TooLong { bytes: 6, limit: 5 }), "{refused}");
+        }
     }
 }

@@ -7,8 +7,9 @@
 //! call.
 //!
 //! # Ordering
-//! A notifier changes the state, then loads the word; a waiter changes the word, then checks the state. A `SeqCst`
-//! fence separates the two steps on both sides, so at least one of the two sees the other.
+//! A notifier changes the state, then loads the word; a waiter changes the word, then checks the state. A
+//! [`membarrier`] separates the two steps on both sides, so at least one of the two sees the other. It costs the
+//! notifier nothing.
 //!
 //! # Death
 //! If a notifier is killed between the change and the notification, sleepers check again after
@@ -17,8 +18,9 @@
 //! # Standard
 //! `futex(2)` `FUTEX_WAKE_OP`; Dekker's argument.
 
-use crate::sys::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
+use crate::sys::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sys::futex;
+use crate::sys::membarrier;
 use crate::sys::shm::shared_layout;
 
 shared_layout! {
@@ -38,7 +40,7 @@ impl EventCount {
     /// Wakes all sleepers if `is_worth_it`, which is called only if there may be any.
     #[inline]
     pub(crate) fn notify_if(&self, is_worth_it: impl FnOnce() -> bool) {
-        fence(SeqCst);
+        membarrier::light();
         if self.word.load(Relaxed) & 1 != 0 && is_worth_it() {
             futex::add_one_and_wake_all(&self.word);
         }
@@ -47,8 +49,13 @@ impl EventCount {
     /// Announces a sleeper. The caller checks its condition once more, then sleeps on the returned word and value.
     pub(crate) fn announce_sleeper(&self) -> (&AtomicU32, u32) {
         let value = self.word.fetch_or(1, SeqCst) | 1;
-        fence(SeqCst);
+        membarrier::heavy();
         (&self.word, value)
+    }
+
+    /// Returns whether a process may be asleep.
+    pub(crate) fn has_sleeper(&self) -> bool {
+        self.word.load(Relaxed) & 1 != 0
     }
 }
 

@@ -1,7 +1,7 @@
 //! A queue whose items are tasks: each item is leased to a consumer, and the queue knows when all are done.
 //!
 //! # State
-//! The ring of [`Queue`](crate::Queue) with its lease table. The number of unfinished tasks is computed from the two.
+//! The ring of [`Queue`](crate::Queue). The number of unfinished tasks is computed from its slots.
 //!
 //! # Death
 //! An item whose consumer dies before the task is done goes to another consumer, or as the queue's death policy says:
@@ -19,20 +19,23 @@ mod builder;
 #[cfg(test)]
 mod tests;
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
+pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder};
 
 use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
+use super::encoding;
 use super::lease::Lease;
+use super::leasing::LeaseToken;
 use super::participants::Sent;
-use super::ring::{LeaseToken, Ring, RingState, Waiting};
+use super::ring::{Ring, RingState, Waiting};
 use super::shm_queue::{GET, GET_MANY, Queue};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{Operation, Waits, always, point};
@@ -199,7 +202,6 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// [`Error::Disconnected`] if the queue is empty, no producer is left (as with
     /// [`Queue::get`](crate::Queue::get)), and no other process holds an item that could be returned.
     /// [`Error::Codec`] if the bytes are not a valid `T`; the item is then returned to the queue.
-    /// [`Error::TooManyLeases`] at [`MOST_LEASES`].
     ///
     /// # Death
     /// If the process is killed in the call or after it, the item goes to another consumer.
@@ -224,7 +226,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.take(Waiting::NO)
     }
 
-    /// Leases up to `most` available items in one step. Blocks while there is none.
+    /// Leases up to `most` of the items that are in the queue. Blocks while there is none.
     ///
     /// Returns a result for each item: one whose bytes are not a valid `T` is [`Error::Codec`] in its place and is
     /// returned to the queue; the others are leased.
@@ -281,7 +283,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
                 letters.push(item.map(|item| DeadLetter {
                     item,
                     number: token.item,
-                    redelivered: token.status.returns,
+                    redelivered: token.word.returns(),
                 }));
             }
         }
@@ -290,19 +292,19 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
         waiting.point(&GET, &self.ring.shared, || self.ring.can_lease());
-        let mut lease = None;
-        self.ring.lease(1, waiting, |token| lease = Some(self.unread(token)))?;
-        lease.map(|lease| self.read_lease(lease)).transpose()
+        let lease = Cell::new(None);
+        self.ring.lease(1, waiting, |token| lease.set(Some(self.unread(token))))?;
+        lease.take().map(|lease| self.read_lease(lease)).transpose()
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
         waiting.point(&GET_MANY, &self.ring.shared, || most == 0 || self.ring.can_lease());
-        let mut leases = Vec::new();
+        let leases = RefCell::new(Vec::new());
         if most > 0 {
-            self.ring.lease(most, waiting, |token| leases.push(self.unread(token)))?;
+            self.ring.lease(most, waiting, |token| leases.borrow_mut().push(self.unread(token)))?;
         }
         // If reading one panics, the unread leases are returned to the queue.
-        Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
+        Ok(leases.into_inner().into_iter().map(|lease| self.read_lease(lease)).collect())
     }
 
     fn unread(&self, token: LeaseToken) -> Lease<'_, T> {
@@ -315,8 +317,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        let len = self.ring.plan.longest().min(token.len as usize);
-        self.queue.read(token.place, len, || ())
+        self.ring.read_item(token.spot, &self.queue.scratch, || (), encoding::decode)
     }
 }
 

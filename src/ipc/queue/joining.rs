@@ -1,7 +1,7 @@
 //! Blocking until every task of a queue is done.
 //!
 //! # State
-//! None: the number of unfinished tasks is computed from the ring's cursors and the lease table.
+//! None: the number of unfinished tasks is computed from the ring's slots.
 //!
 //! # Ordering
 //! A task ends, then the event count is notified; a joiner announces itself, then counts. See [`super::event_count`].
@@ -15,20 +15,18 @@
 
 use super::leasing::OnConsumerDeath;
 use super::participants::Rights;
-use super::ring::{LeaseState, LeaseToken, Ring, Waiting};
+use super::ring::{Ring, State, Waiting, Word};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::futex;
 
 impl Ring {
-    /// Returns the number of unfinished tasks: the items in the ring, and the open leases on earlier ones.
+    /// Returns the number of unfinished tasks: the items in the ring, and those that are leased or returned.
+    ///
+    /// 0 only if at one moment all tasks were done: a task is done for ever, and new ones come behind all others.
     pub(crate) fn unfinished(&self) -> u64 {
-        let (head, tail) = self.committed();
-        // Read after the cursors: an item removed before them is in the table, or done by now.
-        let is_open = |lease: &LeaseToken| {
-            matches!(lease.status.state, LeaseState::Leased | LeaseState::Returned) && lease.item < head.items
-        };
-        tail.items.wrapping_sub(head.items) + self.used_leases().filter(is_open).count() as u64
+        let is_open = |word: Word| matches!(word.state(), State::Ready | State::Leased | State::Returned);
+        self.slots().filter(|(_, word)| is_open(*word)).count() as u64
     }
 
     /// Returns whether a join could go on now: no task is unfinished, or it would fail.
@@ -49,7 +47,7 @@ impl Ring {
             let has_no_consumer = self.has_no_consumer();
             if has_no_consumer {
                 // Reclaiming the items of the last dead process may end the wait in another way.
-                self.look_for_deaths();
+                self.reclaim_dead();
             }
             // Counted after that: the last consumer may have finished the last task and left.
             match (self.unfinished(), self.first_death()) {
@@ -61,23 +59,14 @@ impl Ring {
             let Some(look_ns) = waiting.next_check_ns() else { return Ok(false) };
             if !futex::wait(word, value, Some(look_ns)) {
                 // Consumers find the items of dead processes when they get. While all are busy, the joiner has to look.
-                self.look_for_deaths();
+                self.reclaim_dead();
             }
         }
     }
 
     /// Returns whether a living process holds a lease.
     fn is_anything_leased(&self) -> bool {
-        let is_alive = |owner| self.process_table.is_alive(owner);
-        self.valid_leases()
-            .any(|lease| lease.status.state == LeaseState::Leased && lease.status.owner.is_some_and(is_alive))
-    }
-
-    fn look_for_deaths(&self) {
-        // A sleeping consumer holds the readers' mutex; it wakes often enough to look itself.
-        if let Some(reader) = self.reader_now() {
-            self.reclaim_dead(&reader);
-        }
+        self.leases().any(|lease| lease.word.state() == State::Leased && self.is_owner_alive(lease.word))
     }
 
     /// Returns the consumer death that makes `join` fail.
@@ -85,7 +74,7 @@ impl Ring {
         if OnConsumerDeath::from_word(self.shared.on_death.load(Relaxed)) != OnConsumerDeath::Fail {
             return None;
         }
-        let mut dead = self.dead_letters().filter(|lease| lease.status.owner.is_some());
-        dead.next().map(|lease| Error::ConsumerDied { pid: lease.owner_pid, item: lease.item })
+        let mut dead = self.dead_letters().filter(|lease| lease.word.owner().is_some());
+        dead.next().map(|lease| Error::ConsumerDied { pid: self.pid(lease.spot), item: lease.item })
     }
 }

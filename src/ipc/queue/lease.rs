@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::joinable_queue::Unacked;
-use super::ring::{LeaseToken, Ring};
+use super::leasing::LeaseToken;
+use super::ring::Ring;
 use crate::ipc::error::Result;
 use crate::ipc::operation::{Operation, always, point};
 use crate::sys::fork::forked_from;
@@ -43,7 +44,7 @@ impl<'q, T> Lease<'q, T> {
 
     /// Returns how many times the item was redelivered.
     pub fn redelivered(&self) -> u32 {
-        self.token.status.returns
+        self.token.word.returns()
     }
 
     /// Returns the number of the item, counted from 0 in the order of the puts.

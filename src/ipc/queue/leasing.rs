@@ -1,23 +1,33 @@
 //! Leases on the items of a ring: taking, finishing and returning them, and reclaiming those of dead processes.
 //!
 //! # State
-//! The lease table of the ring. The number of unfinished tasks is computed from the items in the ring and the valid
-//! leases.
+//! The words of the ring's slots. An item is leased where it is: its slot and its bytes stay until its task is done, and
+//! producers go on in other segments. The number of unfinished tasks is computed from the slots.
 //!
 //! # Death
 //! A consumer finds the leases of dead processes in its next get: always when the ring is empty, and at intervals while
-//! it is not. It holds the readers' mutex, so one process at a time reclaims. Killed midway, it leaves each lease
-//! either still owned by the dead process or already returned.
+//! it is not. Killed midway, it leaves each lease either still owned by the dead process or already returned. A late
+//! `task_done` of a lease that was taken over fails, because the word counts the leases.
 //!
 //! # Standard
-//! At-least-once delivery; see [`super::ring`]'s lease table.
+//! Visibility timeouts and dead letters of message brokers, with the kernel's knowledge of process deaths in place of
+//! the timeout.
 
 use std::cell::Cell;
 
 use super::participants::Rights;
-use super::ring::{LeaseState, LeaseStatus, LeaseToken, Reader, Record, Ring, Waiting};
+use super::ring::{Ring, Spot, State, Waiting, Word};
 use crate::ipc::error::{Error, Result, check_not_forked};
-use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// The state of a leased item when it was read: permits changing it as long as that state is current.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeaseToken {
+    pub(crate) spot: Spot,
+    pub(crate) word: Word,
+    /// Number of the item in the order of the puts.
+    pub(crate) item: u64,
+}
 
 /// What happens to an item whose consumer dies before the task is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,133 +55,110 @@ impl OnConsumerDeath {
     }
 }
 
-/// Number of leases in a busy ring between two checks for dead consumers.
+/// Number of gets from a busy ring between two checks for dead consumers.
 const LOOK_EVERY: u32 = 256;
 
 impl Ring {
     /// Leases up to `most` of the oldest items, or a returned one. Returns `false` if there was none within the
     /// timeout.
-    pub(crate) fn lease(&self, most: usize, waiting: Waiting, mut lease: impl FnMut(LeaseToken)) -> Result<bool> {
+    pub(crate) fn lease(&self, most: usize, waiting: Waiting, lease: impl Fn(LeaseToken)) -> Result<bool> {
         check_not_forked()?;
-        let state = &self.shared;
-        let Some(mut reader) = self.reader(&waiting, || self.has_returned(), || self.others_hold_leases())? else {
-            return Ok(false);
-        };
-        let will_wait = waiting.will();
-        let returned = Cell::new(0);
-        let attempt = |reader: &mut Reader<'_>| {
-            returned.set(state.returned.load(Acquire));
-            let side = reader.side();
-            let ticks = side.lease_ticks.load(Relaxed);
-            let first = reader.first()?;
-            if first.is_none() || ticks >= LOOK_EVERY || returned.get() != side.returned_seen.load(Relaxed) {
-                side.lease_ticks.store(0, Relaxed);
-                if let Some(token) = self.lease_returned(reader) {
+        let returned_before = Cell::new(0);
+        let attempt = |is_last: bool| {
+            let state = &self.shared;
+            let returned = state.returned.load(Acquire);
+            returned_before.set(returned);
+            let ticks = state.lease_ticks.load(Relaxed);
+            let has_returned = returned != state.returned_seen.load(Relaxed);
+            if has_returned || ticks >= LOOK_EVERY || is_last && self.is_empty() {
+                state.lease_ticks.store(0, Relaxed);
+                if let Some(token) = self.lease_returned() {
                     lease(token);
                     return Ok(Some(()));
                 }
-                side.returned_seen.store(returned.get(), Relaxed);
+                state.returned_seen.store(returned, Relaxed);
+            } else {
+                state.lease_ticks.store(ticks.wrapping_add(1), Relaxed);
             }
-            let Some(first) = first else { return Ok(None) };
-            side.lease_ticks.store(ticks.wrapping_add(1), Relaxed);
-            self.lease_from(reader, first, most, &mut lease).map(Some)
+            let tokens = std::iter::from_fn(|| self.take(|_, ready| ready.leased_to(self.me))).take(most);
+            let count = tokens.map(|(spot, word)| lease(self.leased(spot, word))).count();
+            Ok((count > 0).then_some(()))
         };
-        let can_happen = || {
-            let is_over = self.producers_are_gone(will_wait) && !self.others_hold_leases();
-            // Checked after that: the last lease holder may have returned its item and left.
-            let is_unchanged = state.returned.load(Acquire) == returned.get();
-            if is_over && is_unchanged { Err(Error::Disconnected) } else { Ok(is_unchanged) }
-        };
-        Ok(reader.retry(waiting, attempt, can_happen)?.is_some())
+        // The last lease holder may have returned its item and left.
+        let may_come = || self.others_hold_leases() || self.shared.returned.load(Acquire) != returned_before.get();
+        if attempt(false)?.is_some() {
+            return Ok(true);
+        }
+        Ok(self.get_slowly(waiting, attempt, may_come)?.is_some())
+    }
+
+    fn token(&self, spot: Spot, word: Word) -> LeaseToken {
+        LeaseToken { spot, word, item: self.number_of(spot) }
+    }
+
+    /// Records who has a lease that has just begun.
+    fn leased(&self, spot: Spot, word: Word) -> LeaseToken {
+        self.set_pid(spot, self.pid);
+        self.token(spot, word)
+    }
+
+    /// Returns the items that were taken and are not done: leased, returned or dead.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = LeaseToken> {
+        self.slots().filter(|(_, word)| word.is_leased()).map(|(spot, word)| self.token(spot, word))
     }
 
     /// Returns whether [`lease`](Self::lease) would not block: there is an item, an item was returned or its holder is
     /// dead, or the call would fail.
     pub(crate) fn can_lease(&self) -> bool {
-        !self.is_empty()
-            || self.valid_leases().any(|lease| lease.status.state == LeaseState::Returned || self.is_abandoned(&lease))
-            || self.no_producer_is_left(true) && !self.others_hold_leases()
+        let can_come_back = |lease: LeaseToken| lease.word.state() == State::Returned || self.is_abandoned(&lease);
+        self.can_get() && (!self.is_empty() || !self.others_hold_leases()) || self.leases().any(can_come_back)
     }
 
     /// Returns whether the owner of a lease is dead.
     fn is_abandoned(&self, lease: &LeaseToken) -> bool {
-        let is_dead = |owner| !self.process_table.is_alive(owner);
-        lease.status.state == LeaseState::Leased && lease.status.owner.is_none_or(is_dead)
-    }
-
-    /// Leases `record` and the records behind it, all in one step.
-    fn lease_from(
-        &self,
-        reader: &mut Reader<'_>,
-        first: Record,
-        most: usize,
-        lease: &mut impl FnMut(LeaseToken),
-    ) -> Result<()> {
-        let (mut next, mut after, mut tokens) = (Some(first), None, 0);
-        while let Some(record) = next.filter(|_| tokens < most) {
-            let index = match self.find_free_lease() {
-                Ok(Some(index)) => index,
-                // Return the leases made so far; the next call meets the same error.
-                Ok(None) | Err(_) if tokens > 0 => break,
-                Ok(None) => return Err(Error::TooManyLeases { limit: self.plan.leases }),
-                Err(error) => return Err(error),
-            };
-            lease(self.fill_lease(index, &record));
-            tokens += 1;
-            after = Some(record.after);
-            next = if tokens < most { reader.record_at(record.after).unwrap_or(None) } else { None };
-        }
-        if let Some(after) = after {
-            // This publication removes them from the ring and makes the leases valid, in one step.
-            reader.take_until(after);
-        }
-        Ok(())
-    }
-
-    /// Returns whether there may be returned items that are not leased again: a quick check.
-    pub(crate) fn has_returned(&self) -> bool {
-        let state = &self.shared;
-        state.returned.load(Acquire) != state.get.returned_seen.load(Relaxed)
+        lease.word.state() == State::Leased && !self.is_owner_alive(lease.word)
     }
 
     /// Returns whether another process has items that may be returned, or has died with them.
     fn others_hold_leases(&self) -> bool {
-        self.valid_leases().any(|lease| match lease.status.state {
-            LeaseState::Leased => lease.status.owner != Some(self.me),
-            state => state == LeaseState::Returned,
+        self.leases().any(|lease| match lease.word.state() {
+            State::Leased => lease.word.owner() != Some(self.me),
+            state => state == State::Returned,
         })
     }
 
     /// Reclaims the leases of dead processes, and leases the first returned item.
-    fn lease_returned(&self, reader: &Reader<'_>) -> Option<LeaseToken> {
-        self.reclaim_dead(reader);
-        let mut returned = self.used_leases().filter(|lease| lease.status.state == LeaseState::Returned);
-        returned.find_map(|lease| self.take_over(lease))
+    fn lease_returned(&self) -> Option<LeaseToken> {
+        self.reclaim_dead();
+        let mut returned = self.leases().filter(|lease| lease.word.state() == State::Returned);
+        returned.find_map(|lease| {
+            let leased = lease.word.leased_to(self.me);
+            self.replace(&lease, leased).then(|| self.leased(lease.spot, leased))
+        })
     }
 
     /// Applies the queue's death policy to the leases of dead processes.
-    pub(crate) fn reclaim_dead(&self, reader: &Reader<'_>) {
-        let head_items = reader.head_items();
+    pub(crate) fn reclaim_dead(&self) {
         let policy = OnConsumerDeath::from_word(self.shared.on_death.load(Relaxed));
-        for lease in self.used_leases().filter(|lease| lease.item < head_items && self.is_abandoned(lease)) {
+        for lease in self.leases().filter(|lease| self.is_abandoned(lease)) {
             let after = match policy {
                 OnConsumerDeath::Requeue => self.returned(&lease),
-                OnConsumerDeath::Fail => lease.status.dead(),
-                OnConsumerDeath::Drop => lease.status.free(),
+                OnConsumerDeath::Fail => lease.word.dead(),
+                OnConsumerDeath::Drop => self.done(lease.spot),
             };
-            // This succeeds: dead processes do not race, and the readers' mutex excludes other reclaimers.
+            // Another process may have been faster.
             let _ = self.end_lease(&lease, after);
         }
     }
 
-    fn returned(&self, lease: &LeaseToken) -> LeaseStatus {
-        lease.status.returned(self.shared.max_redeliveries.load(Relaxed))
+    fn returned(&self, lease: &LeaseToken) -> Word {
+        lease.word.returned(self.shared.max_redeliveries.load(Relaxed))
     }
 
     /// Ends a lease: its task is done.
     pub(crate) fn finish_lease(&self, lease: &LeaseToken) -> Result<()> {
         check_not_forked()?;
-        self.end_lease(lease, lease.status.free())
+        self.end_lease(lease, self.done(lease.spot))
     }
 
     /// Returns an item to the queue, for any consumer.
@@ -182,29 +169,27 @@ impl Ring {
 
     /// Ends a lease. Wakes the consumers if the item was returned, otherwise the processes that may wait for the task
     /// to end.
-    fn end_lease(&self, lease: &LeaseToken, after: LeaseStatus) -> Result<()> {
-        if !self.change_lease(lease, after) {
+    fn end_lease(&self, lease: &LeaseToken, after: Word) -> Result<()> {
+        if !self.replace(lease, after) {
             return Err(Error::LeaseLost { item: lease.item });
         }
         let state = &self.shared;
-        if after.state == LeaseState::Returned {
+        if after.state() == State::Returned {
             state.returned.fetch_add(1, Release);
-            state.getters.notify();
+            state.getters.event.notify();
             return Ok(());
         }
         // A joiner has nothing to check before the ring is empty, and the last task ends after that.
         state.joiners.notify_if(|| self.is_empty());
         // Consumers wait for items that may be returned; after the last of them they need not wait any more.
-        state.getters.notify_if(|| !self.has_other_handle(Rights::PUT));
-        if state.starved.load(Relaxed) != 0 {
-            state.starved.store(0, SeqCst);
-            state.putters.notify();
-        }
+        state.getters.event.notify_if(|| !self.has_other_handle(Rights::PUT));
+        // Its memory is free.
+        state.putters.event.notify();
         Ok(())
     }
 
     /// Returns the dead letters.
     pub(crate) fn dead_letters(&self) -> impl Iterator<Item = LeaseToken> {
-        self.valid_leases().filter(|lease| lease.status.state == LeaseState::Dead)
+        self.leases().filter(|lease| lease.word.state() == State::Dead)
     }
 }

@@ -35,7 +35,6 @@ pub use ends::{GetEnd, PutEnd, Transport};
 pub use item::Item;
 pub use joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
-    MOST_LEASES,
 };
 pub use lease::Lease;
 pub use leasing::OnConsumerDeath;

@@ -128,7 +128,8 @@ impl<S: Counted> Handle<S> {
     /// Returns the rights that this handle still has.
     #[inline]
     pub(crate) fn rights(&self) -> Rights {
-        Rights(self.rights.0 & !self.given_up.load(Relaxed))
+        // SeqCst: a put that has claimed a slot is not missed by whoever sees the handle closed, or sees that it is.
+        Rights(self.rights.0 & !self.given_up.load(SeqCst))
     }
 
     /// Gives up `rights`. Returns whether this handle still had any of them.

@@ -1,17 +1,18 @@
 //! A first-in first-out queue between processes that no killed process can break.
 //!
 //! # State
-//! The [`Ring`](super::ring) in shared memory, and nothing else. Size, emptiness and fullness are computed from its two
-//! cursors.
+//! The [`Ring`](super::ring) in shared memory, and nothing else. Size, emptiness and fullness are computed from its
+//! slots.
 //!
 //! # Death
 //! A process killed in `put` has either put its item or not; one killed in `get` has removed one item or none. No other
 //! process is affected, except that one that would otherwise block forever gets [`Error::Disconnected`].
 //!
-//! A process stopped (SIGSTOP, Ctrl-Z) in `put` or `get` is not dead. Until it continues or is killed, no other process
-//! can put, or get: timeouts pass as if the queue were full, or empty, and `{queue:?}` shows which process blocks it.
-//! If the process is in its short critical section but running or waiting for a processor, every other call waits for
-//! it for up to two seconds, even a non-blocking one and one whose timeout has passed.
+//! A process stopped (SIGSTOP, Ctrl-Z) in `put` is not dead. If it was in the few instructions in which it writes its
+//! item, the items behind that one cannot be got until it continues or is killed: timeouts pass as if the queue were
+//! empty. If it is only slow, other calls wait for it for up to two seconds, even a non-blocking one. A process stopped
+//! while it waits in `put` or `get` delays those that wait behind it by up to 100 ms for each step, and holds up those
+//! that put items longer than 48 bytes; `{queue:?}` shows which process that is.
 //!
 //! # Standard
 //! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: there is no feeder thread, so an item is in the queue when
@@ -33,11 +34,11 @@ pub use transport::SharedMemory;
 use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
-use super::encoding::{self, SMALL, Scratch};
+use super::encoding::{self, Scratch};
 use super::item::Item;
 use super::participants::{Rights, Sent};
 use super::put_error::PutError;
-use super::ring::{Place, Reader, Record, Records, Ring, RingState, Waiting, first_bytes};
+use super::ring::{Ring, RingState, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
@@ -131,7 +132,8 @@ impl<T, A: Access> Queue<T, A> {
     /// Returns the number of items in the queue.
     ///
     /// # Standard
-    /// Python `qsize`. Differs: exact at one moment during the call.
+    /// Python `qsize`. Differs: exact at one moment during the call, but for items that are being put, which count. So
+    /// does one whose producer was killed in the put, until a get reaches its place.
     pub fn qsize(&self) -> usize {
         point(Operation::read("queue.qsize"), &self.ring.shared, always);
         self.ring.items() as usize
@@ -143,7 +145,7 @@ impl<T, A: Access> Queue<T, A> {
         self.ring.is_empty()
     }
 
-    /// Returns whether the queue has reached its capacity in items or its limit in bytes.
+    /// Returns whether the queue has as many items as it can have. Long items may have no room before.
     pub fn is_full(&self) -> bool {
         point(Operation::read("queue.is_full"), &self.ring.shared, always);
         self.ring.is_full()
@@ -176,8 +178,12 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// If the process is killed in the call, the item is in the queue or not. A waiting call detects the death of the
     /// last other consumer within 250 ms.
     ///
+    /// # Cost
+    /// One atomic exchange for an item of up to 48 bytes. Longer ones are copied under a lock. A waiting call spins for a
+    /// few microseconds, then sleeps, and wakes ten times a second to check who is left.
+    ///
     /// # System calls
-    /// `futex`, only to wait and to wake waiters.
+    /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep.
     #[inline]
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         self.put_waiting(item, Waiting::FOREVER)
@@ -193,9 +199,9 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     /// Puts an item if there is room.
     ///
-    /// Does not wait for room, but does wait for another process or thread in the middle of its put. [`PutError::Full`]
-    /// is possible although there is room if that one is stopped, if it has not had a processor for two seconds, or if
-    /// it waits for more bytes than are free: then it is the next to put.
+    /// Does not wait for room. An item of more than 48 bytes does wait for another process or thread in the middle of
+    /// such a put. [`PutError::Full`] is possible although there is room if that one is stopped, if it has not had a
+    /// processor for two seconds, or if it waits for more bytes than are free: then it is the next to put.
     ///
     /// # Errors
     /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: a handle that can
@@ -208,14 +214,17 @@ impl<T: Item, A: Puts> Queue<T, A> {
         self.put_waiting(item, Waiting::NO)
     }
 
-    /// Puts all of `items` contiguously, in as few steps as the free space allows: much faster than one by one.
+    /// Puts all of `items` in order. Blocks while the queue is full.
     ///
-    /// Items of other producers do not come between them. An empty slice does nothing.
+    /// Items of other producers may come between them. An empty slice does nothing.
     ///
     /// # Errors
     /// As [`put`](Self::put). After [`Error::Codec`] and [`Error::TooLong`] no item was put.
-    /// After [`Error::Closed`] and [`Error::Disconnected`] a prefix may have been put, if there was not room for all at
-    /// once: [`put_many_timeout`](Self::put_many_timeout) returns the count.
+    /// After [`Error::Closed`] and [`Error::Disconnected`] a prefix may have been put:
+    /// [`put_many_timeout`](Self::put_many_timeout) returns the count.
+    ///
+    /// # Death
+    /// If the process is killed in the call, the first items are in the queue, and the others are not.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
         self.put_all(items, Waiting::FOREVER, &mut 0)
     }
@@ -251,27 +260,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     fn put_one(&self, item: &T, waiting: Waiting) -> Result<()> {
         waiting.point(&PUT, &self.ring.shared, || self.ring.can_put());
         self.ring.check_may_put()?;
-        let (mut small, mut large) = ([0; SMALL], Vec::new());
-        match encoding::encode(item, &mut small, &mut large, &self.scratch)? {
-            Some(records) => {
-                let longest = self.ring.plan.longest();
-                // Only a ring created for tiny items refuses a small one.
-                if records.bytes.len() > longest && records.len_of_first() > longest {
-                    return Err(Error::TooLong { bytes: records.len_of_first(), limit: longest });
-                }
-                self.ring.put_record(records, waiting)
-            }
-            None => self.put_large(large, waiting),
-        }
-    }
-
-    #[cold]
-    fn put_large(&self, mut buffer: Vec<u8>, waiting: Waiting) -> Result<()> {
-        let fits = encoding::finish(0, self.ring.plan.longest(), &mut buffer);
-        let put = fits.and_then(|()| self.ring.put_record(Records { bytes: &buffer, items: 1 }, waiting));
-        let used = buffer.len();
-        self.scratch.recycle(buffer, used);
-        put
+        encoding::encode(item, self.ring.plan.longest(), &self.scratch, |bytes| self.ring.put_item(bytes, waiting))
     }
 
     /// Puts as many items as there is room for in time, and returns the count.
@@ -279,36 +268,30 @@ impl<T: Item, A: Puts> Queue<T, A> {
         let mut put = 0;
         let outcome = self.put_all(items, waiting, &mut put);
         // The next call meets the same error again.
-        if put > 0 { Ok(put as usize) } else { outcome.map(|()| 0) }
+        if put > 0 { Ok(put) } else { outcome.map(|()| 0) }
     }
 
-    /// Puts items contiguously as room becomes free, and counts them in `put`.
-    fn put_all(&self, items: &[T], waiting: Waiting, put: &mut u64) -> Result<()> {
+    /// Puts items in order as room becomes free, and counts them in `put`.
+    fn put_all(&self, items: &[T], waiting: Waiting, put: &mut usize) -> Result<()> {
         waiting.point(&PUT_MANY, &self.ring.shared, || items.is_empty() || self.ring.can_put());
         self.ring.check_may_put()?;
-        let mut buffer = self.scratch.borrow();
-        buffer.clear();
+        let mut batch = self.scratch.borrow();
+        batch.clear();
         let longest = self.ring.plan.longest();
-        let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut buffer));
-        let records = Records { bytes: &buffer, items: items.len() as u64 };
-        let outcome = encoded.and_then(|()| self.ring.put_slowly(None, records, waiting, put));
-        let used = buffer.len();
-        self.scratch.recycle(buffer, used);
-        outcome
-    }
-}
-
-impl<T: DeserializeOwned, A: Access> Queue<T, A> {
-    /// Copies the bytes of an item that stay in place until `copied` is called, and decodes them.
-    pub(super) fn read(&self, place: Place, len: usize, copied: impl FnOnce()) -> Result<T> {
-        let mut buffer = self.scratch.borrow();
-        let bytes = first_bytes(&mut buffer, len);
-        let item = self.ring.copy(place, bytes).and_then(|()| {
-            copied();
-            encoding::decode(bytes)
+        let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
+        let outcome = encoded.and_then(|()| {
+            encoding::items(&batch).try_for_each(|bytes| {
+                self.ring.put_item(bytes, waiting)?;
+                *put += 1;
+                Ok(())
+            })
         });
-        self.scratch.recycle(buffer, len);
-        item
+        let used = batch.len();
+        self.scratch.recycle(batch, used);
+        match outcome {
+            Err(Error::Full) => Ok(()),
+            outcome => outcome,
+        }
     }
 }
 
@@ -325,8 +308,12 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     /// If the process is killed in the call, the item is still in the queue or lost with the process. A waiting call
     /// detects the death of the last other producer within 250 ms.
     ///
+    /// # Cost
+    /// One atomic exchange and a copy, without a lock. A waiting call spins for a few microseconds, then sleeps, and
+    /// wakes ten times a second to check who is left.
+    ///
     /// # System calls
-    /// `futex`, only to wait and to wake waiters.
+    /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep.
     #[inline]
     pub fn get(&self) -> Result<T> {
         Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
@@ -343,8 +330,8 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     /// Removes and returns the oldest item if there is one.
     ///
-    /// Does not wait for an item, but does wait for another process or thread in the middle of its get. `None` is
-    /// possible although there is an item if that one is stopped, or has not had a processor for two seconds.
+    /// Does not wait for an item, but does wait for another process or thread in the middle of its put. `None` is
+    /// possible although there is an item behind that one if it is stopped, or has not had a processor for two seconds.
     ///
     /// # Errors
     /// As [`get`](Self::get), but [`Error::Disconnected`] only for a [`Consumer`]: a handle that can also put may do so
@@ -357,7 +344,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         self.take(Waiting::NO)
     }
 
-    /// Removes up to `most` available items in one step. Blocks while the queue is empty.
+    /// Removes up to `most` of the items that are in the queue now. Blocks while the queue is empty.
     ///
     /// Returns a result for each item: one whose bytes are not a valid `T` is [`Error::Codec`] in its place and does
     /// not affect the others.
@@ -380,7 +367,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         self.take_many(most, Waiting::at_most(timeout))
     }
 
-    /// Removes all items that are in the queue now, in one step, and iterates over them. Finds nothing only where
+    /// Removes all items that are in the queue now, and iterates over them. Finds nothing only where
     /// [`try_get`](Self::try_get) would.
     ///
     /// # Errors
@@ -407,58 +394,29 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
         waiting.point(&GET, &self.ring.shared, || self.ring.can_get());
         check_not_forked()?;
-        if let Some(mut reader) = self.ring.reader_now() {
-            let mut small = [0; SMALL];
-            if let Some(len) = reader.take_first(&mut small)? {
-                drop(reader);
-                return encoding::decode(&small[..len]).map(Some);
-            }
-            return self.take_slowly(Some(reader), waiting);
+        let attempt = |_| self.ring.get_item(&self.scratch, encoding::decode);
+        match attempt(false)? {
+            Some(item) => Ok(Some(item)),
+            None => self.ring.get_slowly(waiting, attempt, || false),
         }
-        self.take_slowly(None, waiting)
-    }
-
-    /// Slow path: the call has to wait, or the item is large.
-    #[cold]
-    fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
-        let reader =
-            reader.map_or_else(|| self.ring.reader(&waiting, || false, || false), |reader| Ok(Some(reader)))?;
-        let Some(mut reader) = reader else { return Ok(None) };
-        let Some(record) = self.await_item(&mut reader, waiting)? else { return Ok(None) };
-        let item = self.read(record.place, record.len as usize, || {
-            reader.take_until(record.after);
-            drop(reader);
-        });
-        item.map(Some)
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<T>>> {
         waiting.point(&GET_MANY, &self.ring.shared, || most == 0 || self.ring.can_get());
         check_not_forked()?;
-        let mut items = Vec::new();
-        if most == 0 {
-            return Ok(items);
+        // What producers put meanwhile is not waited for.
+        let most = most.min(self.ring.items().max(1) as usize);
+        let mut items = Vec::with_capacity(most);
+        let attempt = |_| self.ring.get_item(&self.scratch, |bytes| Ok(encoding::decode(bytes)));
+        while items.len() < most
+            && let Some(item) = attempt(false)?
+        {
+            items.push(item);
         }
-        let Some(mut reader) = self.ring.reader(&waiting, || false, || false)? else { return Ok(items) };
-        if self.await_item(&mut reader, waiting)?.is_none() {
-            return Ok(items);
+        if items.is_empty() && most > 0 {
+            items.extend(self.ring.get_slowly(waiting, attempt, || false)?);
         }
-        let mut buffer = self.scratch.borrow();
-        let (records, count) = reader.take_many(most as u64, &mut buffer)?;
-        drop(reader);
-        // Every record has its bytes in the buffer, so the count is bounded by what was really there.
-        items.reserve(records.len().min(count as usize));
-        encoding::decode_all(records, &mut items);
-        let used = records.len();
-        self.scratch.recycle(buffer, used);
         Ok(items)
-    }
-
-    /// Blocks until there is an item. Returns `None` on timeout.
-    fn await_item(&self, reader: &mut Reader<'_>, waiting: Waiting) -> Result<Option<Record>> {
-        let will_wait = waiting.will();
-        let can_happen = || if self.ring.producers_are_gone(will_wait) { Err(Error::Disconnected) } else { Ok(true) };
-        reader.retry(waiting, Reader::first, can_happen)
     }
 }
 

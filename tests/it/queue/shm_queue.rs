@@ -247,8 +247,11 @@ fn hundred_mebibytes_in_one_item() {
     // A long string is encoded as a tag and its length, in ten bytes, followed by its bytes.
     let item = "x".repeat(limit as usize - 10);
     queue.put(item).expect("just the limit");
-    assert!(queue.is_full());
+    let refused = queue.try_put("x".repeat(100)).expect_err("no byte is left");
+    assert!(matches!(refused, PutError::Full(_)), "{refused:?}");
+    queue.try_put("short".to_owned()).expect("short items have memory of their own");
     assert_eq!(queue.get().expect("an item").len(), limit as usize - 10);
+    assert_eq!(queue.get().expect("an item"), "short");
     let too_long = queue.put("x".repeat(limit as usize - 9)).expect_err("one byte more");
     assert!(matches!(too_long, PutError::Failed(_, Error::TooLong { .. })), "{too_long:?}");
 }

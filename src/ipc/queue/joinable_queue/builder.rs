@@ -8,8 +8,6 @@ use crate::ipc::queue::ring::Ring;
 use crate::ipc::queue::shm_queue::QueueBuilder;
 use crate::sys::atomic::Ordering::Relaxed;
 
-/// Maximum number of leases at once.
-pub const MOST_LEASES: u32 = 1 << 16;
 /// Default number of times an item is returned before it becomes a dead letter.
 pub const DEFAULT_REDELIVERIES: u32 = 5;
 
@@ -54,7 +52,7 @@ impl JoinableQueueBuilder {
     /// # Errors
     /// As [`QueueBuilder::build`].
     pub fn build<T>(&self) -> Result<JoinableQueue<T>> {
-        let ring = Ring::create(self.queue.plan(MOST_LEASES)?, Rights::BOTH, |state| {
+        let ring = Ring::create(self.queue.plan(true)?, Rights::BOTH, |state| {
             state.on_death.store(self.on_death.to_word(), Relaxed);
             state.max_redeliveries.store(self.max_redeliveries.unwrap_or(DEFAULT_REDELIVERIES), Relaxed);
         });

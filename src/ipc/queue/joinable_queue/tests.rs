@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::ipc::operation::tests::{goes, would_block};
-use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::put_error::PutError;
 use crate::ipc::queue::ring::Plan;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -16,20 +17,13 @@ fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
     items.into_iter().collect::<Result<_>>().expect("well-formed")
 }
 
-fn tiny(
-    capacity: u64,
-    byte_limit: u64,
-    chunk_bytes: u32,
-    leases: u32,
-    max_redeliveries: u32,
-) -> JoinableQueue<Vec<u8>> {
-    let plan = Plan::of(capacity, byte_limit, leases, chunk_bytes);
-    let ring = Ring::create(plan, Rights::BOTH, |state| {
+/// A queue of tiny segments and chunks, whose numbers soon wrap.
+fn tiny(capacity: u64, byte_limit: u64, chunk_bytes: u32, max_redeliveries: u32) -> JoinableQueue<Vec<u8>> {
+    let plan = Plan::of(capacity, byte_limit, 4, 100, chunk_bytes);
+    let ring = Ring::create_late(plan, |state| {
         state.max_redeliveries.store(max_redeliveries, Relaxed);
     });
-    let queue: JoinableQueue<Vec<u8>> = JoinableQueue::of(ring.expect("a queue"));
-    queue.ring.wrap_after(10);
-    queue
+    JoinableQueue::of(ring.expect("a queue"))
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +57,7 @@ proptest! {
         chunk_bytes in prop::sample::select(vec![8_u32, 64, 4096]),
         max in 0..3_u32,
     ) {
-        let queue = tiny(capacity, byte_limit, chunk_bytes, 200, max);
+        let queue = tiny(capacity, byte_limit, chunk_bytes, max);
         let (mut number, mut waiting) = (0_u64, VecDeque::new());
         // Returned items, with the number of returns.
         let mut returned = BTreeMap::new();
@@ -155,24 +149,12 @@ proptest! {
 }
 
 #[test]
-fn leases_beyond_the_limit_are_refused_and_nothing_is_lost() {
-    let queue = tiny(u64::MAX, 1000, 64, 3, 9);
-    let items: Vec<Vec<u8>> = (0..5).map(|number| vec![number]).collect();
-    queue.put_many(&items).expect("room");
-    let leases = all(queue.get_many(5).expect("three"));
-    assert_eq!(leases.len(), 3);
-    assert!(matches!(queue.try_get(), Err(Error::TooManyLeases { limit: 3 })));
-    leases.into_iter().for_each(|lease| drop(lease.task_done().expect("it is ours")));
-    assert_eq!(queue.get_many(5).expect("the rest").len(), 2);
-}
-
-#[test]
 fn lease_that_was_taken_over_is_lost() {
-    let queue = tiny(9, 1000, 64, 9, 9);
+    let queue = tiny(9, 1000, 64, 9);
     queue.put(vec![7]).expect("room");
-    let mut stale = None;
-    queue.ring.lease(1, Waiting::NO, |token| stale = Some(token)).expect("no error");
-    let stale = stale.expect("an item");
+    let stale = Cell::new(None);
+    queue.ring.lease(1, Waiting::NO, |token| stale.set(Some(token))).expect("no error");
+    let stale = stale.get().expect("an item");
     queue.ring.return_lease(&stale).expect("it is ours");
     let lease = queue.get().expect("it came back");
     assert!(matches!(queue.ring.finish_lease(&stale), Err(Error::LeaseLost { item: 0 })));
@@ -183,7 +165,7 @@ fn lease_that_was_taken_over_is_lost() {
 
 #[test]
 fn handle_that_is_dropped_gives_back_what_it_owes() {
-    let queue = tiny(9, 1000, 64, 9, 9);
+    let queue = tiny(9, 1000, 64, 9);
     queue.put(vec![7]).expect("room");
     let consumer = queue.consumer();
     assert_eq!(consumer.get().expect("an item").into_item(), [7]);
@@ -199,21 +181,21 @@ fn panic_while_an_item_is_read_gives_it_back() {
             panic!("it goes off")
         }
     }
-    let queue = tiny(9, 1000, 64, 9, 9);
+    let queue = tiny(9, 1000, 64, 9);
     queue.put_many(&[vec![1], vec![2], vec![3]]).expect("room");
     let bombs = queue.another::<Bomb, Both>();
     for most in [1, 2] {
         let outcome = std::panic::catch_unwind(|| bombs.get_many(most).map(drop));
         assert!(outcome.is_err());
         assert_eq!(queue.unfinished(), 3);
-        assert!(queue.ring.valid_leases().all(|lease| lease.status.owner.is_none()));
+        assert!(queue.ring.leases().all(|lease| lease.word.owner().is_none()));
     }
 }
 
 #[test]
 fn unreadable_item_keeps_its_place_among_the_good_ones() {
     // An empty list is not a valid array of one.
-    let queue = tiny(9, 1000, 64, 9, 0);
+    let queue = tiny(9, 1000, 64, 0);
     let reading = queue.another::<[u8; 1], Both>();
     let put = || queue.put_many(&[vec![1], vec![2], vec![], vec![4]]).expect("room");
     put();
@@ -230,7 +212,7 @@ fn unreadable_item_keeps_its_place_among_the_good_ones() {
 
 #[test]
 fn join_waits_for_the_last_task() {
-    let queue = tiny(9, 1000, 64, 9, 9);
+    let queue = tiny(9, 1000, 64, 9);
     queue.put_many(&[vec![1], vec![2]]).expect("room");
     let leases = all(queue.get_many(2).expect("two"));
     let (order, seen) = std::sync::mpsc::channel();

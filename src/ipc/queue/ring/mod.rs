@@ -1,95 +1,102 @@
-//! A queue of byte records in shared memory, for any number of processes on both sides.
+//! A queue of items in shared memory, for any number of processes on both sides.
 //!
 //! # State
-//! Two sides (writers and readers), each with a robust mutex and a [`Cursor`]. The content of the ring is what lies
-//! between the two positions, and nothing else records it: counts, sizes, full and empty are computed from them. A
-//! record is its length in four bytes and its bytes, padded to a multiple of four, in a chain of [`chunks`].
+//! A slot for each item, with a [`word`], in a chain of [`segments`]. The content of the ring is what lies between the first slot
+//! that was not taken and the first that was never claimed, and nothing else records it: counts, full and empty are
+//! computed from the slots. Long items have their bytes in [`large`].
 //!
 //! # Ordering
-//! Each side's mutex orders its holders; the cursor words order one side against the other.
+//! The word of a slot orders its producer against its consumer. Sleepers: see [`super::event_count`].
 //!
 //! # Death
-//! A writer or reader killed before it publishes has done nothing, after it everything; the kernel hands its mutex on.
-//! Chunks that a dead writer had reserved become free when the chunks in use are recounted. A stopped process keeps its
-//! mutex: its side stands still until it continues or dies; the other side does not.
+//! A change is complete with the store of one word: before it nothing has happened, after it everything. The owner in
+//! that word tells whether the process that is at work on a slot is alive; others go on where a dead one was. A stopped
+//! producer that has claimed a slot and not published it is in the way of the items behind it, until it continues or
+//! dies.
 //!
 //! # Standard
-//! Lamport's bounded buffer, with one mutex per side; crash recovery from derived state instead of logs.
+//! A ring of slots with a word each, after Vyukov's bounded queue; segments as in Michael and Scott's list. Crash
+//! recovery from derived state instead of logs.
 
 use std::ops::Deref;
 
-mod chunks;
-mod cursor;
-mod lease_table;
-mod memory;
+mod get;
+mod large;
+#[cfg(test)]
+mod model;
 mod plan;
-mod reader;
+mod put;
+mod segments;
 mod spin;
 mod waiting;
-mod writer;
+mod word;
 
-pub(crate) use cursor::{Place, Position};
-pub(crate) use lease_table::{LeaseState, LeaseStatus, LeaseToken};
-pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
-pub(crate) use reader::{Reader, Record, first_bytes};
+pub(crate) use plan::Plan;
+#[cfg(test)]
+pub(crate) use put::CONTENT_AT;
+pub(crate) use segments::{INLINE_BYTES, Spot, distance};
 pub(crate) use waiting::Waiting;
-pub(crate) use writer::Records;
+pub(crate) use word::{State, Word};
 
-use self::cursor::{Cursor, Seen};
-use self::memory::PutSide;
-use self::reader::GetSide;
+use self::segments::Slot;
 use self::spin::Spin;
+use self::waiting::WaitQueue;
 use super::event_count::EventCount;
 use super::participants::{Counted, Handle, Participants, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::sync::holder::{HeldBy, Holder};
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::sys::clock::monotonic_ns;
-use crate::sys::robust::{Locked, RobustMutex};
+use crate::ipc::process::table as process;
+use crate::ipc::sync::holder::HeldBy;
+use crate::sys::atomic::{self, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::has_other_threads;
 
 shared_layout! {
-    /// The state that each side has.
-    struct Side {
-        lock: RobustMutex,
-        /// A lower bound of the other side's position, so that its cursor is rarely read. Accessed only by the lock's
-        /// holder.
-        seen_bytes: AtomicU64,
-        seen_items: AtomicU64,
-    }
-}
-
-shared_layout! {
-    pub(crate) struct RingState = b"ring    " + [lease_table::LeaseSlot] {
+    pub(crate) struct RingState = b"ring    " + [Slot] {
         // Written once by the creator.
         capacity: AtomicU64,
         byte_limit: AtomicU64,
+        segment_slots: AtomicU32,
+        segments: AtomicU32,
         chunk_bytes: AtomicU32,
-        leases: AtomicU32,
         pub(crate) max_redeliveries: AtomicU32,
         pub(crate) on_death: AtomicU32,
         // Changes rarely.
-        /// No lease slot at or above this index was ever used.
-        lease_high: AtomicU32,
+        /// Position of the first item.
+        first_position: AtomicU64,
+        /// No segment at or above this index ever had memory.
+        used_segments: AtomicU32,
+        /// Counts the segments that were added to the chain.
+        added_segments: AtomicU32,
+        padding: AtomicU32,
+        /// No slot behind this position was claimed and then released without an item.
+        last_aborted: AtomicU64,
         /// Number of items that lease holders have returned.
         pub(crate) returned: AtomicU32,
-        /// 1 while a writer finds no memory because of leases.
-        pub(crate) starved: AtomicU32,
-        distance: [AtomicU32; 5],
-        // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on the adjacent one,
-        // which the processor prefetches.
-        put: PutSide,
-        tail: Cursor,
-        pub(crate) get: GetSide,
-        head: Cursor,
-        /// Notified when a producer has left, or an item was returned: waiting consumers check again.
-        pub(crate) getters: EventCount,
-        /// Notified when a consumer has left, or memory was freed.
-        pub(crate) putters: EventCount,
+        /// The count of returned items up to which all are leased again.
+        pub(crate) returned_seen: AtomicU32,
         /// Notified when a task is done.
         pub(crate) joiners: EventCount,
-        bells_distance: [AtomicU32; 29],
+        padding_of_joiners: AtomicU32,
+        // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on the adjacent one,
+        // which the processor prefetches.
+        distance: [AtomicU64; 16],
+        pub(crate) getters: WaitQueue,
+        pub(crate) putters: WaitQueue,
+        /// For long items; belongs to the holder of the putters' mutex.
+        next_place: AtomicU64,
+        /// The head's position at the last recount.
+        recounted_at: AtomicU64,
+        chaining: RobustMutex,
+        distance_of_tail: [AtomicU64; 15],
+        tail: AtomicU64,
+        distance_of_head: [AtomicU64; 15],
+        head: AtomicU64,
+        /// Leases made since the last check for dead consumers.
+        pub(crate) lease_ticks: AtomicU32,
+        padding_of_ticks: AtomicU32,
+        open: AtomicU64,
+        distance_of_participants: [AtomicU64; 15],
         participants: Participants,
     }
 }
@@ -101,10 +108,10 @@ impl Counted for RingState {
 
     fn left(&self, rights: Rights) {
         if rights.has(Rights::PUT) {
-            self.getters.notify();
+            self.getters.event.notify();
         }
         if rights.has(Rights::GET) {
-            self.putters.notify();
+            self.putters.event.notify();
             self.joiners.notify();
         }
     }
@@ -114,11 +121,16 @@ impl Counted for RingState {
 pub(crate) struct Ring {
     handle: Handle<RingState>,
     pub(crate) plan: Plan,
+    /// A segment has two to the power of this slots.
+    shift: u32,
     /// The id of the process that has this handle; saves a system call.
     pub(crate) pid: u32,
+    /// A position at or before the head's, so that the head is rarely read.
+    seen_head: AtomicU64,
+    /// When a put that finds the ring full looks for dead producers again.
+    next_check_ns: AtomicU64,
     put_spin: Spin,
     get_spin: Spin,
-    lock_spin: Spin,
 }
 
 impl Deref for Ring {
@@ -132,15 +144,28 @@ impl Deref for Ring {
 
 impl Ring {
     pub(crate) fn create(plan: Plan, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
-        let shared = Mapping::create_sparse(plan.tail_len(), plan.leases_at, |state: &RingState| {
+        Ring::create_from(plan, 0, rights, init)
+    }
+
+    /// Creates a ring whose first segment has the number `first`.
+    fn create_from(plan: Plan, first: u64, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
+        let shared = Mapping::create_sparse(plan.tail_len(), plan.slots_at, |state: &RingState| {
             plan.write(state);
             init(state);
-            state.put.side.lock.init()?;
-            state.get.side.lock.init()
+            state.getters.mutex.init()?;
+            state.putters.mutex.init()?;
+            state.chaining.init()
         });
         let ring = Ring::of(Handle::new(shared.map_err(os("make a queue"))?, rights)?, plan);
-        ring.populate_first()?;
+        ring.chain_first(first)?;
+        ring.seen_head.store(ring.head().position, Relaxed);
         Ok(ring)
+    }
+
+    /// Creates a ring whose numbers wrap soon.
+    #[cfg(test)]
+    pub(crate) fn create_late(plan: Plan, init: impl FnOnce(&RingState)) -> Result<Self> {
+        Ring::create_from(plan, RingState::late(plan.segment_slots), Rights::BOTH, init)
     }
 
     /// Creates a handle on a ring of another process from what that process sent.
@@ -148,21 +173,27 @@ impl Ring {
         let handle = Handle::received(sent)?;
         // Validated here once; from now on only the copy is used.
         let plan = Plan::read(&handle.shared).ok_or(Error::Damaged { object: "queue" })?;
-        Ok(Ring::of(handle, plan))
+        let ring = Ring::of(handle, plan);
+        ring.seen_head.store(ring.head().position, Relaxed);
+        Ok(ring)
     }
 
     fn of(handle: Handle<RingState>, plan: Plan) -> Self {
-        let [put_spin, get_spin, lock_spin] = Default::default();
-        Ring { handle, plan, pid: std::process::id(), put_spin, get_spin, lock_spin }
+        crate::sys::membarrier::register();
+        let [seen_head, next_check_ns] = Default::default();
+        let [put_spin, get_spin] = Default::default();
+        let (shift, pid) = (plan.segment_slots.trailing_zeros(), std::process::id());
+        Ring { handle, plan, shift, pid, seen_head, next_check_ns, put_spin, get_spin }
     }
 
     /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
-        Ring::of(self.handle.another(rights), self.plan)
+        let ring = Ring::of(self.handle.another(rights), self.plan);
+        ring.seen_head.store(self.seen_head.load(Relaxed), Relaxed);
+        ring
     }
 
-    /// Returns whether this handle has the right to put and was not closed. The value that a put sees while it holds
-    /// the writers' mutex decides: see [`producers_are_gone`](Self::producers_are_gone).
+    /// Returns whether this handle has the right to put and was not closed.
     #[inline]
     pub(crate) fn may_put(&self) -> bool {
         self.rights().has(Rights::PUT)
@@ -171,18 +202,18 @@ impl Ring {
     /// Gives up the right to put. Waiting puts through this handle fail.
     pub(crate) fn close(&self) {
         if self.give_up(Rights::PUT) {
-            self.shared.putters.notify();
+            self.shared.putters.event.notify();
         }
     }
 
-    /// The current producer, or the one that waits with all others behind it.
+    /// The producer that puts a long item, or the one that waits with all others behind it.
     pub(crate) fn putting(&self) -> HeldBy<'_> {
-        HeldBy(&self.shared.put.side.lock)
+        HeldBy(&self.shared.putters.mutex)
     }
 
-    /// The current consumer, or the one that waits with all others behind it.
+    /// The consumer that waits with all others behind it.
     pub(crate) fn getting(&self) -> HeldBy<'_> {
-        HeldBy(&self.shared.get.side.lock)
+        HeldBy(&self.shared.getters.mutex)
     }
 
     /// Returns whether `right` can still be used by any thread but the calling one: through another handle, or by
@@ -191,27 +222,55 @@ impl Ring {
         self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
     }
 
-    /// Returns both positions at one moment.
+    /// Returns the first slot that was not taken and the first that was never claimed, at one moment.
     ///
-    /// If readers are so busy that no consistent pair is seen, the first is older than the second: the content then
+    /// If consumers are so busy that no consistent pair is seen, the first is older than the second: the content then
     /// never looks smaller than it was.
-    pub(crate) fn committed(&self) -> (Position, Position) {
-        let mut first = self.shared.head.read();
-        for _ in 0..COMMITTED_TRIES {
-            let (_, tail) = self.shared.tail.read();
-            let again = self.shared.head.read();
-            if again.0 == first.0 {
-                return (first.1, tail);
+    fn ends(&self) -> (Spot, Spot) {
+        let (mut head, _) = self.first_untaken();
+        for _ in 0..CONSISTENT_TRIES {
+            let tail = self.first_unclaimed();
+            let (again, _) = self.first_untaken();
+            if again == head {
+                return (head, tail);
             }
-            first = again;
+            head = again;
         }
-        (first.1, self.shared.tail.read().1)
+        (head, self.first_unclaimed())
     }
 
-    /// Returns the number of items in the ring at one moment.
+    /// Returns the first slot that was never claimed.
+    fn first_unclaimed(&self) -> Spot {
+        let mut spot = self.tail();
+        loop {
+            let word = self.word(spot);
+            if word.is_of(self.number(spot)) {
+                match self.next(spot) {
+                    Some(next) => spot = next,
+                    None => return Spot { position: spot.position + 1, ..spot },
+                }
+            } else if word.is_free_in(self.number(spot)) {
+                return spot;
+            } else {
+                // The segment is another by now.
+                spot = self.newest();
+            }
+        }
+    }
+
+    /// Returns the number of items in the ring at one moment. An item that is being put counts, and so does one whose
+    /// producer was killed in the put, until a get or a put that finds the ring full has noticed.
     pub(crate) fn items(&self) -> u64 {
-        let (head, tail) = self.committed();
-        tail.items.wrapping_sub(head.items).min(self.plan.capacity)
+        let (head, tail) = self.ends();
+        if !self.is_any_aborted(head) {
+            return distance(tail.position, head.position) as u64;
+        }
+        self.slots().filter(|(_, word)| word.state() == State::Ready).count() as u64
+    }
+
+    /// Returns the number of an item in the order of the puts.
+    pub(crate) fn number_of(&self, spot: Spot) -> u64 {
+        distance(spot.position, self.shared.first_position.load(Relaxed)) as u64
     }
 
     /// Returns the maximum number of items; `None` if unlimited.
@@ -219,77 +278,7 @@ impl Ring {
         let capacity = self.plan.capacity;
         (capacity != u64::MAX).then_some(capacity as usize)
     }
-
-    /// Reads the other side's cursor `theirs` for the holder of the mutex of `side`.
-    fn look(&self, side: &Side, theirs: &Cursor, spin: &Spin) -> (Seen, Position) {
-        spin.gather();
-        let (seen, position) = theirs.read();
-        spin.found(position.items.wrapping_sub(side.seen_items.load(Relaxed)));
-        side.seen_bytes.store(position.bytes, Relaxed);
-        side.seen_items.store(position.items, Relaxed);
-        (seen, position)
-    }
-
-    /// Acquires one side's mutex, waiting as long as `waiting` allows and there is no `refusal`. Returns `None` on
-    /// timeout if the side has nothing to offer, or its holder is stopped.
-    ///
-    /// Also returns whether the previous holder died with it.
-    fn lock(
-        &self,
-        mutex: &RobustMutex,
-        waiting: &Waiting,
-        has_something: impl Fn() -> bool,
-        refusal: impl Fn() -> Option<Error>,
-    ) -> Result<Option<bool>> {
-        let is_holder_stopped = || Holder::of(mutex).is_some_and(|holder| holder.is_stopped());
-        let mut locked = mutex.try_lock();
-        if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
-            locked = mutex.try_lock();
-        }
-        let mut give_up_ns = None;
-        loop {
-            match locked {
-                Locked::Clean => return Ok(Some(false)),
-                Locked::Abandoned => return Ok(Some(true)),
-                Locked::WouldDeadlock => return Err(Error::WouldDeadlock),
-                Locked::Busy => {}
-            }
-            if let Some(refused) = refusal() {
-                return Err(refused);
-            }
-            let until_ns = waiting.next_check_ns().or_else(|| {
-                let now_ns = monotonic_ns();
-                let goes_on = match give_up_ns {
-                    None => has_something(),
-                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_holder_stopped(),
-                };
-                let give_up_ns = *give_up_ns.get_or_insert(now_ns + GRACE_NS);
-                goes_on.then(|| give_up_ns.min(now_ns + LOOK_AT_HOLDER_NS))
-            });
-            let Some(until_ns) = until_ns else { return Ok(None) };
-            locked = mutex.lock(Some(until_ns));
-        }
-    }
 }
 
-/// Attempts to read both positions at one moment: each takes well below a microsecond.
-const COMMITTED_TRIES: u32 = 100;
-
-/// How long an operation still waits after its timeout for a mutex that is about to be released: it is held for
-/// microseconds, unless its holder is stopped, or has no processor for a while.
-const GRACE_NS: u64 = 2_000_000_000;
-/// Interval between checks whether the holder is stopped.
-const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
-
-#[cfg(test)]
-impl Ring {
-    /// Makes both sequence numbers wrap after `publications` publications.
-    pub(crate) fn wrap_after(&self, publications: u32) {
-        self.shared.tail.start_at((u32::MAX >> 1) - publications);
-        self.shared.head.start_at((u32::MAX >> 1) - publications);
-    }
-
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        self.shared.resident_bytes().expect("an open memfd")
-    }
-}
+/// Attempts to read both ends at one moment: each takes well below a microsecond.
+const CONSISTENT_TRIES: u32 = 100;

@@ -1,23 +1,22 @@
-//! The dimensions of a ring: number of items, number of bytes, and chunk size.
+//! The dimensions of a ring: the number of items and bytes, and how its memory is divided.
 
 use super::RingState;
-use super::lease_table::LeaseSlot;
+use super::segments::{SegmentEntry, Slot};
 use crate::ipc::error::{Error, Result};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::shm::Mapping;
 
-/// Bytes in front of each record: its length.
-pub(crate) const HEADER_BYTES: usize = 4;
-/// Returns the space that a record of `len` bytes occupies.
-pub(crate) const fn record_bytes(len: usize) -> usize {
-    (HEADER_BYTES + len).next_multiple_of(HEADER_BYTES)
-}
-
 /// The maximum byte limit of a ring.
 pub(crate) const MOST_BYTES: u64 = 1 << 40;
-/// The longest record: its length has 32 bits.
-const LONGEST_RECORD: u64 = u32::MAX as u64 - 8;
-/// Chunks are small enough that a small ring stays in the cache, and large enough that a large one has few.
+/// The longest item: its length has 32 bits.
+const LONGEST_ITEM: u64 = u32::MAX as u64 - 8;
+/// The maximum number of items at once: 1 GiB of slots.
+const MOST_SLOTS: u64 = 1 << 24;
+/// Segments are small enough that few items need little memory, and large enough that many items have few.
+const SEGMENT_SLOTS: std::ops::RangeInclusive<u64> = 256..=4096;
+/// Segments beyond those that hold all items: one stays in use as long as any of its items is leased, or just taken.
+const MORE_SEGMENTS: u64 = 64;
+/// The same for the chunks of long items.
 const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 20;
 
 /// The dimensions of a ring, and the offsets of its parts after [`RingState`]. A private copy of validated values,
@@ -26,72 +25,103 @@ const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 20;
 pub(crate) struct Plan {
     /// Maximum number of items; `u64::MAX` if unlimited.
     pub(crate) capacity: u64,
-    /// Maximum number of bytes of items, not counting the length header of the longest one.
+    /// Maximum number of bytes of long items, and of an item.
     pub(crate) byte_limit: u64,
-    /// Number of lease slots, 0 for none.
-    pub(crate) leases: u32,
+    /// How many items there can be at once.
+    pub(super) slots: u64,
+    /// Number of slots of a segment, a power of two.
+    pub(super) segment_slots: u32,
+    pub(super) segments: u32,
     /// Bytes of a chunk, a power of two.
-    pub(crate) chunk_bytes: u32,
+    pub(super) chunk_bytes: u32,
     pub(super) chunks: u32,
     pub(super) in_use_at: usize,
     pub(super) populated_at: usize,
-    pub(super) leases_at: usize,
-    pub(super) data_at: usize,
+    pub(super) slots_at: usize,
+    pub(super) chunks_at: usize,
 }
 
 impl Plan {
-    pub(crate) fn new(capacity: Option<u64>, byte_limit: u64, leases: u32) -> Result<Self> {
+    /// Returns a plan; `is_leasing` makes room for leased items, which the capacity does not count.
+    pub(crate) fn new(capacity: Option<u64>, byte_limit: u64, is_leasing: bool) -> Result<Self> {
         let check = |what, given, most| match (1..=most).contains(&given) {
             true => Ok(given),
             false => Err(Error::OutOfRange { what, given, least: 1, most }),
         };
         let capacity = capacity.map(|capacity| check("a queue's capacity", capacity, u64::MAX - 1)).transpose()?;
         let byte_limit = check("a queue's byte limit", byte_limit, MOST_BYTES)?;
-        let chunk_bytes = (byte_limit / 4096).next_power_of_two().clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
-        Ok(Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, leases, chunk_bytes as u32))
+        let most = if is_leasing { None } else { capacity };
+        let most_slots = most.unwrap_or(u64::MAX).min(slots_in(byte_limit));
+        let [segment_slots, chunk_bytes] = [(most_slots, SEGMENT_SLOTS), (byte_limit, CHUNK_BYTES)]
+            .map(|(all, part)| (all / 4096).next_power_of_two().clamp(*part.start(), *part.end()) as u32);
+        let segments = most_slots.div_ceil(u64::from(segment_slots)) + MORE_SEGMENTS;
+        Ok(Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, segment_slots, segments as u32, chunk_bytes))
     }
 
-    pub(crate) fn of(capacity: u64, byte_limit: u64, leases: u32, chunk_bytes: u32) -> Self {
-        // One more than the bytes need: the first and the last may be used in part.
-        let chunks = (record_bytes(byte_limit as usize) as u64).div_ceil(u64::from(chunk_bytes)) as usize + 1;
+    pub(crate) fn of(capacity: u64, byte_limit: u64, segment_slots: u32, segments: u32, chunk_bytes: u32) -> Self {
+        let slots = capacity.min(slots_in(byte_limit));
+        let chunks = byte_limit.div_ceil(u64::from(chunk_bytes)) as usize;
         let bitmap_bytes = chunks.div_ceil(64) * 8;
-        let in_use_at = (chunks * 4).next_multiple_of(8);
+        let in_use_at = segments as usize * size_of::<SegmentEntry>();
         let populated_at = in_use_at + bitmap_bytes;
-        let leases_at = Mapping::<RingState>::at_page(populated_at + bitmap_bytes);
-        let data_at = Mapping::<RingState>::at_page(leases_at + leases as usize * size_of::<LeaseSlot>());
+        let slots_at = Mapping::<RingState>::at_page(populated_at + bitmap_bytes);
+        let chunks_at =
+            Mapping::<RingState>::at_page(slots_at + segments as usize * segment_slots as usize * size_of::<Slot>());
         let chunks = chunks as u32;
-        Plan { capacity, byte_limit, leases, chunk_bytes, chunks, in_use_at, populated_at, leases_at, data_at }
+        Plan {
+            capacity,
+            byte_limit,
+            slots,
+            segment_slots,
+            segments,
+            chunk_bytes,
+            chunks,
+            in_use_at,
+            populated_at,
+            slots_at,
+            chunks_at,
+        }
     }
 
     /// Reads the plan of a ring that another process created; `None` if it is invalid.
     pub(super) fn read(shared: &Mapping<RingState>) -> Option<Self> {
         let (byte_limit, chunk_bytes) = (shared.byte_limit.load(Relaxed), shared.chunk_bytes.load(Relaxed));
-        let is_plausible = (1..=MOST_BYTES).contains(&byte_limit) && chunk_bytes.is_power_of_two();
+        let (segment_slots, segments) = (shared.segment_slots.load(Relaxed), shared.segments.load(Relaxed));
+        let is_plausible = (1..=MOST_BYTES).contains(&byte_limit)
+            && chunk_bytes.is_power_of_two()
+            && segment_slots.is_power_of_two()
+            && u64::from(segment_slots) <= MOST_SLOTS;
         let plan = is_plausible
-            .then(|| Plan::of(shared.capacity.load(Relaxed), byte_limit, shared.leases.load(Relaxed), chunk_bytes));
+            .then(|| Plan::of(shared.capacity.load(Relaxed), byte_limit, segment_slots, segments, chunk_bytes));
         plan.filter(|plan| plan.tail_len() == shared.tail_len())
     }
 
     pub(super) fn write(&self, state: &RingState) {
         state.capacity.store(self.capacity, Relaxed);
         state.byte_limit.store(self.byte_limit, Relaxed);
+        state.segment_slots.store(self.segment_slots, Relaxed);
+        state.segments.store(self.segments, Relaxed);
         state.chunk_bytes.store(self.chunk_bytes, Relaxed);
-        state.leases.store(self.leases, Relaxed);
     }
 
     /// Returns the number of bytes after [`RingState`].
     pub(super) fn tail_len(&self) -> usize {
-        self.data_at + self.chunks as usize * self.chunk_bytes as usize
-    }
-
-    /// Returns the capacity in record bytes: one item of the byte limit fits together with its header.
-    #[inline]
-    pub(super) fn ring_bytes(&self) -> u64 {
-        record_bytes(self.byte_limit as usize) as u64
+        self.chunks_at + self.chunks as usize * self.chunk_bytes as usize
     }
 
     /// Returns the length of the longest item that fits.
     pub(crate) fn longest(&self) -> usize {
-        self.byte_limit.min(LONGEST_RECORD) as usize
+        self.byte_limit.min(LONGEST_ITEM) as usize
     }
+
+    /// Returns the offset of a slot.
+    #[inline]
+    pub(super) fn slot_at(&self, segment: u32, index: u32) -> usize {
+        self.slots_at + (segment as usize * self.segment_slots as usize + index as usize) * size_of::<Slot>()
+    }
+}
+
+/// Returns how many slots take `bytes` bytes, at least one.
+fn slots_in(bytes: u64) -> u64 {
+    (bytes / size_of::<Slot>() as u64).clamp(1, MOST_SLOTS)
 }

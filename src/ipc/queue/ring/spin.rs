@@ -1,5 +1,5 @@
-//! Adaptive spinning: whether and how long to spin before a sleep, and how often to look meanwhile, learnt from
-//! previous waits and looks.
+//! Adaptive spinning: whether and how long to spin before a sleep, and whether to let items gather first, learnt from
+//! previous waits.
 //!
 //! # State
 //! Private to a handle, and only a heuristic: threads that share the handle may overwrite it.
@@ -9,7 +9,7 @@
 
 use std::hint::spin_loop;
 
-use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
 
 /// How long a spin lasts while spinning pays off.
@@ -23,60 +23,66 @@ const TRIAL_NS: u64 = 100_000;
 /// Trials are so rare that together they cost about a microsecond per wait.
 const TRIAL_EVERY: u32 = 64;
 
-/// Pauses between two looks in request-reply traffic.
-const SHORT_PAUSES: u32 = 4;
-/// The same for a stream: each look takes the cache line away from the next writer, so items are left to gather for a
-/// few microseconds.
-const LONG_PAUSES: u32 = 256;
-/// Steps of the peer between two looks from which on they count as a stream.
-const STREAM_STEPS: u64 = 4;
-/// Pauses before a look where both sides go in step, and how few steps a look then finds.
-const GATHER_PAUSES: u32 = 512;
-const IN_STEP: u64 = 16;
-/// Maximum number of in-step looks before the next trial of a pause. The number doubles after each trial without
-/// effect.
+/// Pauses between two attempts.
+const PAUSES: u32 = 4;
+
+/// How many items between two waits make a stream: there is no hurry to look again.
+const STREAM: u64 = 4;
+/// Interval between two attempts in a stream: each takes a cache line away from the other side.
+const STREAM_NS: u64 = 1_000;
+/// How few steps between two waits mean that both sides go in step: each attempt then takes the cache line away from the
+/// other side.
+const IN_STEP: std::ops::Range<u64> = 1..16;
+/// How long to let items gather where both sides go in step.
+const GATHER_NS: u64 = 2_000;
+/// Maximum number of in-step waits before the next trial of that. The number doubles after each trial without effect.
 const MOST_BEFORE_TRIAL: u32 = 4096;
-/// How often a short pause is followed by a long one, to detect a stream.
-const LONG_EVERY: u32 = 16;
 
 /// What a handle has learnt about one kind of its waits.
 #[derive(Debug, Default)]
 pub(crate) struct Spin {
     /// Consecutive waits that spinning would not have ended.
     in_vain: AtomicU32,
-    /// Consecutive looks that found almost nothing.
-    meagre: AtomicU32,
-    /// Consecutive looks that found little although nothing was waited for.
+    /// Position at the last wait.
+    position: AtomicU64,
+    /// Consecutive waits in step.
     in_step: AtomicU32,
-    /// After how many of them a pause lets items gather.
+    /// After how many of them items are left to gather.
     gather_after: AtomicU32,
 }
 
 impl Spin {
-    /// Spins until `is_done`, for as long as it may pay off: not at all after recent failures.
-    pub(crate) fn until(&self, is_done: impl Fn() -> bool) -> bool {
+    /// Spins until `is_done`, for as long as it may pay off: not at all after recent failures. `position` grows by one
+    /// with each item.
+    pub(crate) fn until(&self, position: u64, is_done: impl FnMut() -> bool) -> bool {
+        let is_stream = position.wrapping_sub(self.position.load(Relaxed)) >= STREAM;
+        let gather_ns = if self.has_to_gather(position) { GATHER_NS } else { 0 };
+        let every_ns = if is_stream { STREAM_NS } else { 0 };
         let in_vain = self.in_vain.load(Relaxed);
         let limit_ns = match in_vain {
             0..IDLE_AFTER => SPIN_NS,
             _ if in_vain.is_power_of_two() || in_vain.is_multiple_of(TRIAL_EVERY) => TRIAL_NS,
             _ => 0,
         };
-        let done = limit_ns > 0 && self.spin(limit_ns, is_done);
+        let done = limit_ns > 0 && spin(gather_ns.max(every_ns), every_ns, limit_ns, is_done);
         self.in_vain.store(if done { 0 } else { in_vain.wrapping_add(1) }, Relaxed);
         done
     }
 
-    /// To be called before a look. Two sides of the same speed would go in step, and take the cache line away from each
-    /// other for every item; this pauses to let some gather.
-    #[inline]
-    pub(crate) fn gather(&self) {
-        if self.has_to_gather() {
-            pause(GATHER_PAUSES);
+    /// Records a wait, and returns whether items should gather first.
+    fn has_to_gather(&self, position: u64) -> bool {
+        let last = self.position.swap(position, Relaxed);
+        let (in_step, after) = (self.in_step.load(Relaxed), self.gather_after.load(Relaxed));
+        let is_in_step = IN_STEP.contains(&position.wrapping_sub(last));
+        // The last wait may have been such a trial.
+        let was_trial = in_step > after;
+        if was_trial {
+            let doubled = (2 * after + 1).min(MOST_BEFORE_TRIAL);
+            self.gather_after.store(if is_in_step { doubled } else { 0 }, Relaxed);
         }
-    }
-
-    fn has_to_gather(&self) -> bool {
-        self.in_step.load(Relaxed) > self.gather_after.load(Relaxed)
+        let in_step = if is_in_step { if was_trial { 1 } else { in_step + 1 } } else { 0 };
+        self.in_step.store(in_step, Relaxed);
+        in_step > self.gather_after.load(Relaxed)
     }
 
     /// Records how long a sleep took: after a short one, spinning would have paid off.
@@ -85,45 +91,24 @@ impl Spin {
             self.in_vain.store(0, Relaxed);
         }
     }
+}
 
-    /// Records how far the peer has advanced between two looks.
-    #[inline]
-    pub(crate) fn found(&self, steps: u64) {
-        let is_in_step = (1..IN_STEP).contains(&steps);
-        let mut in_step = if is_in_step { self.in_step.load(Relaxed).wrapping_add(1) } else { 0 };
-        if self.has_to_gather() {
-            // The pause before this look either had an effect or not.
-            let doubled = (2 * self.gather_after.load(Relaxed) + 1).min(MOST_BEFORE_TRIAL);
-            self.gather_after.store(if is_in_step { doubled } else { 0 }, Relaxed);
-            in_step = 0;
-        }
-        self.in_step.store(in_step, Relaxed);
-        if steps >= STREAM_STEPS {
-            self.meagre.store(0, Relaxed);
-        } else if steps > 0 {
-            self.meagre.store(self.meagre.load(Relaxed).wrapping_add(1), Relaxed);
-        }
-    }
-
-    fn spin(&self, limit_ns: u64, is_done: impl Fn() -> bool) -> bool {
-        let is_stream = self.meagre.load(Relaxed).is_multiple_of(LONG_EVERY);
-        let pauses = if is_stream { LONG_PAUSES } else { SHORT_PAUSES };
-        let end_ns = monotonic_ns() + limit_ns;
-        loop {
-            pause(pauses);
+/// Makes the first attempt after `first_ns`, and others at an interval of `every_ns`.
+fn spin(first_ns: u64, every_ns: u64, limit_ns: u64, mut is_done: impl FnMut() -> bool) -> bool {
+    let begin_ns = monotonic_ns();
+    let (mut now_ns, mut next_ns) = (begin_ns, begin_ns + first_ns);
+    loop {
+        (0..PAUSES).for_each(|_| spin_loop());
+        if now_ns >= next_ns {
             if is_done() {
                 return true;
             }
-            if monotonic_ns() > end_ns {
-                return false;
-            }
+            next_ns = now_ns + every_ns;
         }
-    }
-}
-
-fn pause(times: u32) {
-    for _ in 0..times {
-        spin_loop();
+        now_ns = monotonic_ns();
+        if now_ns > begin_ns + limit_ns {
+            return false;
+        }
     }
 }
 
@@ -135,7 +120,7 @@ mod tests {
     /// Returns whether it looked, and the result.
     fn looks(spin: &Spin, answer: bool) -> (bool, bool) {
         let looked = Cell::new(false);
-        let said = spin.until(|| {
+        let said = spin.until(0, || {
             looked.set(true);
             answer
         });
@@ -164,19 +149,18 @@ mod tests {
     #[test]
     fn sides_in_step_let_something_gather_while_that_pays() {
         let spin = Spin::default();
-        spin.found(0);
-        assert!(!spin.has_to_gather(), "who waits is not in step");
+        let mut position = 0;
+        let mut waits_after = |steps: u64| {
+            position += steps;
+            spin.has_to_gather(position)
+        };
+        assert!(!waits_after(0), "nothing came at all");
         for _ in 0..10 {
-            spin.found(2);
-            assert!(spin.has_to_gather());
-            spin.found(100);
-            assert!(!spin.has_to_gather(), "it pays: not before they are in step again");
+            assert!(waits_after(2), "they are in step");
+            assert!(!waits_after(100), "it pays: not before they are in step again");
         }
-        // A thread that puts and gets in turn always finds what it has put.
-        let gathered = (0..3 * MOST_BEFORE_TRIAL).filter(|_| {
-            spin.found(1);
-            spin.has_to_gather()
-        });
+        // Where each item is an answer to the one before, it never pays.
+        let gathered = (0..3 * MOST_BEFORE_TRIAL).filter(|_| waits_after(1));
         assert_eq!(gathered.count(), 13);
     }
 }

@@ -24,14 +24,17 @@ impl QueueBuilder {
     }
 
     /// Limits the bytes of serialised items in the queue; [`DEFAULT_BYTE_LIMIT`] if not set. No item can be longer.
+    ///
+    /// An item of up to 48 bytes counts as 64 bytes. Longer ones have a limit of their own, of the same size; each takes
+    /// consecutive memory, so one may have to wait although as many bytes are free in several places.
     pub fn byte_limit(mut self, bytes: u64) -> Self {
         self.byte_limit = Some(bytes);
         self
     }
 
-    pub(crate) fn plan(&self, leases: u32) -> Result<Plan> {
+    pub(crate) fn plan(&self, is_leasing: bool) -> Result<Plan> {
         let capacity = self.capacity_items.filter(|items| *items != usize::MAX).map(|items| items as u64);
-        Plan::new(capacity, self.byte_limit.unwrap_or(DEFAULT_BYTE_LIMIT), leases)
+        Plan::new(capacity, self.byte_limit.unwrap_or(DEFAULT_BYTE_LIMIT), is_leasing)
     }
 
     /// Creates the queue.
@@ -40,6 +43,6 @@ impl QueueBuilder {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or limit of 0 or a limit above 1 TiB, and
     /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn build<T>(&self) -> Result<Queue<T>> {
-        Ring::create(self.plan(0)?, Rights::BOTH, |_| {}).map(Queue::of)
+        Ring::create(self.plan(false)?, Rights::BOTH, |_| {}).map(Queue::of)
     }
 }

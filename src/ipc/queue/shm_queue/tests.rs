@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::JoinableQueue;
 use crate::ipc::operation::tests::{goes, would_block};
-use crate::ipc::queue::ring::{Plan, Records, record_bytes};
+use crate::ipc::queue::ring::{CONTENT_AT, INLINE_BYTES, Plan};
 use crate::ipc::test_util::{watchdog, with_sleepers};
 use crate::queue::{JoinableConsumer, JoinableProducer, PipeQueue};
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
@@ -21,11 +21,10 @@ fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
     items.into_iter().collect::<Result<_>>().expect("well-formed")
 }
 
+/// A queue of tiny segments and chunks, whose numbers soon wrap.
 fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
-    let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, 0, chunk_bytes);
-    let queue = Queue::of(Ring::create(plan, Rights::BOTH, |_| {}).expect("a queue"));
-    queue.ring.wrap_after(10);
-    queue
+    let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, 4, 20, chunk_bytes);
+    Queue::of(Ring::create_late(plan, |_| {}).expect("a queue"))
 }
 
 #[derive(Debug, Clone)]
@@ -69,11 +68,16 @@ impl Model {
         vec![self.next; len]
     }
 
-    fn fits(&self, item: &Vec<u8>) -> bool {
-        let held: usize = self.items.iter().map(|item| record_bytes(encoded_bytes(item))).sum();
-        let room = record_bytes(self.byte_limit as usize);
-        self.capacity.is_none_or(|capacity| (self.items.len() as u64) < capacity)
-            && held + record_bytes(encoded_bytes(item)) <= room
+    fn has_capacity(&self) -> bool {
+        let limit = (self.byte_limit / 64).max(1);
+        (self.items.len() as u64) < self.capacity.unwrap_or(u64::MAX).min(limit)
+    }
+
+    /// Whether an item can be put: a long one perhaps, if there are others.
+    fn fits(&self, item: &Vec<u8>, is_put: bool) -> bool {
+        let is_long = |item: &Vec<u8>| encoded_bytes(item) > INLINE_BYTES;
+        let has_long = self.items.iter().any(is_long);
+        self.has_capacity() && (is_put || is_long(item) && has_long) || !self.has_capacity() && !is_put
     }
 
     fn is_too_long(&self, item: &Vec<u8>) -> bool {
@@ -100,11 +104,11 @@ proptest! {
                     let item = model.make(len);
                     match user.try_put(item.clone()) {
                         Ok(()) => {
-                            prop_assert!(model.fits(&item), "put {len} although it does not fit");
+                            prop_assert!(model.fits(&item, true), "put {len} although it does not fit");
                             model.items.push_back(item);
                         }
                         Err(PutError::Full(back)) => {
-                            prop_assert!(!model.fits(&item) && !model.is_too_long(&item), "refused {len}");
+                            prop_assert!(model.fits(&item, false) && !model.is_too_long(&item), "refused {len}");
                             prop_assert_eq!(back, item);
                         }
                         Err(PutError::Failed(back, error)) => {
@@ -121,15 +125,13 @@ proptest! {
                         prop_assert!(matches!(outcome, Err(Error::TooLong { .. })), "{outcome:?}");
                         continue;
                     }
-                    let mut put = 0;
-                    for item in items {
-                        if !model.fits(&item) {
-                            break;
+                    let put = outcome.expect("no error");
+                    for (index, item) in items.into_iter().enumerate().take(put + 1) {
+                        prop_assert!(model.fits(&item, index < put), "{put} of a batch");
+                        if index < put {
+                            model.items.push_back(item);
                         }
-                        model.items.push_back(item);
-                        put += 1;
                     }
-                    prop_assert_eq!(outcome.expect("no error"), put);
                 }
                 Step::Get => prop_assert_eq!(user.try_get().expect("no error"), model.items.pop_front()),
                 Step::GetMany(most) => {
@@ -154,8 +156,7 @@ proptest! {
 #[test]
 fn threads_share_one_handle_each_item_once_in_order() {
     const ITEMS: u32 = 20_000;
-    let queue = Queue::<(u8, u32)>::bounded(7).expect("a queue");
-    queue.ring.wrap_after(1000);
+    let queue: Queue<(u8, u32)> = tiny(Some(7), 1024, 4096).another();
     let taken: Vec<Vec<(u8, u32)>> = thread::scope(|scope| {
         let (producer, consumer) = (queue.producer(), queue.consumer());
         let getters: Vec<_> = (0..2)
@@ -333,17 +334,19 @@ fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
     let queue = Queue::<u8>::bounded(4).expect("a queue");
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
-    let mut record = Vec::new();
-    encoding::append(&7_u8, 99, &mut record).expect("it fits");
     // A put that has seen its handle open, and has not published yet.
-    let mut writer = producer.ring.writer_now().expect("free");
+    let claimed = producer.ring.claim().expect("no error").expect("room");
     producer.close();
-    let short = Duration::from_millis(1);
-    assert_eq!(consumer.try_get().expect("something may come"), None);
-    assert_eq!(consumer.get_timeout(short).expect("something may come"), None);
-    writer.write(Records { bytes: &record, items: 1 }).expect("room");
-    drop(writer);
-    assert_eq!(consumer.get().expect("it came"), 7);
+    assert!(!producer.ring.may_put());
+    // A get that does not wait for an item waits for the put.
+    let publish = || producer.ring.publish(claimed, 0).expect_err("it is closed");
+    thread::scope(|scope| {
+        let got = scope.spawn(|| consumer.try_get());
+        let closed = publish();
+        assert!(matches!(closed, Error::Closed));
+        let got = got.join().expect("no panic");
+        assert!(matches!(got, Err(Error::Disconnected) | Ok(None)), "{got:?}");
+    });
     assert!(matches!(consumer.get(), Err(Error::Disconnected)));
 }
 
@@ -439,52 +442,53 @@ fn catch_unwind_takes_every_kind_of_queue() {
 fn try_waits_for_who_is_in_the_middle_of_its_step() {
     let _watchdog = watchdog();
     let queue = Queue::<u8>::bounded(2).expect("a queue");
-    // Longer than a busy machine keeps a thread from its processor.
-    let long = Duration::from_millis(200);
     let ring = &queue.ring;
-    let holding = |hold: &(dyn Fn(&dyn Fn()) + Sync), meanwhile: &dyn Fn()| {
-        let (tell, told) = mpsc::channel();
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                hold(&|| {
-                    tell.send(()).expect("the test listens");
-                    thread::sleep(long);
-                });
-            });
-            told.recv().expect("it has the mutex");
-            meanwhile();
+    let claimed = ring.claim().expect("no error").expect("room");
+    // Others put behind it, and are in the queue.
+    queue.try_put(2).expect("there is room");
+    assert_eq!((queue.qsize(), queue.is_empty()), (2, true), "who is behind cannot be got yet");
+    thread::scope(|scope| {
+        let got = scope.spawn(|| queue.try_get());
+        let all_got = scope.spawn(|| queue.get_timeout(Duration::from_nanos(1)));
+        let bytes = crate::ipc::codec::to_vec(&1_u8).expect("a number has a form");
+        ring.shared.copy_in(ring.slot_offset(claimed) + CONTENT_AT, &bytes);
+        ring.publish(claimed, bytes.len()).expect("the handle is open");
+        let mut got = [got, all_got].map(|got| got.join().expect("no panic").expect("no error"));
+        got.sort_unstable();
+        assert_eq!(got, [Some(1), Some(2)]);
+    });
+    // The same for a long item, which is put while the producers' mutex is held.
+    let queue = Queue::<String>::builder().capacity(2).byte_limit(4096).build().expect("a queue");
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        let ring = &queue.ring;
+        scope.spawn(move || {
+            let _held = ring.shared.putters.mutex.hold();
+            tell.send(()).expect("the test listens");
+            // Longer than a busy machine keeps a thread from its processor.
+            thread::sleep(Duration::from_millis(200));
         });
-    };
-    let putting = |then: &dyn Fn()| {
-        let _writer = ring.writer_now().expect("free");
-        then();
-    };
-    let getting = |then: &dyn Fn()| {
-        let _reader = ring.reader_now().expect("free");
-        then();
-    };
-    holding(&putting, &|| queue.try_put(1).expect("there is room"));
-    holding(&putting, &|| queue.put_timeout(2, Duration::from_millis(1)).expect("there is room"));
-    holding(&putting, &|| assert!(matches!(queue.try_put(3), Err(PutError::Full(3)))));
-    holding(&getting, &|| assert_eq!(queue.try_get().expect("no error"), Some(1)));
-    holding(&getting, &|| assert_eq!(all(queue.drain().expect("no error")), [2]));
-    holding(&getting, &|| assert_eq!(queue.get_timeout(Duration::ZERO).expect("no error"), None));
-    holding(&putting, &|| assert_eq!(queue.put_many_timeout(&[1, 2, 3], Duration::ZERO).expect("no error"), 2));
+        told.recv().expect("it has the mutex");
+        queue.try_put("x".repeat(100)).expect("there is room");
+    });
+    assert_eq!(queue.get().expect("an item").len(), 100);
 }
 
 #[test]
-fn try_put_is_behind_a_put_that_waits_for_more_room() {
+fn long_item_is_behind_one_that_waits_for_more_room() {
     let _watchdog = watchdog();
-    let queue = Queue::<String>::builder().byte_limit(100).build().expect("a queue");
-    queue.put("x".repeat(50)).expect("room");
-    let put = || queue.put("x".repeat(60)).expect("room in the end");
+    let queue = Queue::<String>::builder().byte_limit(8192).build().expect("a queue");
+    queue.put("x".repeat(4000)).expect("room");
+    let put = || queue.put("x".repeat(8000)).expect("room in the end");
     with_sleepers(1, put, || {
         assert!(!queue.is_full());
-        assert!(matches!(queue.try_put("x".to_owned()), Err(PutError::Full(_))), "the other one is the next");
-        assert_eq!(queue.get().expect("an item").len(), 50);
+        assert!(matches!(queue.try_put("x".repeat(100)), Err(PutError::Full(_))), "the other one is the next");
+        queue.try_put("short".to_owned()).expect("it needs none of that memory");
+        assert_eq!(queue.get().expect("an item").len(), 4000);
     });
-    queue.try_put("x".to_owned()).expect("there is room");
-    assert_eq!(queue.get().expect("an item").len(), 60);
+    assert_eq!(queue.get().expect("an item"), "short");
+    assert_eq!(queue.get().expect("an item").len(), 8000);
+    queue.try_put("x".repeat(100)).expect("there is room");
 }
 
 #[test]

@@ -1,0 +1,252 @@
+//! Getting items out of a ring.
+
+use std::thread;
+
+use super::put::CONTENT_AT;
+use super::segments::{INLINE_BYTES, Spot};
+use super::waiting::GRACE;
+use super::word::{State, Word};
+use super::{Ring, Waiting};
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::encoding::Scratch;
+use crate::ipc::queue::leasing::LeaseToken;
+use crate::ipc::queue::participants::Rights;
+use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
+use crate::sys::robust::Locked;
+use crate::sys::task::Task;
+
+impl Ring {
+    /// Returns whether there is no item to get.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first_ready().is_none()
+    }
+
+    /// Returns whether a get would not block: there is an item, or the get would fail.
+    pub(crate) fn can_get(&self) -> bool {
+        !self.is_empty() || self.no_producer_is_left(true)
+    }
+
+    /// Returns whether nothing can be added to the ring after this returns: no producer remains or can appear. A handle
+    /// that can also put and does not wait may still do so itself.
+    ///
+    /// A put may still be in progress through a handle that has been closed. It claims a slot, and then checks the
+    /// handle. So a process that has seen the handle leave either finds the claim, or precedes it, and then the put
+    /// finds its handle closed.
+    pub(crate) fn producers_are_gone(&self, will_wait: bool) -> bool {
+        self.no_producer_is_left(will_wait) && {
+            fence(SeqCst);
+            !self.slots().any(|(_, word)| word.state() == State::Claimed && self.is_owner_alive(word))
+        }
+    }
+
+    fn no_producer_is_left(&self, will_wait: bool) -> bool {
+        (will_wait || !self.may_put()) && !self.is_right_left(Rights::PUT)
+    }
+
+    pub(crate) fn is_owner_alive(&self, word: Word) -> bool {
+        word.owner().is_some_and(|owner| self.process_table.is_alive(owner))
+    }
+
+    /// Releases the slot of a consumer that was killed in the middle of a get. Returns `false` if it is alive.
+    pub(super) fn release_of_dead(&self, spot: Spot, taking: Word) -> bool {
+        !self.is_owner_alive(taking) && taking.replace(&self.slot(spot).word, self.done(spot))
+    }
+
+    /// Returns the first slot that was not taken, and its word: `None` at the end of the chain.
+    #[inline(never)]
+    pub(super) fn first_untaken(&self) -> (Spot, Option<Word>) {
+        let mut spot = self.head();
+        loop {
+            let word = self.word(spot);
+            if word.is_of(self.number(spot)) {
+                match word.state() {
+                    State::Ready => return (spot, Some(word)),
+                    State::Claimed if self.is_owner_alive(word) => return (spot, Some(word)),
+                    State::Claimed => self.abort(spot, word),
+                    _ => match self.next(spot) {
+                        Some(next) => spot = next,
+                        None => return (Spot { position: spot.position + 1, ..spot }, None),
+                    },
+                }
+            } else if word.is_free_in(self.number(spot)) {
+                return (spot, Some(word));
+            } else {
+                // The segment is another by now.
+                spot = self.oldest();
+            }
+        }
+    }
+
+    /// Returns the first item.
+    #[inline]
+    pub(crate) fn first_ready(&self) -> Option<(Spot, Word)> {
+        let (spot, word) = self.first_untaken();
+        word.filter(|word| word.state() == State::Ready).map(|word| (spot, word))
+    }
+
+    /// Takes the first item: changes its word to what `then` returns. Returns `None` if there is no item.
+    #[inline(always)]
+    pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
+        let noted = self.noted(&self.shared.head).map(|spot| (spot, self.word(spot)));
+        let mut first = noted.filter(|(spot, word)| *word == self.ready(*spot));
+        loop {
+            let (spot, ready) = match first.take() {
+                Some(first) => first,
+                None => self.first_ready()?,
+            };
+            let taken = then(spot, ready);
+            if ready.replace(&self.slot(spot).word, taken) {
+                self.note_passed(&self.shared.head, spot);
+                self.prefetch_behind(spot);
+                return Some((spot, taken));
+            }
+        }
+    }
+
+    /// Takes the first item for this process alone, releases the slot, and hands the bytes to `read`. Returns `None` if
+    /// there is no item.
+    #[inline]
+    pub(crate) fn get_item<R>(&self, scratch: &Scratch, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
+        let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
+        let Some((spot, _)) = self.take(taking) else { return Ok(None) };
+        self.read_item(spot, scratch, || self.release(spot), read).map(Some)
+    }
+
+    /// Returns the word of a slot whose item is gone.
+    #[inline]
+    pub(crate) fn done(&self, spot: Spot) -> Word {
+        Word::free(State::Done, self.number(spot))
+    }
+
+    /// Changes the word of a leased item. Returns `false` if it has changed since it was read.
+    pub(crate) fn replace(&self, lease: &LeaseToken, then: Word) -> bool {
+        lease.word.replace(&self.slot(lease.spot).word, then)
+    }
+
+    /// Records the process that has leased an item.
+    pub(crate) fn set_pid(&self, spot: Spot, pid: u32) {
+        self.slot(spot).pid.store(pid, Relaxed);
+    }
+
+    /// Returns the process that has leased an item.
+    pub(crate) fn pid(&self, spot: Spot) -> u32 {
+        self.slot(spot).pid.load(Relaxed)
+    }
+
+    /// Releases a slot that this process has taken.
+    #[inline]
+    fn release(&self, spot: Spot) {
+        self.done(spot).store(&self.slot(spot).word);
+        if self.is_last(spot) {
+            self.note_done(spot);
+        }
+        self.shared.putters.event.notify();
+    }
+
+    /// Copies the bytes of an item that this process has taken, calls `copied`, and hands them to `read`.
+    #[inline]
+    pub(crate) fn read_item<R>(
+        &self,
+        spot: Spot,
+        scratch: &Scratch,
+        copied: impl FnOnce(),
+        read: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        let len = self.slot(spot).len.load(Relaxed) as usize;
+        if len > INLINE_BYTES {
+            return self.read_large_item(spot, scratch, copied, read);
+        }
+        let mut small = [0; INLINE_BYTES];
+        let bytes = &mut small[..len];
+        self.shared.copy_out(self.slot_offset(spot) + CONTENT_AT, bytes);
+        copied();
+        read(bytes)
+    }
+
+    #[cold]
+    fn read_large_item<R>(
+        &self,
+        spot: Spot,
+        scratch: &Scratch,
+        copied: impl FnOnce(),
+        read: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        let slot = self.slot(spot);
+        let (len, place) = (slot.len.load(Relaxed) as usize, self.place(slot));
+        let mut buffer = scratch.borrow();
+        let bytes = first_bytes(&mut buffer, len.min(self.plan.longest()));
+        let outcome = place.map(|place| self.shared.copy_out(self.plan.chunks_at + place as usize, bytes));
+        copied();
+        let outcome = outcome.and_then(|()| read(bytes));
+        scratch.recycle(buffer, len);
+        outcome
+    }
+
+    /// Calls `attempt` until it gets something; blocks meanwhile. Returns `None` on timeout. See [`Waiting::until`].
+    ///
+    /// `may_come` tells whether something may come that is not put.
+    pub(crate) fn get_slowly<R>(
+        &self,
+        waiting: Waiting,
+        attempt: impl Fn(bool) -> Result<Option<R>>,
+        may_come: impl Fn() -> bool,
+    ) -> Result<Option<R>> {
+        let refusal = || (self.producers_are_gone(waiting.will()) && !may_come()).then_some(Error::Disconnected);
+        let mut is_idle = false;
+        let attempts = |is_last: bool| {
+            let got = attempt(is_last)?;
+            if got.is_none() && is_last && std::mem::replace(&mut is_idle, true) {
+                self.release_surplus();
+            }
+            Ok(got)
+        };
+        let spin = (&self.get_spin, self.first_untaken().0.position);
+        let got = waiting.until(&self.shared.getters, spin, attempts, refusal)?;
+        if got.is_none() && self.is_put_under_way() { attempt(true) } else { Ok(got) }
+    }
+
+    /// Waits for the put that the first item is behind, unless its process is stopped. Returns `false` if there is none.
+    fn is_put_under_way(&self) -> bool {
+        let grace = Deadline::after(GRACE);
+        let mut waited = false;
+        while let (_, Some(word)) = self.first_untaken()
+            && word.state() == State::Claimed
+            && !grace.has_passed()
+        {
+            let pid = word.owner().and_then(|owner| self.process_table.pid_of(owner));
+            if pid.and_then(Task::of).is_some_and(|task| task.is_stopped) {
+                break;
+            }
+            waited = true;
+            thread::yield_now();
+        }
+        waited
+    }
+
+    /// Gives back memory that the ring does not need, unless another process is changing it: then it is needed.
+    fn release_surplus(&self) {
+        for (mutex, release) in [
+            (&self.shared.chaining, &(|| self.release_segments()) as &dyn Fn()),
+            (&self.shared.putters.mutex, &|| {
+                // What cannot be recounted now is released later.
+                if self.recount().is_ok() {
+                    self.release_chunks(0);
+                }
+            }),
+        ] {
+            if matches!(mutex.try_lock(), Locked::Clean | Locked::Abandoned) {
+                release();
+                mutex.unlock();
+            }
+        }
+    }
+}
+
+/// Returns the first `len` bytes of a buffer, growing it if necessary. Only new bytes are zeroed.
+fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}

@@ -1,0 +1,110 @@
+//! The words of slots under a model checker: `word.rs` is compiled a second time, with loom's atomics. Every
+//! interleaving is tried, and every value that a load may return by the orderings.
+
+use crate::ipc::process::table as process;
+use loom::sync::atomic;
+
+#[path = "word.rs"]
+mod word;
+
+use loom::cell::Cell;
+use loom::sync::Arc;
+use loom::thread;
+
+use self::atomic::AtomicU64;
+use self::process::{ProcessSlot, ProcessTable};
+use self::word::{State, Word};
+
+/// Two slots, and what is in them: loom reports accesses that nothing orders.
+struct Slots([(AtomicU64, Cell<u32>); 2]);
+
+/// Returns slots that are free in segment 1.
+fn slots() -> Arc<Slots> {
+    let done = |segment| {
+        let word = AtomicU64::new(0);
+        Word::free(State::Done, segment).store(&word);
+        word
+    };
+    Arc::new(Slots([(done(0), Cell::new(0)), (done(0), Cell::new(0))]))
+}
+
+// Both exchange without a look before: loom tries no order of a load and a store if another load comes between.
+impl Slots {
+    /// Claims the first free slot of a segment and publishes `item` in it; `None` if there is no free one.
+    fn put(&self, me: ProcessSlot, segment: u64, item: u32) -> Option<()> {
+        let free = Word::free(State::Done, segment - 1);
+        let claimed = Word::owned(State::Claimed, me, segment);
+        let (word, content) = self.0.iter().find(|(word, _)| free.replace(word, claimed))?;
+        content.set(item);
+        Word::free(State::Ready, segment).store(word);
+        Some(())
+    }
+
+    /// Takes the first item of a segment; `None` if there is none.
+    fn get(&self, me: ProcessSlot, segment: u64) -> Option<u32> {
+        let ready = Word::free(State::Ready, segment);
+        let taking = Word::owned(State::Taking, me, segment);
+        let (word, content) = self.0.iter().find(|(word, _)| ready.replace(word, taking))?;
+        let item = content.get();
+        Word::free(State::Done, segment).store(word);
+        Some(item)
+    }
+}
+
+fn me() -> ProcessSlot {
+    ProcessTable::ours().expect("a table").me()
+}
+
+#[test]
+fn each_item_is_got_once_and_whole() {
+    let me = me();
+    loom::model(move || {
+        let slots = slots();
+        let producers = [1, 2].map(|item| {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || slots.put(me, 1, item).expect("two slots are free"))
+        });
+        let mut got: Vec<_> = (0..2).filter_map(|_| slots.get(me, 1)).collect();
+        producers.into_iter().for_each(|producer| producer.join().expect("no panic"));
+        got.extend(std::iter::from_fn(|| slots.get(me, 1)));
+        got.sort_unstable();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+#[test]
+fn slot_is_used_again_only_after_its_item_was_read() {
+    let me = me();
+    loom::model(move || {
+        let slots = slots();
+        slots.put(me, 1, 1).expect("free");
+        slots.put(me, 1, 2).expect("free");
+        let consumer = {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || slots.get(me, 1))
+        };
+        let put = slots.put(me, 2, 3);
+        assert_eq!(consumer.join().expect("no panic"), Some(1));
+        assert_eq!(slots.get(me, 2), put.map(|()| 3), "and not before");
+        assert_eq!(slots.get(me, 1), Some(2));
+    });
+}
+
+#[test]
+fn claim_of_a_dead_producer_is_released_once() {
+    let me = me();
+    loom::model(move || {
+        let slots = slots();
+        let claimed = Word::owned(State::Claimed, me, 1);
+        assert!(Word::load(&slots.0[0].0).replace(&slots.0[0].0, claimed));
+        let release = move |slots: Arc<Slots>| claimed.replace(&slots.0[0].0, Word::free(State::Done, 1));
+        let other = {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || release(slots))
+        };
+        let released = release(Arc::clone(&slots));
+        let put = slots.put(me, 2, 3);
+        assert!(other.join().expect("no panic") != released, "one of the two");
+        assert_eq!(slots.get(me, 2), put.map(|()| 3));
+    });
+}

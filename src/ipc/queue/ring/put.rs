@@ -1,0 +1,219 @@
+//! Putting items into a ring.
+
+use super::segments::{INLINE_BYTES, Spot, distance};
+use super::word::{State, Word};
+use super::{Ring, Waiting};
+use crate::ipc::deadline::LIVENESS_CHECK_NS;
+use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::queue::participants::Rights;
+use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+use crate::sys::clock::monotonic_ns;
+
+impl Ring {
+    /// Returns whether a put could go on now: there is room for a small item, or it would fail.
+    pub(crate) fn can_put(&self) -> bool {
+        !self.may_put() || !self.is_full() || self.consumers_are_gone(true)
+    }
+
+    /// Returns why this handle cannot put, now or later.
+    #[inline]
+    pub(crate) fn check_may_put(&self) -> Result<()> {
+        check_not_forked()?;
+        if !self.may_put() {
+            return Err(Error::Closed);
+        }
+        // A handle that can also get reports this only when it would block.
+        if self.consumers_are_gone(false) { Err(Error::Disconnected) } else { Ok(()) }
+    }
+
+    /// Returns whether items can no longer be got: no consumer remains or can appear. A handle that can also get and
+    /// does not wait may still do so itself.
+    #[inline]
+    fn consumers_are_gone(&self, will_wait: bool) -> bool {
+        (will_wait || !self.rights().has(Rights::GET)) && !self.is_right_left(Rights::GET)
+    }
+
+    /// Returns whether no further item is accepted.
+    pub(crate) fn is_full(&self) -> bool {
+        let has_room = || self.has_room_at(self.first_unclaimed().position);
+        !has_room() && {
+            self.abort_of_dead();
+            !has_room()
+        }
+    }
+
+    /// Puts one item. [`Error::Full`] if there was no room within the timeout.
+    #[inline]
+    pub(crate) fn put_item(&self, bytes: &[u8], waiting: Waiting) -> Result<()> {
+        if bytes.len() <= INLINE_BYTES && self.try_put_small(bytes)?.is_some() {
+            return Ok(());
+        }
+        self.put_slowly(bytes, waiting)?.ok_or(Error::Full)
+    }
+
+    /// Puts an item as soon as there is room. Returns `None` on timeout.
+    #[cold]
+    pub(crate) fn put_slowly(&self, bytes: &[u8], waiting: Waiting) -> Result<Option<()>> {
+        let refusal = || match () {
+            () if !self.may_put() => Some(Error::Closed),
+            () if self.consumers_are_gone(waiting.will()) => Some(Error::Disconnected),
+            () => None,
+        };
+        let (queue, spin) = (&self.shared.putters, (&self.put_spin, self.first_unclaimed().position));
+        if bytes.len() > INLINE_BYTES {
+            let has_room = || self.has_room_at(self.first_unclaimed().position);
+            return waiting.until_first(queue, spin, has_room, || self.try_put_large(bytes), refusal);
+        }
+        let attempt = |is_last: bool| {
+            if is_last {
+                self.abort_of_dead();
+            }
+            self.try_put_small(bytes)
+        };
+        waiting.until(queue, spin, attempt, refusal)
+    }
+
+    /// Puts an item into a slot if there is room.
+    #[inline]
+    fn try_put_small(&self, bytes: &[u8]) -> Result<Option<()>> {
+        let Some(spot) = self.claim()? else { return Ok(None) };
+        #[cfg(all(debug_assertions, feature = "cli"))]
+        crate::sys::failpoint::before_write(|| self.ready(spot).store(&self.slot(spot).word));
+        self.shared.copy_in(self.slot_offset(spot) + CONTENT_AT, bytes);
+        self.publish(spot, bytes.len())
+    }
+
+    /// Puts an item that does not fit into a slot if there is room. Only for the holder of the putters' mutex.
+    fn try_put_large(&self, bytes: &[u8]) -> Result<Option<()>> {
+        if !self.has_room_at(self.first_unclaimed().position) {
+            return Ok(None);
+        }
+        let Some(place) = self.allocate(bytes.len())? else { return Ok(None) };
+        self.shared.copy_in(self.plan.chunks_at + place as usize, bytes);
+        let Some(spot) = self.claim()? else { return Ok(None) };
+        self.slot(spot).content[0].store(place, Relaxed);
+        self.publish(spot, bytes.len())
+    }
+
+    /// Claims the next slot. Returns `None` if the ring is full.
+    #[inline(always)]
+    pub(crate) fn claim(&self) -> Result<Option<Spot>> {
+        if let Some(spot) = self.noted(&self.shared.tail) {
+            let word = self.word(spot);
+            if word.is_free_in(self.number(spot)) && self.is_below_capacity(spot.position) && self.claim_at(spot, word)
+            {
+                return Ok(Some(spot));
+            }
+        }
+        self.claim_slowly()
+    }
+
+    #[inline(always)]
+    fn claim_at(&self, spot: Spot, free: Word) -> bool {
+        let is_ours = free.replace(&self.slot(spot).word, Word::owned(State::Claimed, self.me, self.number(spot)));
+        if is_ours {
+            self.note_passed(&self.shared.tail, spot);
+            self.prefetch_behind(spot);
+        }
+        is_ours
+    }
+
+    #[inline(never)]
+    fn claim_slowly(&self) -> Result<Option<Spot>> {
+        let mut spot = self.tail();
+        loop {
+            let word = self.word(spot);
+            if word.is_of(self.number(spot)) {
+                spot = match self.next(spot) {
+                    Some(next) => next,
+                    None if !self.has_room_at(spot.position + 1) || !self.extend(spot)? => return Ok(None),
+                    None => spot,
+                };
+            } else if !word.is_free_in(self.number(spot)) {
+                // The segment is another by now.
+                spot = self.newest();
+            } else if !self.has_room_at(spot.position) {
+                return Ok(None);
+            } else if self.claim_at(spot, word) {
+                return Ok(Some(spot));
+            }
+        }
+    }
+
+    #[inline]
+    fn is_below_capacity(&self, position: u64) -> bool {
+        distance(position, self.seen_head.load(Relaxed)) < self.plan.slots as i64
+    }
+
+    /// Returns whether the capacity permits an item at `position`.
+    fn has_room_at(&self, position: u64) -> bool {
+        self.is_below_capacity(position) || {
+            let (head, _) = self.first_untaken();
+            self.seen_head.store(head.position, Relaxed);
+            self.is_below_capacity(position)
+                || self.is_any_aborted(head) && self.count_before(position) < self.plan.slots
+        }
+    }
+
+    /// Returns whether slots behind `head` may have been released without an item.
+    pub(super) fn is_any_aborted(&self, head: Spot) -> bool {
+        distance(self.shared.last_aborted.load(Relaxed), head.position) >= 0
+    }
+
+    /// Counts the items before `position`, and those that are being put there.
+    #[cold]
+    fn count_before(&self, position: u64) -> u64 {
+        let before = self.slots().take_while(|(spot, _)| distance(position, spot.position) > 0);
+        before.filter(|(_, word)| matches!(word.state(), State::Claimed | State::Ready)).count() as u64
+    }
+
+    /// Releases the slots that dead producers have claimed and not published. Looks at all slots, and therefore only from
+    /// time to time.
+    #[cold]
+    fn abort_of_dead(&self) {
+        let now_ns = monotonic_ns();
+        if now_ns < self.next_check_ns.load(Relaxed) {
+            return;
+        }
+        self.next_check_ns.store(now_ns + LIVENESS_CHECK_NS, Relaxed);
+        let claimed = self.slots().filter(|(_, word)| word.state() == State::Claimed);
+        claimed.filter(|(_, word)| !self.is_owner_alive(*word)).for_each(|(spot, word)| self.abort(spot, word));
+    }
+
+    #[inline]
+    pub(super) fn ready(&self, spot: Spot) -> Word {
+        Word::free(State::Ready, self.number(spot))
+    }
+
+    /// Publishes the item in a slot that this process has claimed.
+    #[inline]
+    pub(crate) fn publish(&self, spot: Spot, len: usize) -> Result<Option<()>> {
+        let slot = self.slot(spot);
+        slot.len.store(len as u32, Relaxed);
+        // After the claim: whoever has seen that this handle is closed, and no claim, has seen the last item.
+        if !self.may_put() {
+            self.abort(spot, Word::load(&slot.word));
+            self.shared.getters.event.notify();
+            return Err(Error::Closed);
+        }
+        self.ready(spot).store(&slot.word);
+        self.shared.getters.event.notify();
+        Ok(Some(()))
+    }
+
+    /// Releases a claimed slot without an item: that of a dead producer, or this process's own.
+    pub(super) fn abort(&self, spot: Spot, claimed: Word) {
+        // Before that: until it is passed, positions do not tell the number of items.
+        let mut last = self.shared.last_aborted.load(SeqCst);
+        while distance(spot.position, last) > 0 {
+            match self.shared.last_aborted.compare_exchange(last, spot.position, AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => last = now,
+            }
+        }
+        claimed.replace(&self.slot(spot).word, self.done(spot));
+    }
+}
+
+/// Offset of a slot's content.
+pub(crate) const CONTENT_AT: usize = 16;

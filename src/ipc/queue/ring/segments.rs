@@ -1,0 +1,399 @@
+//! The slots of a ring in the order of the puts: a chain of segments, made as items come and used again when all of
+//! their items are gone.
+//!
+//! # State
+//! A [`SegmentEntry`] for each segment: without memory, free, or in the chain, with its number in the order of the puts
+//! and the next segment. A segment is in use from when it is chained until all of its slots are done: nothing else
+//! records it. `tail` is a hint where to look for the first slot that was never claimed, `head` for the first that was
+//! not taken, `open` for the first that is not done; they may be too low, never too high, and may name a segment that is no longer in use.
+//!
+//! # Ordering
+//! The entries belong to the holder of `chaining`; others read them. A segment's number is its tag, so a process that
+//! looks at a segment which is another by now finds no word that it could change: see [`super::word`].
+//!
+//! # Death
+//! A segment becomes part of the chain by the store of its own entry. Killed before that, a process leaves a free
+//! segment that its predecessor names; the next one completes the step.
+
+use super::word::{State, Word};
+use super::{Ring, RingState};
+use crate::ipc::error::{Result, os};
+use crate::sys::atomic::{
+    AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence,
+};
+use crate::sys::shm::shared_layout;
+
+shared_layout! {
+    pub(crate) struct SegmentEntry {
+        /// `number << 16 | (next + 1) << 2 | state`
+        word: AtomicU64,
+        /// The number plus one of the last segment that a consumer found done.
+        done: AtomicU64,
+    }
+}
+
+/// Longer items are [elsewhere](super::large), and the slot has their place.
+pub(crate) const INLINE_BYTES: usize = 48;
+
+shared_layout! {
+    /// A slot: one cache line.
+    pub(crate) struct Slot {
+        pub(super) word: AtomicU64,
+        /// Number of bytes of the item.
+        pub(super) len: AtomicU32,
+        /// The process id of the last one that leased it.
+        pub(super) pid: AtomicU32,
+        /// The item, or the place of a long one.
+        pub(super) content: [AtomicU64; INLINE_BYTES / 8],
+    }
+}
+const _: () = assert!(size_of::<Slot>() == 64);
+
+const NO_MEMORY: u64 = 0;
+const FREE: u64 = 1;
+const CHAINED: u64 = 2;
+const NEXT_SHIFT: u32 = 2;
+const NUMBER_SHIFT: u32 = 16;
+/// Bits of a segment's index in a [`Spot`]'s word.
+const INDEX_BITS: u32 = NUMBER_SHIFT - NEXT_SHIFT;
+/// Positions count modulo this: 52 days at one item in 4 ns.
+const POSITIONS: u64 = 1 << (u64::BITS - INDEX_BITS);
+
+/// A segment in the chain.
+#[derive(Debug, Clone, Copy)]
+struct Chained {
+    number: u64,
+    next: Option<u32>,
+}
+
+/// A slot, and its place in the order of the puts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(super) segment: u32,
+    pub(crate) position: u64,
+}
+
+impl Spot {
+    fn to_word(self) -> u64 {
+        self.position << INDEX_BITS | u64::from(self.segment)
+    }
+}
+
+/// Returns how far position `later` is behind `earlier`, negative if it is before.
+#[inline]
+pub(crate) fn distance(later: u64, earlier: u64) -> i64 {
+    ((later.wrapping_sub(earlier) << INDEX_BITS) as i64) >> INDEX_BITS
+}
+
+/// How far ahead slots are prefetched.
+const AHEAD_BYTES: usize = 3 * size_of::<Slot>();
+
+/// Memory that a ring keeps in reserve.
+pub(super) const KEPT_BYTES: u64 = 4 << 20;
+
+impl Ring {
+    /// Makes the first segment, before any other process knows the ring. Position 0 is the first slot of segment
+    /// number 0, or that of a later one to test how numbers wrap.
+    pub(super) fn chain_first(&self, number: u64) -> Result<()> {
+        self.prepare(0, number)?;
+        self.entry(0).store(number << NUMBER_SHIFT | CHAINED, Relaxed);
+        let first = Spot { segment: 0, position: number << self.shift };
+        self.note(&self.shared.tail, first);
+        self.note(&self.shared.head, first);
+        self.note(&self.shared.open, first);
+        self.shared.first_position.store(first.position, Relaxed);
+        self.shared.last_aborted.store(first.position.wrapping_sub(1), Relaxed);
+        self.shared.recounted_at.store(first.position, Relaxed);
+        Ok(())
+    }
+
+    #[inline]
+    fn segment(&self, segment: u32) -> &SegmentEntry {
+        self.shared.shared_at(segment as usize * size_of::<SegmentEntry>())
+    }
+
+    #[inline]
+    fn entry(&self, segment: u32) -> &AtomicU64 {
+        &self.segment(segment).word
+    }
+
+    #[inline]
+    fn chained(&self, segment: u32) -> Option<Chained> {
+        if segment >= self.plan.segments {
+            return None;
+        }
+        let word = self.entry(segment).load(Acquire);
+        let next = (word >> NEXT_SHIFT) as u32 & ((1 << INDEX_BITS) - 1);
+        (word & 3 == CHAINED).then(|| Chained { number: word >> NUMBER_SHIFT, next: next.checked_sub(1) })
+    }
+
+    /// Returns the number of a spot's segment.
+    #[inline]
+    pub(super) fn number(&self, spot: Spot) -> u64 {
+        spot.position >> self.shift
+    }
+
+    #[inline]
+    fn index(&self, spot: Spot) -> u32 {
+        spot.position as u32 & (self.plan.segment_slots - 1)
+    }
+
+    #[inline]
+    pub(crate) fn slot_offset(&self, spot: Spot) -> usize {
+        self.plan.slot_at(spot.segment, self.index(spot))
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, spot: Spot) -> &Slot {
+        self.shared.shared_at(self.slot_offset(spot))
+    }
+
+    /// Prefetches a slot that is needed soon, and that the other side had last.
+    #[inline]
+    pub(super) fn prefetch_behind(&self, spot: Spot) {
+        self.shared.prefetch_to_write(self.slot_offset(spot) + AHEAD_BYTES);
+    }
+
+    #[inline]
+    pub(super) fn word(&self, spot: Spot) -> Word {
+        Word::load(&self.slot(spot).word)
+    }
+
+    /// Records where to look first from now on.
+    #[inline]
+    fn note(&self, hint: &AtomicU64, spot: Spot) {
+        hint.store(spot.to_word(), Release);
+    }
+
+    /// Records that `spot` need not be looked at any more. The last one of a segment stays noted: it names the segment.
+    #[inline]
+    pub(super) fn note_passed(&self, hint: &AtomicU64, spot: Spot) {
+        self.note(hint, Spot { position: spot.position + u64::from(!self.is_last(spot)), ..spot });
+    }
+
+    #[inline]
+    pub(super) fn is_last(&self, spot: Spot) -> bool {
+        self.index(spot) == self.plan.segment_slots - 1
+    }
+
+    /// Records that a segment is done, if it is: the slots are still in this processor's cache.
+    #[cold]
+    pub(super) fn note_done(&self, last: Spot) {
+        let first = Spot { position: last.position - u64::from(self.plan.segment_slots - 1), ..last };
+        if self.is_done(first) {
+            self.segment(last.segment).done.store(self.number(last) + 1, Release);
+        }
+    }
+
+    /// Returns the spot that `hint` names, if its segment is still the same.
+    #[inline]
+    pub(super) fn noted(&self, hint: &AtomicU64) -> Option<Spot> {
+        let word = hint.load(Acquire);
+        let spot = Spot { segment: word as u32 & ((1 << INDEX_BITS) - 1), position: word >> INDEX_BITS };
+        self.is_current(spot).then_some(spot)
+    }
+
+    #[inline]
+    fn is_current(&self, spot: Spot) -> bool {
+        self.chained(spot.segment).is_some_and(|chained| chained.number == self.number(spot))
+    }
+
+    /// Returns a spot at or before the first slot that was never claimed.
+    #[inline]
+    pub(super) fn tail(&self) -> Spot {
+        self.noted(&self.shared.tail).unwrap_or_else(|| self.newest())
+    }
+
+    /// Returns a spot at or before the first slot that was not taken.
+    #[inline]
+    pub(super) fn head(&self) -> Spot {
+        self.noted(&self.shared.head).unwrap_or_else(|| self.oldest())
+    }
+
+    /// Returns the first slot of the newest segment.
+    #[cold]
+    pub(super) fn newest(&self) -> Spot {
+        self.any(|this, best| distance(this, best) > 0)
+    }
+
+    /// Returns the first slot of the oldest segment.
+    #[cold]
+    pub(super) fn oldest(&self) -> Spot {
+        self.any(|this, best| distance(this, best) < 0)
+    }
+
+    fn any(&self, is_better: impl Fn(u64, u64) -> bool) -> Spot {
+        loop {
+            let better = |best: Spot, spot: Spot| if is_better(spot.position, best.position) { spot } else { best };
+            // There is always one, but it may have become one after a look at its entry.
+            if let Some(best) = self.among_chained(|spots| spots.reduce(better)) {
+                return best;
+            }
+        }
+    }
+
+    /// Calls `choose` with the first slots of the segments in the chain, in no order, until no segment was added
+    /// meanwhile: otherwise one could be missed and a later one seen.
+    fn among_chained<R>(&self, choose: impl Fn(&mut dyn Iterator<Item = Spot>) -> R) -> R {
+        loop {
+            let added = self.shared.added_segments.load(Acquire);
+            let chosen = choose(&mut self.chained_spots());
+            fence(Acquire);
+            if self.shared.added_segments.load(Relaxed) == added {
+                return chosen;
+            }
+        }
+    }
+
+    fn chained_spots(&self) -> impl Iterator<Item = Spot> {
+        let used = self.shared.used_segments.load(Acquire).min(self.plan.segments);
+        (0..used).filter_map(|segment| {
+            let position = self.chained(segment)?.number << self.shift;
+            Some(Spot { segment, position })
+        })
+    }
+
+    /// Returns the slot behind `spot`, in the next segment that is in use; `None` at the end of the chain.
+    #[inline]
+    pub(super) fn next(&self, spot: Spot) -> Option<Spot> {
+        let position = (spot.position + 1) % POSITIONS;
+        if position as u32 & (self.plan.segment_slots - 1) != 0 {
+            return Some(Spot { position, ..spot });
+        }
+        let chained = self.chained(spot.segment);
+        let next = chained.and_then(|chained| chained.next).map(|segment| Spot { segment, position });
+        next.filter(|next| self.is_current(*next)).or_else(|| self.successor(spot))
+    }
+
+    /// Returns the first slot of the oldest segment after that of `spot`: the next one may be out of use.
+    #[cold]
+    fn successor(&self, spot: Spot) -> Option<Spot> {
+        let behind = |other: &Spot| distance(other.position, spot.position);
+        self.among_chained(|spots| spots.filter(|other| behind(other) > 0).min_by_key(behind))
+    }
+
+    /// Adds a segment behind that of `last`, unless there is one. Returns `false` if all are in use.
+    #[cold]
+    pub(super) fn extend(&self, last: Spot) -> Result<bool> {
+        let _held = self.shared.chaining.hold();
+        if !self.is_current(last) || self.successor(last).is_some() {
+            return Ok(true);
+        }
+        let number = (self.number(last) + 1) % (POSITIONS >> self.shift);
+        let next = match self.chained(last.segment).and_then(|chained| chained.next) {
+            // A process was killed in the middle of this.
+            Some(next) if self.entry(next).load(Relaxed) == FREE => next,
+            Some(next) => self.prepare(next, number).map(|()| next)?,
+            None => {
+                let Some(free) = self.free_segment(number)? else { return Ok(false) };
+                let word = self.number(last) << NUMBER_SHIFT | u64::from(free + 1) << NEXT_SHIFT | CHAINED;
+                self.entry(last.segment).store(word, Release);
+                free
+            }
+        };
+        self.shared.added_segments.fetch_add(1, SeqCst);
+        self.entry(next).store(number << NUMBER_SHIFT | CHAINED, Release);
+        Ok(true)
+    }
+
+    /// Returns a free segment with memory, to become number `number`. Only for the holder of `chaining`.
+    fn free_segment(&self, number: u64) -> Result<Option<u32>> {
+        let find = |state| (0..self.plan.segments).find(|segment| self.entry(*segment).load(Relaxed) == state);
+        if let Some(free) = find(FREE) {
+            return Ok(Some(free));
+        }
+        let is_noted = |first: &Spot| self.segment(first.segment).done.load(Acquire) == self.number(*first) + 1;
+        if self.free_segments(is_noted) > 0 || self.free_segments(|first| self.is_done(*first)) > 0 {
+            return Ok(find(FREE));
+        }
+        let Some(new) = find(NO_MEMORY) else { return Ok(None) };
+        self.prepare(new, number).map(|()| Some(new))
+    }
+
+    /// Gets memory for a segment that will be number `number`.
+    fn prepare(&self, segment: u32, number: u64) -> Result<()> {
+        let bytes = self.plan.slot_at(1, 0) - self.plan.slot_at(0, 0);
+        let populated = self.shared.populate(self.plan.slot_at(segment, 0), bytes);
+        populated.map_err(os("get memory for a queue"))?;
+        let done = Word::free(State::Done, number.wrapping_sub(1));
+        (0..self.plan.segment_slots)
+            .for_each(|index| done.store(&self.shared.shared_at::<Slot>(self.plan.slot_at(segment, index)).word));
+        self.shared.used_segments.fetch_max(segment + 1, Release);
+        self.entry(segment).store(FREE, Release);
+        Ok(())
+    }
+
+    /// Frees the segments of which `is_done` says that they are. Returns their number. Only for the holder of `chaining`.
+    fn free_segments(&self, is_done: impl Fn(&Spot) -> bool) -> usize {
+        let head = self.head();
+        let is_before = |spot: &Spot| distance(head.position, spot.position) >= i64::from(self.plan.segment_slots);
+        let done = self.chained_spots().filter(is_before).filter(is_done);
+        done.map(|first| self.entry(first.segment).store(FREE, Release)).count()
+    }
+
+    /// Returns whether all slots of a segment are done; those of dead consumers are, after this.
+    fn is_done(&self, first: Spot) -> bool {
+        let spots =
+            (0..u64::from(self.plan.segment_slots)).map(|index| Spot { position: first.position + index, ..first });
+        spots.into_iter().all(|spot| {
+            let word = self.word(spot);
+            word.state() == State::Done || word.state() == State::Taking && self.release_of_dead(spot, word)
+        })
+    }
+
+    /// Returns every slot that was claimed and is not done, oldest first, until the first that never was claimed.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (Spot, Word)> {
+        let mut next = Some(self.noted(&self.shared.open).unwrap_or_else(|| self.oldest()));
+        let mut is_first = true;
+        std::iter::from_fn(move || {
+            loop {
+                let spot = next?;
+                let word = self.word(spot);
+                let is_claimed = word.is_of(self.number(spot));
+                let is_current = is_claimed || self.is_current(spot);
+                let is_open = is_claimed && word.state() != State::Done;
+                if is_first && (is_open || !is_claimed && is_current) {
+                    is_first = false;
+                    self.note(&self.shared.open, spot);
+                }
+                next = match () {
+                    () if is_claimed => self.next(spot),
+                    // It was never claimed.
+                    () if is_current => None,
+                    // All items of a segment that is no longer in use are done.
+                    () => self.successor(spot),
+                };
+                if is_open {
+                    return Some((spot, word));
+                }
+            }
+        })
+    }
+
+    /// Gives back the memory of free segments, but for a reserve. Only for the holder of `chaining`.
+    pub(super) fn release_segments(&self) {
+        self.free_segments(|first| self.is_done(*first));
+        let bytes = self.plan.slot_at(1, 0) - self.plan.slot_at(0, 0);
+        let kept = (KEPT_BYTES / bytes as u64).max(1) as u32;
+        for segment in (kept..self.shared.used_segments.load(Relaxed).min(self.plan.segments)).rev() {
+            if self.entry(segment).load(Relaxed) == FREE {
+                self.entry(segment).store(NO_MEMORY, Release);
+                // If the kernel does not take memory back, the segment keeps it until it is used again.
+                let _ = self.shared.release(self.plan.slot_at(segment, 0), bytes);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.shared.resident_bytes().expect("an open memfd")
+    }
+}
+
+impl RingState {
+    /// The first segment number of a ring whose numbers soon wrap.
+    #[cfg(test)]
+    pub(crate) fn late(segment_slots: u32) -> u64 {
+        (POSITIONS >> segment_slots.trailing_zeros()) - 3
+    }
+}
