@@ -152,6 +152,7 @@ pub(super) fn explore<S: Scenario>(
         schedule: survey.shortest.as_ref().map(|schedule| format!("{schedule}#{mark}")),
         explored: Some(Explored {
             schedules: survey.schedules,
+            held,
             violated: survey.violated,
             exhausted: survey.exhausted,
         }),
