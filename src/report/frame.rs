@@ -182,10 +182,11 @@ pub(crate) struct Summary {
     pub(crate) advice: Option<[&'static str; 2]>,
 }
 
-/// How many schedules were run, and in how many of them the claim was false.
+/// How many schedules were run, and in how many of them the claim was true, or false. In the others it was not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Explored {
     pub(crate) schedules: u64,
+    pub(crate) held: u64,
     pub(crate) violated: u64,
     /// Whether these are all schedules.
     pub(crate) exhausted: bool,
@@ -194,9 +195,9 @@ pub(crate) struct Explored {
 impl Explored {
     /// Returns in which schedules the claim was true or false.
     fn said(self) -> [String; 2] {
-        let Explored { schedules, violated, exhausted } = self;
+        let Explored { schedules, held, violated, exhausted } = self;
         let all = |count| if count == 1 { "schedule" } else { "schedules" };
-        match (violated, exhausted) {
+        match (schedules - held, exhausted) {
             (0, true) if schedules == 1 => [" in the only schedule".to_owned(), "唯一的调度".to_owned()],
             (0, true) => [format!(" in all {schedules} schedules"), format!("全部 {schedules} 个调度都")],
             (0, false) => {
@@ -205,8 +206,9 @@ impl Explored {
                 [en, format!("已运行的 {schedules} 个调度")]
             }
             _ => {
-                let en = format!(" in {violated} of {schedules} {}", all(schedules));
-                [en, format!("{schedules} 个调度中有 {violated} 个")]
+                let shown = if violated > 0 { violated } else { held };
+                let en = format!(" in {shown} of {schedules} {}", all(schedules));
+                [en, format!("{schedules} 个调度中有 {shown} 个")]
             }
         }
     }

@@ -17,8 +17,8 @@ use super::entry::{self, args_of, checked, play, prepared, started, verdict};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::Explorer;
-use crate::explore::schedule::{SPAWNER, Schedule};
-use crate::explore::survey::{self, Replayed, ReplayedStep, Seen, StepKind, Survey};
+use crate::explore::schedule::{SPAWNER, Schedule, Turn};
+use crate::explore::survey::{self, Replayed, ReplayedStep, Seen, Survey};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
@@ -152,6 +152,7 @@ pub(super) fn explore<S: Scenario>(
         schedule: survey.shortest.as_ref().map(|schedule| format!("{schedule}#{mark}")),
         explored: Some(Explored {
             schedules: survey.schedules,
+            held,
             violated: survey.violated,
             exhausted: survey.exhausted,
         }),
@@ -258,11 +259,12 @@ fn shown_schedule<S: Scenario>(
         return Err(failure);
     }
     let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
-    let step = |step: ReplayedStep| ScheduleStep {
-        column: step.worker.map_or(replayed.workers.len(), |worker| worker),
-        operation: step.operation,
-        is_timeout: step.kind == StepKind::TimesOut,
-        is_death: step.kind == StepKind::Dies,
+    let step = |ReplayedStep { turn, operation }: ReplayedStep| ScheduleStep {
+        // The spawner comes after all workers.
+        column: turn.participant().min(replayed.workers.len()),
+        operation,
+        is_timeout: matches!(turn, Turn::TimesOut(_)),
+        is_death: matches!(turn, Turn::Dies(_)),
     };
     Ok(ShownSchedule {
         schedule: format!("{}#{mark}", replayed.schedule),
@@ -278,25 +280,30 @@ fn shown_schedule<S: Scenario>(
 /// Returns the arguments of an exploration without those that concern only the exploration.
 fn replay_args(args: &[String]) -> Vec<String> {
     let explore = ExploreArgs::augment_args(clap::Command::new("explore"));
-    let takes_value = |word: &str| {
-        let name = word.strip_prefix("--")?;
-        match name {
-            "format" => return Some(true),
-            "quiet" => return Some(false),
-            _ => {}
+    let mut kept = without_options(args, |name| match name {
+        "--format" => Some(true),
+        "--quiet" => Some(false),
+        _ => {
+            let name = name.strip_prefix("--")?;
+            let option = explore.get_arguments().find(|option| option.get_long() == Some(name))?;
+            Some(option.get_action().takes_values())
         }
-        let option = explore.get_arguments().find(|option| option.get_long() == Some(name))?;
-        Some(option.get_action().takes_values())
-    };
-    let command = args.iter().position(|word| word == "explore");
+    });
+    if let Some(command) = kept.iter().position(|word| word == "explore") {
+        kept.remove(command);
+    }
+    kept
+}
+
+/// Returns the arguments without some options. `is_valued` returns whether such an option takes a value, and `None` for
+/// arguments that stay.
+pub(super) fn without_options(args: &[String], is_valued: impl Fn(&str) -> Option<bool>) -> Vec<String> {
     let mut kept = Vec::new();
-    let mut left = args.iter().enumerate();
-    while let Some((at, word)) = left.next() {
-        let (name, is_joined) = word.split_once('=').map_or((word.as_str(), false), |(name, _)| (name, true));
-        match takes_value(name) {
-            Some(true) if !is_joined => _ = left.next(),
+    let mut left = args.iter();
+    while let Some(word) = left.next() {
+        match is_valued(word.split_once('=').map_or(word, |(name, _)| name)) {
+            Some(true) if !word.contains('=') => _ = left.next(),
             Some(_) => {}
-            None if Some(at) == command => {}
             None => kept.push(word.clone()),
         }
     }

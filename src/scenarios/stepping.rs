@@ -18,7 +18,7 @@ use anyhow::{Context, anyhow};
 use clap::ArgMatches;
 
 use super::entry::{args_of, checked, conclude, play, prepared, started};
-use super::exploration::{mark, parsed, refuse, tried};
+use super::exploration::{mark, parsed, refuse, tried, without_options};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::by_hand::{ObjectState, Standing, Stands};
@@ -72,26 +72,16 @@ pub(super) fn step<S: Scenario>(
         events.take().iter().for_each(|event| pictures.collect(event));
         let schedule = format!("{}#{mark}", replayed.schedule);
         let outcome = conclude::<S>(end, result, options.strict, Some(&schedule), pictures);
-        let command: Vec<String> = replay_args(&options.args).iter().map(|word| quoted(word)).collect();
+        let args = without_options(&options.args, |name| match name {
+            "--step" => Some(false),
+            "--schedule" => Some(true),
+            _ => None,
+        });
+        let command: Vec<String> = args.iter().map(|word| quoted(word)).collect();
         let command = format!("ipc-demo {} --schedule {}", command.join(" "), quoted(&schedule));
         console.borrow_mut().say(&[("replay it: ", "重放：", &command)]).map_err(Failure::machinery)?;
         return outcome;
     }
-}
-
-/// Returns the arguments without those that `--schedule` replaces.
-fn replay_args(args: &[String]) -> Vec<String> {
-    let mut left = args.iter();
-    let mut kept = Vec::new();
-    while let Some(word) = left.next() {
-        match word.as_str() {
-            "--step" => {}
-            "--schedule" => _ = left.next(),
-            word if word.starts_with("--schedule=") => {}
-            word => kept.push(word.to_owned()),
-        }
-    }
-    kept
 }
 
 /// A reporter that is muted while a run takes turns that were shown before.

@@ -69,7 +69,7 @@ impl Role for TakesBothInTime {
     }
 }
 
-/// Retries for ever what times out.
+/// Retries forever what times out.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Retries(Event);
 
@@ -655,7 +655,7 @@ fn with_kills(play: impl Fn() -> ipc_demo::Result<Vec<Process>>) -> ([u64; 2], B
             seen.borrow_mut().insert(ends(&play()?));
             Ok(())
         });
-        let report = report.expect("no survivor is blocked for ever");
+        let report = report.expect("no survivor is blocked forever");
         assert!(report.exhausted);
         (report.schedules, seen.into_inner())
     };

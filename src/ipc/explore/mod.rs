@@ -460,7 +460,7 @@ impl Report {
 }
 
 impl Finished {
-    /// Returns whether all processes were blocked, for ever or until an operation timed out.
+    /// Returns whether all processes were blocked, forever or until an operation timed out.
     fn is_deadlock(&self) -> bool {
         matches!(self.stuck, Some(Stuck::Deadlock(_))) || self.taken.iter().any(|taken| taken.is_forced)
     }

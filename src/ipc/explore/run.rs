@@ -95,7 +95,7 @@ pub(crate) enum Stuck {
 /// The number of schedules that were begun in this process.
 static SCHEDULES: AtomicU64 = AtomicU64::new(0);
 
-/// The maximum number of steps in a schedule: participants can retry what times out for ever.
+/// The maximum number of steps in a schedule: participants can retry forever what times out.
 pub(crate) const STEPS: usize = 10_000;
 
 /// The schedule that is being run.

@@ -11,8 +11,8 @@ use crate::ipc::process::boot::panic_message;
 use super::by_hand::Chooser;
 use super::lanes::Over;
 use super::run::{Finished, Stuck};
-use super::schedule::{Participant, SPAWNER, Schedule, Turn};
-use super::search::{Search, Step, Taken};
+use super::schedule::{Schedule, Turn};
+use super::search::{Search, Step};
 use super::shortest::fewest_switches;
 use super::{Explorer, new_run, run_once};
 
@@ -30,7 +30,7 @@ pub(crate) struct Survey {
     pub(crate) schedules: u64,
     pub(crate) violated: u64,
     pub(crate) not_shown: u64,
-    /// The schedules in which all workers were blocked, for ever or until an operation timed out.
+    /// The schedules in which all workers were blocked, forever or until an operation timed out.
     pub(crate) deadlocks: u64,
     /// The schedules that were cut off, as they were too long.
     pub(crate) cut: u64,
@@ -148,20 +148,9 @@ pub(crate) struct Replayed {
 /// A step of a replayed schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReplayedStep {
-    /// The index of the worker in the order of start; `None` is the spawner.
-    pub(crate) worker: Option<usize>,
-    /// What happened to it.
-    pub(crate) kind: StepKind,
+    pub(crate) turn: Turn,
     /// The operation and its object, as in `acquire lock-1`.
     pub(crate) operation: String,
-}
-
-/// What happens to a worker in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StepKind {
-    Goes,
-    TimesOut,
-    Dies,
 }
 
 /// Runs `play` in one schedule. After its end, the worker that ran last continues, or else the first that can.
@@ -169,7 +158,7 @@ pub(crate) enum StepKind {
 /// # Errors
 /// [`Error::Schedule`] if `play` panicked, or a worker reached no operation in time.
 pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
-    replay_by(Search::replay(schedule.clone()), None, play)
+    replay_by(schedule, None, play)
 }
 
 /// As [`replay`], but after the end of the schedule `chooser` is asked for each turn.
@@ -177,11 +166,11 @@ pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
 /// # Errors
 /// As [`replay`].
 pub(crate) fn play_by_hand(schedule: &Schedule, chooser: Chooser, play: &dyn Fn()) -> Result<Replayed> {
-    replay_by(Search::replay(schedule.clone()), Some(chooser), play)
+    replay_by(schedule, Some(chooser), play)
 }
 
-fn replay_by(search: Search, chooser: Option<Chooser>, play: &dyn Fn()) -> Result<Replayed> {
-    let run = new_run(search)?;
+fn replay_by(schedule: &Schedule, chooser: Option<Chooser>, play: &dyn Fn()) -> Result<Replayed> {
+    let run = new_run(Search::replay(schedule.clone()))?;
     run.borrow_mut().chooser = chooser;
     let (finished, played) = run_once(&run, &|| play());
     let is_used_up = run.borrow().search.is_used_up();
@@ -194,14 +183,14 @@ fn replay_by(search: Search, chooser: Option<Chooser>, play: &dyn Fn()) -> Resul
     };
     let blocked = finished.blocked.iter().map(|(_, step)| step);
     let names = Names::new(&finished.objects, finished.taken.iter().map(|taken| &taken.step).chain(blocked));
-    let step = |Taken { turn, step, .. }: &Taken| names.step(*turn, step);
+    let step = |turn: Turn, step: &Step| ReplayedStep { turn, operation: names.operation(step) };
     let whole = finished.schedule();
     Ok(Replayed {
         switches: whole.switches(),
         schedule: Schedule(whole.0[..finished.needed].to_vec()),
         workers: finished.workers.clone(),
-        steps: finished.taken.iter().map(step).collect(),
-        blocked: finished.blocked.iter().map(|(who, step)| names.step(Turn::Goes(*who), step)).collect(),
+        steps: finished.taken.iter().map(|taken| step(taken.turn, &taken.step)).collect(),
+        blocked: finished.blocked.iter().map(|(who, blocked)| step(Turn::Goes(*who), blocked)).collect(),
         misfit,
     })
 }
@@ -244,19 +233,6 @@ impl<'a> Names<'a> {
         let number = all.range(..=created).count();
         let kind = kind.replace('_', " ");
         if all.len() > 1 { format!("{kind}-{number}") } else { kind }
-    }
-
-    fn step(&self, turn: Turn, step: &Step) -> ReplayedStep {
-        let worker: Participant = turn.participant();
-        ReplayedStep {
-            worker: (worker != SPAWNER).then_some(worker),
-            kind: match turn {
-                Turn::Goes(_) => StepKind::Goes,
-                Turn::TimesOut(_) => StepKind::TimesOut,
-                Turn::Dies(_) => StepKind::Dies,
-            },
-            operation: self.operation(step),
-        }
     }
 }
 

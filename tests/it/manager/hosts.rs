@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::refused;
-use crate::harness::{Demo, Running, fact, facts, send, skip, watchdog};
+use crate::harness::{Demo, Running, fact, facts, send, skip, until, watchdog};
 
 /// A directory with a key that only its owner can read, and space for a socket.
 struct Place(TempDir);
@@ -84,6 +84,7 @@ fn manager_serves_other_shells_until_it_is_stopped() {
     {
         let (server, address) = serve(place.manager("--serve", &address));
         assert!(!address.ends_with(":0"), "the port that the kernel chose: {address}");
+        let before = descriptors(server.pid());
         for workers in ["1", "3"] {
             let run = place.manager("--connect", &address).args(["--workers", workers, "--format", "json"]);
             let events = run.expect_exit(0).events();
@@ -94,6 +95,7 @@ fn manager_serves_other_shells_until_it_is_stopped() {
         assert_eq!(place.answers(&address, &["dict.copy"]), [json!({"a": "a", "b": "b", "c": "c"})], "it stays");
         let all = place.manager("--connect", &address).args(["--type", "all", "--speed", "max", "--format", "json"]);
         assert_eq!(fact(&all.expect_exit(0).events(), "types"), 14);
+        until(|| descriptors(server.pid()) == before);
         send(server.pid(), signal);
         let (exit_code, events, stderr) = server.finish();
         assert_eq!((exit_code, stderr.as_str()), (Some(code), ""));
@@ -432,6 +434,11 @@ fn two_hosts() -> Result<[Network; 2], String> {
     Ok([one, other])
 }
 
+/// Returns how many descriptors a process has: a server has one more for each client whose leaving it has not noticed.
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+}
+
 #[test]
 fn the_same_scenario_runs_across_two_hosts() {
     let _watchdog = watchdog("manager_hosts::two_hosts");
@@ -442,6 +449,7 @@ fn the_same_scenario_runs_across_two_hosts() {
     let place = Place::new();
     let at = |host: &Network, demo: Demo| demo.within(host.entrance().iter().map(String::as_str));
     let (server, address) = serve(at(&one, place.manager("--serve", "tcp:10.57.0.1:0")));
+    let before = descriptors(server.pid());
     assert!(TcpListener::bind("10.57.0.1:0").is_err(), "a host of its own, and not this one");
     let run = |host, args: [&str; 4]| at(host, place.manager("--connect", &address).args(args));
     for host in [&other, &one] {
@@ -462,6 +470,7 @@ fn the_same_scenario_runs_across_two_hosts() {
     };
     assert_eq!(call("dict.copy"), json!({"a": "a", "b": "b", "c": "c"}));
     assert_eq!(call("lock.count.get"), 24, "four runs of two workers with three turns each");
+    until(|| descriptors(server.pid()) == before);
     send(server.pid(), Signal::SIGINT);
     let (code, events, _) = server.finish();
     assert_eq!((code, fact(&events, "connected")), (Some(130), 0));
