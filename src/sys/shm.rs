@@ -322,24 +322,6 @@ impl<T: Layout> Mapping<T> {
         unsafe { copy(bytes.as_ptr(), place, bytes.len()) };
     }
 
-    /// Prefetches the cache line at `offset` of the tail for writing, as another processor may have it. Does nothing
-    /// where there is no such instruction.
-    ///
-    /// # Standard
-    /// x86 `PREFETCHW`.
-    #[inline]
-    pub(crate) fn prefetch_to_write(&self, offset: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let place = self.layout.as_ptr().wrapping_add(1).wrapping_byte_add(offset).cast::<i8>();
-            // SAFETY: a prefetch reads and writes nothing, and of an address that is not mapped it does nothing at all.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(place) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = offset;
-    }
-
     /// Fills `bytes` from the tail at `offset`.
     ///
     /// # Panics
@@ -367,6 +349,17 @@ impl<T: Layout> Mapping<T> {
         // SAFETY: `tail_at` checked that the value lies in the mapping, which outlives `&self`; it is aligned (the line
         // above); `Shared` allows any content and change by others.
         unsafe { &*place }
+    }
+
+    /// Returns the `len` values in the tail that begin at `offset`.
+    ///
+    /// # Panics
+    /// As [`shared_at`](Self::shared_at).
+    pub(crate) fn shared_slice<U: Shared>(&self, offset: usize, len: usize) -> SharedSlice<T, U> {
+        let place = self.tail_at(offset, len * size_of::<U>()).cast::<U>();
+        assert!(place.is_aligned(), "{offset} is no place for a {}", std::any::type_name::<U>());
+        let first = NonNull::new(place).expect("a mapping is not at address 0");
+        SharedSlice { first, len, _mapping: self.clone() }
     }
 
     /// Allocates `len` bytes of the tail at `offset`, rounded to whole pages, in this process and in the file.
@@ -420,6 +413,73 @@ impl<T: Layout> Mapping<T> {
     }
 }
 
+/// Values in the tail of a mapping, whose place was checked once.
+pub(crate) struct SharedSlice<T: Layout, U> {
+    first: NonNull<U>,
+    len: usize,
+    _mapping: Mapping<T>,
+}
+
+// SAFETY: as for `Mapping`: all access goes through `&U`, and a `Shared` type is `Sync`.
+unsafe impl<T: Layout, U: Shared> Send for SharedSlice<T, U> {}
+// SAFETY: as for `Send`.
+unsafe impl<T: Layout, U: Shared> Sync for SharedSlice<T, U> {}
+
+impl<T: Layout, U: Shared> SharedSlice<T, U> {
+    /// Returns the value with this index.
+    ///
+    /// # Panics
+    /// If there is none: callers must validate indices read from shared memory first.
+    #[inline]
+    pub(crate) fn at(&self, index: usize) -> &U {
+        assert!(index < self.len, "{index} is not the index of one of {} shared values", self.len);
+        // SAFETY: `Mapping::shared_slice` checked the place of all `len` values, and the mapping lives as long as this;
+        // `Shared` allows any content and change by others.
+        unsafe { self.first.add(index).as_ref() }
+    }
+
+    /// Prefetches a value for writing, as another processor may have it. Does nothing if there is none, or no such
+    /// instruction.
+    ///
+    /// # Standard
+    /// x86 `PREFETCHW`.
+    #[inline]
+    pub(crate) fn prefetch_to_write(&self, index: usize) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            let place = self.first.as_ptr().wrapping_add(index).cast::<i8>();
+            // SAFETY: a prefetch reads and writes nothing, and of an address that is not mapped it does nothing at all.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(place) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = index;
+    }
+}
+
+/// Writes `bytes` into words that other processes may read.
+///
+/// # Panics
+/// If they do not fit.
+#[inline]
+pub(crate) fn copy_into_words(words: &[AtomicU64], bytes: &[u8]) {
+    assert!(bytes.len() <= size_of_val(words), "{} bytes do not fit into {} words", bytes.len(), words.len());
+    // SAFETY: they fit; atomics may be written through a shared reference, and private memory cannot overlap shared
+    // memory. The caller's protocol determines which process may write when.
+    unsafe { copy(bytes.as_ptr(), words.as_ptr().cast::<u8>().cast_mut(), bytes.len()) };
+}
+
+/// Fills `bytes` from words that other processes may have written.
+///
+/// # Panics
+/// If there are not as many.
+#[inline]
+pub(crate) fn copy_from_words(words: &[AtomicU64], bytes: &mut [u8]) {
+    assert!(bytes.len() <= size_of_val(words), "{} bytes are not in {} words", bytes.len(), words.len());
+    // SAFETY: as in `copy_into_words`, in the other direction.
+    unsafe { copy(words.as_ptr().cast::<u8>(), bytes.as_mut_ptr(), bytes.len()) };
+}
+
 impl<T: Layout> std::fmt::Debug for Mapping<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The content is shared and may change while it is read.
@@ -461,6 +521,13 @@ impl<T: Layout> Drop for Owner<T> {
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     match len {
+        // A byte and a number, as a tagged number is written: a load that spans two recent stores has to wait for both.
+        9 => {
+            // SAFETY: the first byte lies in both places, by the caller's guarantee and the length.
+            unsafe { ptr::copy_nonoverlapping(from, to, 1) };
+            // SAFETY: so do the other eight.
+            unsafe { ptr::copy_nonoverlapping(from.wrapping_add(1), to.wrapping_add(1), 8) };
+        }
         8..=16 => {
             // SAFETY: the first eight bytes lie in both places, by the caller's guarantee and the length.
             unsafe { ptr::copy_nonoverlapping(from, to, 8) };

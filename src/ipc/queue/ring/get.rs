@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use super::put::CONTENT_AT;
 use super::segments::{INLINE_BYTES, Spot};
 use super::waiting::GRACE;
 use super::word::{State, Word};
@@ -14,6 +13,7 @@ use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 use crate::sys::robust::Locked;
+use crate::sys::shm::copy_from_words;
 use crate::sys::task::Task;
 
 impl Ring {
@@ -88,7 +88,7 @@ impl Ring {
     /// Takes the first item: changes its word to what `then` returns. Returns `None` if there is no item.
     #[inline(always)]
     pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
-        let noted = self.noted(&self.shared.head).map(|spot| (spot, self.word(spot)));
+        let noted = self.noted_or_known(&self.shared.head, &self.known_head).map(|spot| (spot, self.word(spot)));
         let mut first = noted.filter(|(spot, word)| *word == self.ready(*spot));
         loop {
             let (spot, ready) = match first.take() {
@@ -97,7 +97,7 @@ impl Ring {
             };
             let taken = then(spot, ready);
             if ready.replace(&self.slot(spot).word, taken) {
-                self.note_passed(&self.shared.head, spot);
+                self.note_passed(&self.shared.head, &self.known_head, spot);
                 self.prefetch_behind(spot);
                 return Some((spot, taken));
             }
@@ -159,7 +159,7 @@ impl Ring {
         }
         let mut small = [0; INLINE_BYTES];
         let bytes = &mut small[..len];
-        self.shared.copy_out(self.slot_offset(spot) + CONTENT_AT, bytes);
+        copy_from_words(&self.slot(spot).content, bytes);
         copied();
         read(bytes)
     }

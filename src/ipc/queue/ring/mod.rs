@@ -32,8 +32,6 @@ mod waiting;
 mod word;
 
 pub(crate) use plan::Plan;
-#[cfg(test)]
-pub(crate) use put::CONTENT_AT;
 pub(crate) use segments::{INLINE_BYTES, Spot, distance};
 pub(crate) use waiting::Waiting;
 pub(crate) use word::{State, Word};
@@ -48,7 +46,7 @@ use crate::ipc::process::table as process;
 use crate::ipc::sync::holder::HeldBy;
 use crate::sys::atomic::{self, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::robust::RobustMutex;
-use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::shm::{Mapping, SharedSlice, shared_layout};
 use crate::sys::task::has_other_threads;
 
 shared_layout! {
@@ -120,6 +118,7 @@ impl Counted for RingState {
 /// A ring, as one handle of one process sees it.
 pub(crate) struct Ring {
     handle: Handle<RingState>,
+    slots: SharedSlice<RingState, Slot>,
     pub(crate) plan: Plan,
     /// A segment has two to the power of this slots.
     shift: u32,
@@ -127,6 +126,9 @@ pub(crate) struct Ring {
     pub(crate) pid: u32,
     /// A position at or before the head's, so that the head is rarely read.
     seen_head: AtomicU64,
+    /// What this handle has noted last.
+    known_tail: AtomicU64,
+    known_head: AtomicU64,
     /// When a put that finds the ring full looks for dead producers again.
     next_check_ns: AtomicU64,
     put_spin: Spin,
@@ -181,9 +183,11 @@ impl Ring {
     fn of(handle: Handle<RingState>, plan: Plan) -> Self {
         crate::sys::membarrier::register();
         let [seen_head, next_check_ns] = Default::default();
+        let [known_tail, known_head] = [const { AtomicU64::new(NOWHERE) }; 2];
         let [put_spin, get_spin] = Default::default();
         let (shift, pid) = (plan.segment_slots.trailing_zeros(), std::process::id());
-        Ring { handle, plan, shift, pid, seen_head, next_check_ns, put_spin, get_spin }
+        let slots = handle.shared.shared_slice(plan.slots_at, (plan.segments as usize) << shift);
+        Ring { handle, slots, plan, shift, pid, seen_head, known_tail, known_head, next_check_ns, put_spin, get_spin }
     }
 
     /// Creates another handle of this process, with those of `rights` that this one still has.
@@ -280,5 +284,7 @@ impl Ring {
     }
 }
 
+/// No [`Spot`].
+const NOWHERE: u64 = u64::MAX;
 /// Attempts to read both ends at one moment: each takes well below a microsecond.
 const CONSISTENT_TRIES: u32 = 100;

@@ -114,10 +114,13 @@ impl Plan {
         self.byte_limit.min(LONGEST_ITEM) as usize
     }
 
-    /// Returns the offset of a slot.
-    #[inline]
-    pub(super) fn slot_at(&self, segment: u32, index: u32) -> usize {
-        self.slots_at + (segment as usize * self.segment_slots as usize + index as usize) * size_of::<Slot>()
+    pub(super) fn segment_bytes(&self) -> usize {
+        self.segment_slots as usize * size_of::<Slot>()
+    }
+
+    /// Returns the offset of a segment's slots.
+    pub(super) fn segment_at(&self, segment: u32) -> usize {
+        self.slots_at + segment as usize * self.segment_bytes()
     }
 }
 

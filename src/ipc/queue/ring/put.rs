@@ -8,6 +8,7 @@ use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
+use crate::sys::shm::copy_into_words;
 
 impl Ring {
     /// Returns whether a put could go on now: there is room for a small item, or it would fail.
@@ -79,7 +80,7 @@ impl Ring {
         let Some(spot) = self.claim()? else { return Ok(None) };
         #[cfg(all(debug_assertions, feature = "cli"))]
         crate::sys::failpoint::before_write(|| self.ready(spot).store(&self.slot(spot).word));
-        self.shared.copy_in(self.slot_offset(spot) + CONTENT_AT, bytes);
+        copy_into_words(&self.slot(spot).content, bytes);
         self.publish(spot, bytes.len())
     }
 
@@ -98,7 +99,7 @@ impl Ring {
     /// Claims the next slot. Returns `None` if the ring is full.
     #[inline(always)]
     pub(crate) fn claim(&self) -> Result<Option<Spot>> {
-        if let Some(spot) = self.noted(&self.shared.tail) {
+        if let Some(spot) = self.noted_or_known(&self.shared.tail, &self.known_tail) {
             let word = self.word(spot);
             if word.is_free_in(self.number(spot)) && self.is_below_capacity(spot.position) && self.claim_at(spot, word)
             {
@@ -112,7 +113,7 @@ impl Ring {
     fn claim_at(&self, spot: Spot, free: Word) -> bool {
         let is_ours = free.replace(&self.slot(spot).word, Word::owned(State::Claimed, self.me, self.number(spot)));
         if is_ours {
-            self.note_passed(&self.shared.tail, spot);
+            self.note_passed(&self.shared.tail, &self.known_tail, spot);
             self.prefetch_behind(spot);
         }
         is_ours
@@ -214,6 +215,3 @@ impl Ring {
         claimed.replace(&self.slot(spot).word, self.done(spot));
     }
 }
-
-/// Offset of a slot's content.
-pub(crate) const CONTENT_AT: usize = 16;

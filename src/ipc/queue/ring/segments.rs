@@ -44,7 +44,7 @@ shared_layout! {
         /// The process id of the last one that leased it.
         pub(super) pid: AtomicU32,
         /// The item, or the place of a long one.
-        pub(super) content: [AtomicU64; INLINE_BYTES / 8],
+        pub(crate) content: [AtomicU64; INLINE_BYTES / 8],
     }
 }
 const _: () = assert!(size_of::<Slot>() == 64);
@@ -74,6 +74,12 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
+    #[inline]
+    fn from_word(word: u64) -> Self {
+        Spot { segment: word as u32 & ((1 << INDEX_BITS) - 1), position: word >> INDEX_BITS }
+    }
+
+    #[inline]
     fn to_word(self) -> u64 {
         self.position << INDEX_BITS | u64::from(self.segment)
     }
@@ -85,8 +91,8 @@ pub(crate) fn distance(later: u64, earlier: u64) -> i64 {
     ((later.wrapping_sub(earlier) << INDEX_BITS) as i64) >> INDEX_BITS
 }
 
-/// How far ahead slots are prefetched.
-const AHEAD_BYTES: usize = 3 * size_of::<Slot>();
+/// How many slots ahead one is prefetched.
+const AHEAD: usize = 16;
 
 /// Memory that a ring keeps in reserve.
 pub(super) const KEPT_BYTES: u64 = 4 << 20;
@@ -139,19 +145,19 @@ impl Ring {
     }
 
     #[inline]
-    pub(crate) fn slot_offset(&self, spot: Spot) -> usize {
-        self.plan.slot_at(spot.segment, self.index(spot))
+    fn slot_index(&self, spot: Spot) -> usize {
+        (spot.segment as usize) << self.shift | self.index(spot) as usize
     }
 
     #[inline]
-    pub(super) fn slot(&self, spot: Spot) -> &Slot {
-        self.shared.shared_at(self.slot_offset(spot))
+    pub(crate) fn slot(&self, spot: Spot) -> &Slot {
+        self.slots.at(self.slot_index(spot))
     }
 
     /// Prefetches a slot that is needed soon, and that the other side had last.
     #[inline]
     pub(super) fn prefetch_behind(&self, spot: Spot) {
-        self.shared.prefetch_to_write(self.slot_offset(spot) + AHEAD_BYTES);
+        self.slots.prefetch_to_write(self.slot_index(spot) + AHEAD);
     }
 
     #[inline]
@@ -167,8 +173,10 @@ impl Ring {
 
     /// Records that `spot` need not be looked at any more. The last one of a segment stays noted: it names the segment.
     #[inline]
-    pub(super) fn note_passed(&self, hint: &AtomicU64, spot: Spot) {
-        self.note(hint, Spot { position: spot.position + u64::from(!self.is_last(spot)), ..spot });
+    pub(super) fn note_passed(&self, hint: &AtomicU64, known: &AtomicU64, spot: Spot) {
+        let next = Spot { position: spot.position + u64::from(!self.is_last(spot)), ..spot };
+        self.note(hint, next);
+        known.store(next.to_word(), Relaxed);
     }
 
     #[inline]
@@ -188,9 +196,16 @@ impl Ring {
     /// Returns the spot that `hint` names, if its segment is still the same.
     #[inline]
     pub(super) fn noted(&self, hint: &AtomicU64) -> Option<Spot> {
-        let word = hint.load(Acquire);
-        let spot = Spot { segment: word as u32 & ((1 << INDEX_BITS) - 1), position: word >> INDEX_BITS };
+        let spot = Spot::from_word(hint.load(Acquire));
         self.is_current(spot).then_some(spot)
+    }
+
+    /// As [`noted`](Self::noted), but if it is `known`, the segment was in use once, and only the slot's word tells
+    /// whether it still is.
+    #[inline]
+    pub(super) fn noted_or_known(&self, hint: &AtomicU64, known: &AtomicU64) -> Option<Spot> {
+        let word = hint.load(Acquire);
+        if word == known.load(Relaxed) { Some(Spot::from_word(word)) } else { self.noted(hint) }
     }
 
     #[inline]
@@ -312,12 +327,12 @@ impl Ring {
 
     /// Gets memory for a segment that will be number `number`.
     fn prepare(&self, segment: u32, number: u64) -> Result<()> {
-        let bytes = self.plan.slot_at(1, 0) - self.plan.slot_at(0, 0);
-        let populated = self.shared.populate(self.plan.slot_at(segment, 0), bytes);
+        let bytes = self.plan.segment_bytes();
+        let populated = self.shared.populate(self.plan.segment_at(segment), bytes);
         populated.map_err(os("get memory for a queue"))?;
         let done = Word::free(State::Done, number.wrapping_sub(1));
-        (0..self.plan.segment_slots)
-            .for_each(|index| done.store(&self.shared.shared_at::<Slot>(self.plan.slot_at(segment, index)).word));
+        let first = Spot { segment, position: number << self.shift };
+        self.spots(first).for_each(|spot| done.store(&self.slot(spot).word));
         self.shared.used_segments.fetch_max(segment + 1, Release);
         self.entry(segment).store(FREE, Release);
         Ok(())
@@ -331,11 +346,14 @@ impl Ring {
         done.map(|first| self.entry(first.segment).store(FREE, Release)).count()
     }
 
+    /// Returns the spots of the segment that begins with `first`.
+    fn spots(&self, first: Spot) -> impl Iterator<Item = Spot> + use<> {
+        (0..u64::from(self.plan.segment_slots)).map(move |index| Spot { position: first.position + index, ..first })
+    }
+
     /// Returns whether all slots of a segment are done; those of dead consumers are, after this.
     fn is_done(&self, first: Spot) -> bool {
-        let spots =
-            (0..u64::from(self.plan.segment_slots)).map(|index| Spot { position: first.position + index, ..first });
-        spots.into_iter().all(|spot| {
+        self.spots(first).all(|spot| {
             let word = self.word(spot);
             word.state() == State::Done || word.state() == State::Taking && self.release_of_dead(spot, word)
         })
@@ -373,13 +391,13 @@ impl Ring {
     /// Gives back the memory of free segments, but for a reserve. Only for the holder of `chaining`.
     pub(super) fn release_segments(&self) {
         self.free_segments(|first| self.is_done(*first));
-        let bytes = self.plan.slot_at(1, 0) - self.plan.slot_at(0, 0);
+        let bytes = self.plan.segment_bytes();
         let kept = (KEPT_BYTES / bytes as u64).max(1) as u32;
         for segment in (kept..self.shared.used_segments.load(Relaxed).min(self.plan.segments)).rev() {
             if self.entry(segment).load(Relaxed) == FREE {
                 self.entry(segment).store(NO_MEMORY, Release);
                 // If the kernel does not take memory back, the segment keeps it until it is used again.
-                let _ = self.shared.release(self.plan.slot_at(segment, 0), bytes);
+                let _ = self.shared.release(self.plan.segment_at(segment), bytes);
             }
         }
     }

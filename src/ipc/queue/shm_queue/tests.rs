@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::JoinableQueue;
 use crate::ipc::operation::tests::{goes, would_block};
-use crate::ipc::queue::ring::{CONTENT_AT, INLINE_BYTES, Plan};
+use crate::ipc::queue::ring::{INLINE_BYTES, Plan};
 use crate::ipc::test_util::{watchdog, with_sleepers};
 use crate::queue::{JoinableConsumer, JoinableProducer, PipeQueue};
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sys::shm::copy_into_words;
 
 /// Items that can all be read.
 fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
@@ -451,7 +452,7 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
         let got = scope.spawn(|| queue.try_get());
         let all_got = scope.spawn(|| queue.get_timeout(Duration::from_nanos(1)));
         let bytes = crate::ipc::codec::to_vec(&1_u8).expect("a number has a form");
-        ring.shared.copy_in(ring.slot_offset(claimed) + CONTENT_AT, &bytes);
+        copy_into_words(&ring.slot(claimed).content, &bytes);
         ring.publish(claimed, bytes.len()).expect("the handle is open");
         let mut got = [got, all_got].map(|got| got.join().expect("no panic").expect("no error"));
         got.sort_unstable();
