@@ -1,9 +1,9 @@
 //! Serialisation of items, and the buffers for it.
 //!
-//! Small items are encoded and decoded on the stack. For larger ones a handle keeps a buffer; a thread that finds it in
-//! use allocates its own.
+//! Small items are encoded and decoded on the stack. For larger ones a thread keeps a buffer, until its next item that is
+//! much smaller.
 
-use std::sync::Mutex;
+use std::cell::Cell;
 
 use serde::de::DeserializeOwned;
 
@@ -19,41 +19,41 @@ const KEPT_BYTES: usize = 1 << 20;
 /// Buffers that grew beyond this are not kept.
 const MOST_KEPT_BYTES: usize = 64 << 20;
 
-/// A reusable buffer.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(Mutex<Kept>);
-
-#[derive(Debug, Default)]
+/// A buffer that a thread uses again.
+#[derive(Default)]
 struct Kept {
-    buffer: Vec<u8>,
+    buffer: Cell<Vec<u8>>,
     /// How much of it was used the last time.
-    used: usize,
+    used: Cell<usize>,
 }
 
-impl Scratch {
-    /// Returns the buffer, or a new one while another thread uses it. Its content is unspecified.
-    pub(crate) fn borrow(&self) -> Vec<u8> {
-        self.0.try_lock().map(|mut kept| std::mem::take(&mut kept.buffer)).unwrap_or_default()
-    }
+thread_local! {
+    static KEPT: Kept = Kept::default();
+}
 
-    /// Keeps a buffer of which `used` bytes were used.
-    pub(crate) fn recycle(&self, buffer: Vec<u8>, used: usize) {
-        let Ok(mut kept) = self.0.try_lock() else { return };
-        let used_before = std::mem::replace(&mut kept.used, used);
+/// Returns this thread's buffer, or a new one while it is borrowed. Its content is unspecified.
+pub(crate) fn borrow_buffer() -> Vec<u8> {
+    KEPT.try_with(|kept| kept.buffer.take()).unwrap_or_default()
+}
+
+/// Keeps a buffer of which `used` bytes were used for this thread's next item.
+pub(crate) fn recycle(buffer: Vec<u8>, used: usize) {
+    // A thread that ends needs none.
+    let _ = KEPT.try_with(|kept| {
+        let used_before = kept.used.replace(used);
         let most = if used.min(used_before) > KEPT_BYTES { MOST_KEPT_BYTES } else { KEPT_BYTES };
-        if (kept.buffer.capacity() + 1..=most).contains(&buffer.capacity()) {
-            kept.buffer = buffer;
+        if buffer.capacity() <= most {
+            kept.buffer.set(buffer);
         }
-    }
+    });
 }
 
-/// Destination for one item: on the stack, and in a buffer of the handle once the stack buffer is too small.
+/// Destination for one item: on the stack, and in a buffer of the thread once the stack buffer is too small.
 struct Room<'b> {
     small: &'b mut [u8],
     /// Bytes of `small` in use; [`SPILT`] once all of them are in `large`.
     len: usize,
     large: &'b mut Vec<u8>,
-    scratch: &'b Scratch,
 }
 
 /// More than any length.
@@ -70,7 +70,7 @@ impl Room<'_> {
 
     #[cold]
     fn spill(&mut self) {
-        *self.large = self.scratch.borrow();
+        *self.large = borrow_buffer();
         self.large.clear();
         self.large.extend_from_slice(&self.small[..self.len]);
         self.len = SPILT;
@@ -92,14 +92,9 @@ impl Sink for Room<'_> {
 
 /// Serialises an item, and hands its bytes to `put` if they are at most `longest`.
 #[inline]
-pub(crate) fn encode<T: Item>(
-    item: &T,
-    longest: usize,
-    scratch: &Scratch,
-    put: impl FnOnce(&[u8]) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn encode<T: Item>(item: &T, longest: usize, put: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
     let (mut small, mut large) = ([0; INLINE_BYTES], Vec::new());
-    let mut room = Room { small: &mut small, len: 0, large: &mut large, scratch };
+    let mut room = Room { small: &mut small, len: 0, large: &mut large };
     codec::write(item, &mut room).map_err(error::codec("serialise an item"))?;
     let len = room.len;
     if len != SPILT {
@@ -107,7 +102,7 @@ pub(crate) fn encode<T: Item>(
     }
     let outcome = check_len(large.len(), longest).and_then(|()| put(&large));
     let used = large.len();
-    scratch.recycle(large, used);
+    recycle(large, used);
     outcome
 }
 
@@ -150,13 +145,13 @@ mod tests {
     #[test]
     fn items_of_every_length_come_back() {
         for len in [0, 1, 3, 4, INLINE_BYTES - 2, INLINE_BYTES - 1, INLINE_BYTES, 5000] {
-            let (item, scratch, mut batch) = ("x".repeat(len), Scratch::default(), Vec::new());
+            let (item, mut batch) = ("x".repeat(len), Vec::new());
             let mut encoded = Vec::new();
             let put = |bytes: &[u8]| {
                 encoded = bytes.to_vec();
                 Ok(())
             };
-            encode(&item, 10_000, &scratch, put).expect("it fits");
+            encode(&item, 10_000, put).expect("it fits");
             append(&item, 10_000, &mut batch).expect("it fits");
             append(&item, 10_000, &mut batch).expect("it fits");
             assert_eq!(items(&batch).collect::<Vec<_>>(), [&encoded, &encoded], "{len}");
@@ -166,12 +161,16 @@ mod tests {
 
     #[test]
     fn buffers_are_kept_while_items_are_as_long() {
-        let scratch = Scratch::default();
         let kept_after = |used: usize| {
-            let mut buffer = scratch.borrow();
+            let mut buffer = borrow_buffer();
             buffer.resize(used.max(buffer.len()), 0);
-            scratch.recycle(buffer, used);
-            scratch.0.lock().expect("nobody panics").buffer.capacity()
+            recycle(buffer, used);
+            KEPT.with(|kept| {
+                let buffer = kept.buffer.take();
+                let capacity = buffer.capacity();
+                kept.buffer.set(buffer);
+                capacity
+            })
         };
         assert_eq!([kept_after(1000), kept_after(KEPT_BYTES)], [1000, KEPT_BYTES]);
         assert_eq!(kept_after(KEPT_BYTES + 1), 0, "one long item");
@@ -184,7 +183,7 @@ mod tests {
     fn too_long_item_is_refused_with_both_lengths() {
         let item = "four".to_owned();
         let batch = append(&item, 5, &mut Vec::new());
-        let single = encode(&item, 5, &Scratch::default(), |_| panic!("it is not put"));
+        let single = encode(&item, 5, |_| panic!("it is not put"));
         for refused in [batch, single] {
             let refused = refused.expect_err("it has five bytes and more");
             assert!(matches!(refused, Error::TooLong { bytes: 6, limit: 5 }), "{refused}");

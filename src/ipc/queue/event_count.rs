@@ -53,9 +53,10 @@ impl EventCount {
         (&self.word, value)
     }
 
-    /// Returns whether a process may be asleep.
-    pub(crate) fn has_sleeper(&self) -> bool {
-        self.word.load(Relaxed) & 1 != 0
+    /// Takes back the announcement of the only sleeper, unless the event has happened.
+    pub(crate) fn retract_sleeper(&self, value: u32) {
+        // Even again: the next event needs no system call.
+        let _ = self.word.compare_exchange(value, value.wrapping_add(1), Relaxed, Relaxed);
     }
 }
 

@@ -34,7 +34,7 @@ pub use transport::SharedMemory;
 use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
-use super::encoding::{self, Scratch};
+use super::encoding;
 use super::item::Item;
 use super::participants::{Rights, Sent};
 use super::put_error::PutError;
@@ -71,7 +71,6 @@ use crate::sys::shm::Mapping;
 /// ```
 pub struct Queue<T, A: Access = Both> {
     pub(super) ring: Ring,
-    pub(super) scratch: Scratch,
     types: PhantomData<fn(T, A) -> T>,
 }
 
@@ -121,7 +120,7 @@ impl<T> Queue<T> {
 
 impl<T, A: Access> Queue<T, A> {
     pub(super) fn of(ring: Ring) -> Self {
-        Queue { ring, scratch: Scratch::default(), types: PhantomData }
+        Queue { ring, types: PhantomData }
     }
 
     /// Creates another handle of this process, with those rights of `B` that this one still has.
@@ -260,7 +259,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     fn put_one(&self, item: &T, waiting: Waiting) -> Result<()> {
         waiting.point(&PUT, &self.ring.shared, || self.ring.can_put());
         self.ring.check_may_put()?;
-        encoding::encode(item, self.ring.plan.longest(), &self.scratch, |bytes| self.ring.put_item(bytes, waiting))
+        encoding::encode(item, self.ring.plan.longest(), |bytes| self.ring.put_item(bytes, waiting))
     }
 
     /// Puts as many items as there is room for in time, and returns the count.
@@ -275,7 +274,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     fn put_all(&self, items: &[T], waiting: Waiting, put: &mut usize) -> Result<()> {
         waiting.point(&PUT_MANY, &self.ring.shared, || items.is_empty() || self.ring.can_put());
         self.ring.check_may_put()?;
-        let mut batch = self.scratch.borrow();
+        let mut batch = encoding::borrow_buffer();
         batch.clear();
         let longest = self.ring.plan.longest();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
@@ -287,7 +286,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
             })
         });
         let used = batch.len();
-        self.scratch.recycle(batch, used);
+        encoding::recycle(batch, used);
         match outcome {
             Err(Error::Full) => Ok(()),
             outcome => outcome,
@@ -394,7 +393,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
         waiting.point(&GET, &self.ring.shared, || self.ring.can_get());
         check_not_forked()?;
-        let attempt = |_| self.ring.get_item(&self.scratch, encoding::decode);
+        let attempt = |_| self.ring.get_item(encoding::decode);
         match attempt(false)? {
             Some(item) => Ok(Some(item)),
             None => self.ring.get_slowly(waiting, attempt, || false),
@@ -407,7 +406,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         // What producers put meanwhile is not waited for.
         let most = most.min(self.ring.items().max(1) as usize);
         let mut items = Vec::with_capacity(most);
-        let attempt = |_| self.ring.get_item(&self.scratch, |bytes| Ok(encoding::decode(bytes)));
+        let attempt = |_| self.ring.get_item(|bytes| Ok(encoding::decode(bytes)));
         while items.len() < most
             && let Some(item) = attempt(false)?
         {

@@ -54,7 +54,7 @@ proptest! {
         steps in steps(),
         capacity in 1..6_u64,
         byte_limit in 50..400_u64,
-        chunk_bytes in prop::sample::select(vec![8_u32, 64, 4096]),
+        chunk_bytes in prop::sample::select(vec![64_u32, 128, 4096]),
         max in 0..3_u32,
     ) {
         let queue = tiny(capacity, byte_limit, chunk_bytes, max);

@@ -1,14 +1,14 @@
 //! Getting items out of a ring.
 
 use std::thread;
+use std::time::Duration;
 
 use super::segments::{INLINE_BYTES, Spot};
-use super::waiting::GRACE;
 use super::word::{State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::encoding::Scratch;
+use crate::ipc::queue::encoding;
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
@@ -98,7 +98,7 @@ impl Ring {
             let taken = then(spot, ready);
             if ready.replace(&self.slot(spot).word, taken) {
                 self.note_passed(&self.shared.head, &self.known_head, spot);
-                self.prefetch_behind(spot);
+                self.prefetch_to_take(spot);
                 return Some((spot, taken));
             }
         }
@@ -107,10 +107,10 @@ impl Ring {
     /// Takes the first item for this process alone, releases the slot, and hands the bytes to `read`. Returns `None` if
     /// there is no item.
     #[inline]
-    pub(crate) fn get_item<R>(&self, scratch: &Scratch, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
+    pub(crate) fn get_item<R>(&self, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
         let Some((spot, _)) = self.take(taking) else { return Ok(None) };
-        self.read_item(spot, scratch, || self.release(spot), read).map(Some)
+        self.read_item(spot, || self.release(spot), read).map(Some)
     }
 
     /// Returns the word of a slot whose item is gone.
@@ -149,13 +149,12 @@ impl Ring {
     pub(crate) fn read_item<R>(
         &self,
         spot: Spot,
-        scratch: &Scratch,
         copied: impl FnOnce(),
         read: impl FnOnce(&[u8]) -> Result<R>,
     ) -> Result<R> {
         let len = self.slot(spot).len.load(Relaxed) as usize;
         if len > INLINE_BYTES {
-            return self.read_large_item(spot, scratch, copied, read);
+            return self.read_large_item(spot, copied, read);
         }
         let mut small = [0; INLINE_BYTES];
         let bytes = &mut small[..len];
@@ -168,18 +167,17 @@ impl Ring {
     fn read_large_item<R>(
         &self,
         spot: Spot,
-        scratch: &Scratch,
         copied: impl FnOnce(),
         read: impl FnOnce(&[u8]) -> Result<R>,
     ) -> Result<R> {
         let slot = self.slot(spot);
         let (len, place) = (slot.len.load(Relaxed) as usize, self.place(slot));
-        let mut buffer = scratch.borrow();
+        let mut buffer = encoding::borrow_buffer();
         let bytes = first_bytes(&mut buffer, len.min(self.plan.longest()));
-        let outcome = place.map(|place| self.shared.copy_out(self.plan.chunks_at + place as usize, bytes));
+        let outcome = place.map(|place| self.shared.copy_out(self.plan.chunks_at + place, bytes));
         copied();
         let outcome = outcome.and_then(|()| read(bytes));
-        scratch.recycle(buffer, len);
+        encoding::recycle(buffer, len);
         outcome
     }
 
@@ -193,16 +191,8 @@ impl Ring {
         may_come: impl Fn() -> bool,
     ) -> Result<Option<R>> {
         let refusal = || (self.producers_are_gone(waiting.will()) && !may_come()).then_some(Error::Disconnected);
-        let mut is_idle = false;
-        let attempts = |is_last: bool| {
-            let got = attempt(is_last)?;
-            if got.is_none() && is_last && std::mem::replace(&mut is_idle, true) {
-                self.release_surplus();
-            }
-            Ok(got)
-        };
         let spin = (&self.get_spin, self.first_untaken().0.position);
-        let got = waiting.until(&self.shared.getters, spin, attempts, refusal)?;
+        let got = waiting.until(&self.shared.getters, spin, false, &attempt, refusal, || self.release_surplus())?;
         if got.is_none() && self.is_put_under_way() { attempt(true) } else { Ok(got) }
     }
 
@@ -224,24 +214,19 @@ impl Ring {
         waited
     }
 
-    /// Gives back memory that the ring does not need, unless another process is changing it: then it is needed.
+    /// Gives back memory that the ring does not need. If another process adds a segment now, segments are needed.
     fn release_surplus(&self) {
-        for (mutex, release) in [
-            (&self.shared.chaining, &(|| self.release_segments()) as &dyn Fn()),
-            (&self.shared.putters.mutex, &|| {
-                // What cannot be recounted now is released later.
-                if self.recount().is_ok() {
-                    self.release_chunks(0);
-                }
-            }),
-        ] {
-            if matches!(mutex.try_lock(), Locked::Clean | Locked::Abandoned) {
-                release();
-                mutex.unlock();
-            }
+        self.release_chunks();
+        if matches!(self.shared.chaining.try_lock(), Locked::Clean | Locked::Abandoned) {
+            self.release_segments();
+            self.shared.chaining.unlock();
         }
     }
 }
+
+/// How long a get waits after its timeout for a put that is about to end: that takes as long as a copy, unless the
+/// producer has no processor for a while.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Returns the first `len` bytes of a buffer, growing it if necessary. Only new bytes are zeroed.
 fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {

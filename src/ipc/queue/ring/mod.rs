@@ -81,10 +81,11 @@ shared_layout! {
         distance: [AtomicU64; 16],
         pub(crate) getters: WaitQueue,
         pub(crate) putters: WaitQueue,
-        /// For long items; belongs to the holder of the putters' mutex.
-        next_place: AtomicU64,
-        /// The head's position at the last recount.
-        recounted_at: AtomicU64,
+        /// Where to look for free chunks.
+        next_chunk: AtomicU32,
+        /// In how many chunks long items go around while they have room there; 0 is the minimum.
+        busy_chunks: AtomicU32,
+        padding_of_chunks: AtomicU64,
         chaining: RobustMutex,
         distance_of_tail: [AtomicU64; 15],
         tail: AtomicU64,
@@ -119,6 +120,7 @@ impl Counted for RingState {
 pub(crate) struct Ring {
     handle: Handle<RingState>,
     slots: SharedSlice<RingState, Slot>,
+    chunks: SharedSlice<RingState, AtomicU64>,
     pub(crate) plan: Plan,
     /// A segment has two to the power of this slots.
     shift: u32,
@@ -126,9 +128,13 @@ pub(crate) struct Ring {
     pub(crate) pid: u32,
     /// A position at or before the head's, so that the head is rarely read.
     seen_head: AtomicU64,
+    /// A position at or before the tail's.
+    seen_tail: AtomicU64,
     /// What this handle has noted last.
     known_tail: AtomicU64,
     known_head: AtomicU64,
+    /// The chunk that has this handle's last long item.
+    own_chunk: AtomicU32,
     /// When a put that finds the ring full looks for dead producers again.
     next_check_ns: AtomicU64,
     put_spin: Spin,
@@ -161,6 +167,7 @@ impl Ring {
         let ring = Ring::of(Handle::new(shared.map_err(os("make a queue"))?, rights)?, plan);
         ring.chain_first(first)?;
         ring.seen_head.store(ring.head().position, Relaxed);
+        ring.seen_tail.store(ring.head().position, Relaxed);
         Ok(ring)
     }
 
@@ -177,23 +184,36 @@ impl Ring {
         let plan = Plan::read(&handle.shared).ok_or(Error::Damaged { object: "queue" })?;
         let ring = Ring::of(handle, plan);
         ring.seen_head.store(ring.head().position, Relaxed);
+        ring.seen_tail.store(ring.head().position, Relaxed);
         Ok(ring)
     }
 
     fn of(handle: Handle<RingState>, plan: Plan) -> Self {
         crate::sys::membarrier::register();
-        let [seen_head, next_check_ns] = Default::default();
-        let [known_tail, known_head] = [const { AtomicU64::new(NOWHERE) }; 2];
-        let [put_spin, get_spin] = Default::default();
-        let (shift, pid) = (plan.segment_slots.trailing_zeros(), std::process::id());
-        let slots = handle.shared.shared_slice(plan.slots_at, (plan.segments as usize) << shift);
-        Ring { handle, slots, plan, shift, pid, seen_head, known_tail, known_head, next_check_ns, put_spin, get_spin }
+        let shift = plan.segment_slots.trailing_zeros();
+        Ring {
+            slots: handle.shared.shared_slice(plan.slots_at, (plan.segments as usize) << shift),
+            chunks: handle.shared.shared_slice(plan.chunk_words_at, plan.chunks as usize),
+            handle,
+            plan,
+            shift,
+            pid: std::process::id(),
+            seen_head: AtomicU64::default(),
+            seen_tail: AtomicU64::default(),
+            known_tail: AtomicU64::new(NOWHERE),
+            known_head: AtomicU64::new(NOWHERE),
+            own_chunk: AtomicU32::default(),
+            next_check_ns: AtomicU64::default(),
+            put_spin: Spin::default(),
+            get_spin: Spin::default(),
+        }
     }
 
     /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
         let ring = Ring::of(self.handle.another(rights), self.plan);
         ring.seen_head.store(self.seen_head.load(Relaxed), Relaxed);
+        ring.seen_tail.store(self.seen_tail.load(Relaxed), Relaxed);
         ring
     }
 
@@ -210,7 +230,7 @@ impl Ring {
         }
     }
 
-    /// The producer that puts a long item, or the one that waits with all others behind it.
+    /// The producer that waits with all others behind it.
     pub(crate) fn putting(&self) -> HeldBy<'_> {
         HeldBy(&self.shared.putters.mutex)
     }

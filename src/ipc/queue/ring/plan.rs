@@ -1,6 +1,7 @@
 //! The dimensions of a ring: the number of items and bytes, and how its memory is divided.
 
 use super::RingState;
+use super::large::PLACES;
 use super::segments::{SegmentEntry, Slot};
 use crate::ipc::error::{Error, Result};
 use crate::sys::atomic::Ordering::Relaxed;
@@ -17,7 +18,7 @@ const SEGMENT_SLOTS: std::ops::RangeInclusive<u64> = 256..=4096;
 /// Segments beyond those that hold all items: one stays in use as long as any of its items is leased, or just taken.
 const MORE_SEGMENTS: u64 = 64;
 /// The same for the chunks of long items.
-const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 20;
+const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=16 << 20;
 
 /// The dimensions of a ring, and the offsets of its parts after [`RingState`]. A private copy of validated values,
 /// which cannot change.
@@ -35,8 +36,7 @@ pub(crate) struct Plan {
     /// Bytes of a chunk, a power of two.
     pub(super) chunk_bytes: u32,
     pub(super) chunks: u32,
-    pub(super) in_use_at: usize,
-    pub(super) populated_at: usize,
+    pub(super) chunk_words_at: usize,
     pub(super) slots_at: usize,
     pub(super) chunks_at: usize,
 }
@@ -61,10 +61,8 @@ impl Plan {
     pub(crate) fn of(capacity: u64, byte_limit: u64, segment_slots: u32, segments: u32, chunk_bytes: u32) -> Self {
         let slots = capacity.min(slots_in(byte_limit));
         let chunks = byte_limit.div_ceil(u64::from(chunk_bytes)) as usize;
-        let bitmap_bytes = chunks.div_ceil(64) * 8;
-        let in_use_at = segments as usize * size_of::<SegmentEntry>();
-        let populated_at = in_use_at + bitmap_bytes;
-        let slots_at = Mapping::<RingState>::at_page(populated_at + bitmap_bytes);
+        let chunk_words_at = segments as usize * size_of::<SegmentEntry>();
+        let slots_at = Mapping::<RingState>::at_page(chunk_words_at + chunks * 8);
         let chunks_at =
             Mapping::<RingState>::at_page(slots_at + segments as usize * segment_slots as usize * size_of::<Slot>());
         let chunks = chunks as u32;
@@ -76,8 +74,7 @@ impl Plan {
             segments,
             chunk_bytes,
             chunks,
-            in_use_at,
-            populated_at,
+            chunk_words_at,
             slots_at,
             chunks_at,
         }
@@ -89,6 +86,7 @@ impl Plan {
         let (segment_slots, segments) = (shared.segment_slots.load(Relaxed), shared.segments.load(Relaxed));
         let is_plausible = (1..=MOST_BYTES).contains(&byte_limit)
             && chunk_bytes.is_power_of_two()
+            && chunk_bytes as usize >= PLACES
             && segment_slots.is_power_of_two()
             && u64::from(segment_slots) <= MOST_SLOTS;
         let plan = is_plausible

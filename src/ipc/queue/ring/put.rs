@@ -46,7 +46,13 @@ impl Ring {
     /// Puts one item. [`Error::Full`] if there was no room within the timeout.
     #[inline]
     pub(crate) fn put_item(&self, bytes: &[u8], waiting: Waiting) -> Result<()> {
-        if bytes.len() <= INLINE_BYTES && self.try_put_small(bytes)?.is_some() {
+        let is_put = match bytes.len() <= INLINE_BYTES {
+            true => self.try_put_small(bytes)?,
+            // Who waits for more room would wait forever if others took what becomes free.
+            false if self.shared.putters.mutex.owner_tid().is_some() => None,
+            false => self.try_put_large(bytes)?,
+        };
+        if is_put.is_some() {
             return Ok(());
         }
         self.put_slowly(bytes, waiting)?.ok_or(Error::Full)
@@ -61,17 +67,14 @@ impl Ring {
             () => None,
         };
         let (queue, spin) = (&self.shared.putters, (&self.put_spin, self.first_unclaimed().position));
-        if bytes.len() > INLINE_BYTES {
-            let has_room = || self.has_room_at(self.first_unclaimed().position);
-            return waiting.until_first(queue, spin, has_room, || self.try_put_large(bytes), refusal);
-        }
+        let is_large = bytes.len() > INLINE_BYTES;
         let attempt = |is_last: bool| {
             if is_last {
                 self.abort_of_dead();
             }
-            self.try_put_small(bytes)
+            if is_large { self.try_put_large(bytes) } else { self.try_put_small(bytes) }
         };
-        waiting.until(queue, spin, attempt, refusal)
+        waiting.until(queue, spin, is_large, attempt, refusal, || ())
     }
 
     /// Puts an item into a slot if there is room.
@@ -84,16 +87,18 @@ impl Ring {
         self.publish(spot, bytes.len())
     }
 
-    /// Puts an item that does not fit into a slot if there is room. Only for the holder of the putters' mutex.
+    /// Puts an item that does not fit into a slot if there is room.
     fn try_put_large(&self, bytes: &[u8]) -> Result<Option<()>> {
         if !self.has_room_at(self.first_unclaimed().position) {
             return Ok(None);
         }
         let Some(place) = self.allocate(bytes.len())? else { return Ok(None) };
-        self.shared.copy_in(self.plan.chunks_at + place as usize, bytes);
+        self.shared.copy_in(self.plan.chunks_at + place.at, bytes);
         let Some(spot) = self.claim()? else { return Ok(None) };
-        self.slot(spot).content[0].store(place, Relaxed);
-        self.publish(spot, bytes.len())
+        self.slot(spot).content[0].store(place.at as u64, Relaxed);
+        let published = self.publish(spot, bytes.len());
+        place.keep(bytes.len());
+        published
     }
 
     /// Claims the next slot. Returns `None` if the ring is full.
@@ -114,7 +119,7 @@ impl Ring {
         let is_ours = free.replace(&self.slot(spot).word, Word::owned(State::Claimed, self.me, self.number(spot)));
         if is_ours {
             self.note_passed(&self.shared.tail, &self.known_tail, spot);
-            self.prefetch_behind(spot);
+            self.prefetch_ahead(spot);
         }
         is_ours
     }

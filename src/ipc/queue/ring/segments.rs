@@ -95,7 +95,7 @@ pub(crate) fn distance(later: u64, earlier: u64) -> i64 {
 const AHEAD: usize = 16;
 
 /// Memory that a ring keeps in reserve.
-pub(super) const KEPT_BYTES: u64 = 4 << 20;
+const KEPT_BYTES: u64 = 4 << 20;
 
 impl Ring {
     /// Makes the first segment, before any other process knows the ring. Position 0 is the first slot of segment
@@ -109,7 +109,6 @@ impl Ring {
         self.note(&self.shared.open, first);
         self.shared.first_position.store(first.position, Relaxed);
         self.shared.last_aborted.store(first.position.wrapping_sub(1), Relaxed);
-        self.shared.recounted_at.store(first.position, Relaxed);
         Ok(())
     }
 
@@ -156,8 +155,20 @@ impl Ring {
 
     /// Prefetches a slot that is needed soon, and that the other side had last.
     #[inline]
-    pub(super) fn prefetch_behind(&self, spot: Spot) {
+    pub(super) fn prefetch_ahead(&self, spot: Spot) {
         self.slots.prefetch_to_write(self.slot_index(spot) + AHEAD);
+    }
+
+    /// As [`prefetch_ahead`](Self::prefetch_ahead) for a consumer, which must not take a slot away from the producer that
+    /// is about to claim it.
+    #[inline]
+    pub(super) fn prefetch_to_take(&self, spot: Spot) {
+        if distance(self.seen_tail.load(Relaxed), spot.position) > AHEAD as i64 {
+            self.prefetch_ahead(spot);
+        } else if spot.position.is_multiple_of(AHEAD as u64) {
+            let tail = Spot::from_word(self.shared.tail.load(Relaxed));
+            self.seen_tail.store(tail.position, Relaxed);
+        }
     }
 
     #[inline]

@@ -7,7 +7,6 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{Object, Waits};
 use crate::ipc::queue::event_count::EventCount;
-use crate::ipc::sync::holder::Holder;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
@@ -73,46 +72,29 @@ impl Waiting {
     /// or it is time for the next check. Returns `None` on timeout.
     ///
     /// `attempt` is told whether it is the last one before a sleep or the end, which may take more time. `refusal`
-    /// returns an error if no attempt can succeed any more, unless one does that is made after that.
+    /// returns an error if no attempt can succeed any more, unless one does that is made after that. If it `must_be_first`,
+    /// no attempt is made while another one waits in line. `idle` is called after a sleep without an event.
     pub(crate) fn until<R>(
         &self,
         queue: &WaitQueue,
         (spin, position): (&Spin, u64),
+        must_be_first: bool,
         mut attempt: impl FnMut(bool) -> Result<Option<R>>,
         refusal: impl Fn() -> Option<Error>,
+        idle: impl Fn(),
     ) -> Result<Option<R>> {
         let mut done = Ok(None);
         let mut is_done = |is_last: bool| {
             done = attempt(is_last);
             !matches!(done, Ok(None))
         };
-        let is_over = self.will() && spin.until(position, || is_done(false));
-        if is_over || self.in_line(queue, spin, false, || is_done(true), refusal)? { done } else { Ok(None) }
-    }
-
-    /// As [`until`](Self::until), but `attempt` is called with the mutex of `queue` held. `is_worth_it` tells whether it
-    /// may succeed.
-    pub(crate) fn until_first<R>(
-        &self,
-        queue: &WaitQueue,
-        (spin, position): (&Spin, u64),
-        is_worth_it: impl Fn() -> bool,
-        mut attempt: impl FnMut() -> Result<Option<R>>,
-        refusal: impl Fn() -> Option<Error>,
-    ) -> Result<Option<R>> {
-        let mut done = Ok(None);
-        let mut is_done = || {
-            done = attempt();
-            !matches!(done, Ok(None))
-        };
-        let is_done_now = Held::after(queue.mutex.try_lock(), &queue.mutex)?.is_some_and(|_held| is_done());
-        if is_done_now {
-            return done;
+        let may_attempt = || !must_be_first || queue.mutex.owner_tid().is_none();
+        let is_over = self.will() && spin.until(position, || may_attempt() && is_done(false));
+        if is_over || self.in_line(queue, spin, must_be_first, || is_done(true), refusal, idle)? {
+            done
+        } else {
+            Ok(None)
         }
-        if self.will() {
-            spin.until(position, is_worth_it);
-        }
-        if self.in_line(queue, spin, true, is_done, refusal)? { done } else { Ok(None) }
     }
 
     /// Waits in `queue` until `is_done`, which is only called by the first in line if it `must_be_first`. Returns
@@ -124,37 +106,40 @@ impl Waiting {
         must_be_first: bool,
         mut is_done: impl FnMut() -> bool,
         refusal: impl Fn() -> Option<Error>,
+        idle: impl Fn(),
     ) -> Result<bool> {
         let mut first: Option<Held<'_>> = None;
-        let grace = Deadline::after(GRACE);
+        let mut is_idle = false;
         loop {
-            if must_be_first && first.is_some() && is_done() {
-                return Ok(true);
-            }
             let sleep_on = first.as_ref().map(|_| queue.event.announce_sleeper());
             let refused = refusal();
-            if (first.is_some() || !must_be_first) && is_done() {
+            let is_done = (first.is_some() || !must_be_first) && is_done();
+            let check_ns = self.next_check_ns();
+            if let Some((_, value)) = sleep_on
+                && (is_done || refused.is_some() || check_ns.is_none())
+            {
+                queue.event.retract_sleeper(value);
+            }
+            if is_done {
+                // It was worth while not to sleep.
+                spin.slept(0);
                 return Ok(true);
             }
             if let Some(error) = refused {
                 return Err(error);
             }
-            let check_ns = self.next_check_ns();
             if let Some((word, value)) = sleep_on {
                 let Some(check_ns) = check_ns else { return Ok(false) };
+                if std::mem::take(&mut is_idle) {
+                    idle();
+                }
                 let asleep_ns = monotonic_ns();
-                futex::wait(word, value, Some(check_ns));
+                is_idle = !futex::wait(word, value, Some(check_ns));
                 spin.slept(monotonic_ns() - asleep_ns);
                 continue;
             }
-            // A holder that does not sleep is about to release the mutex, unless it is stopped.
-            let is_soon_free = || {
-                let is_stopped = || Holder::of(&queue.mutex).is_some_and(|holder| holder.is_stopped());
-                must_be_first && !queue.event.has_sleeper() && !grace.has_passed() && !is_stopped()
-            };
-            let soon_ns = || is_soon_free().then(|| monotonic_ns() + LOOK_AT_HOLDER_NS);
             first = match queue.mutex.try_lock() {
-                Locked::Busy => match check_ns.or_else(soon_ns) {
+                Locked::Busy => match check_ns {
                     Some(check_ns) => Held::after(queue.mutex.lock(Some(check_ns)), &queue.mutex)?,
                     None => return Ok(false),
                 },
@@ -163,12 +148,6 @@ impl Waiting {
         }
     }
 }
-
-/// How long an operation still waits after its timeout for a mutex that is about to be released: it is held for as long
-/// as a copy takes, unless its holder is stopped, or has no processor for a while.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
-/// Interval between checks whether the holder is stopped.
-const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
 
 /// The mutex of a [`WaitQueue`], held: the first in line.
 struct Held<'q>(&'q RobustMutex);
