@@ -123,6 +123,8 @@ pub(crate) struct Run {
     pub(super) chooser: Option<Chooser>,
     /// Objects of this schedule whose state can be told.
     described: Vec<(ObjectId, Describe)>,
+    /// Called when a worker may have ended.
+    settle: Vec<Box<dyn Fn()>>,
 }
 
 impl Run {
@@ -141,6 +143,7 @@ impl Run {
             clock: None,
             chooser: None,
             described: Vec::new(),
+            settle: Vec::new(),
         })
     }
 
@@ -304,6 +307,9 @@ impl Run {
 
     /// Lets the workers that wait for an object of `step` check again whether they are blocked; all workers if `None`.
     fn look_again(&mut self, step: Option<&Step>) {
+        if step.is_none() {
+            self.settle.iter().for_each(|settle| settle());
+        }
         for index in 0..self.workers.len() {
             let worker = &self.workers[index];
             let At::Point { step: own, .. } = &worker.at else { continue };
@@ -360,6 +366,7 @@ impl Run {
         }
         (self.spawner_acted, self.clock) = (true, None);
         self.described.clear();
+        self.settle.clear();
         self.number = SCHEDULES.fetch_add(1, Relaxed);
         self.now_ns = 0;
         Finished {
@@ -393,15 +400,32 @@ pub(crate) struct Finished {
 
 /// Replaces the objects of a step with their numbers in the order of first use.
 fn in_order_of_appearance(objects: &mut Vec<ObjectId>, step: Step) -> Step {
-    let mut number = |object: ObjectId| {
+    let mut place = |object: ObjectId| {
         let known = objects.iter().position(|known| *known == object);
         let at = known.unwrap_or_else(|| {
             objects.push(object);
             objects.len() - 1
         });
-        ObjectId::from_word(at as u64)
+        at as u64
+    };
+    let mut number = |object: ObjectId| match object.whole() {
+        None => ObjectId::from_word(place(object)),
+        Some(whole) => {
+            let part = if object == whole { 0 } else { place(object) + 1 };
+            ObjectId::from_word(place(whole)).part(part)
+        }
     };
     Step { object: number(step.object), lock: step.lock.map(number), ..step }
+}
+
+/// Returns the place in the order of first use of an object with such a number.
+pub(super) fn place_of(object: ObjectId) -> usize {
+    let place = match object.parts() {
+        None => object.to_word(),
+        Some((whole, 0)) => whole,
+        Some((_, part)) => part - 1,
+    };
+    place as usize
 }
 
 /// Kills a worker's process, and blocks until it has ended.
@@ -511,6 +535,10 @@ impl Scheduler for RefCell<Run> {
 
     fn describe(&self, object: ObjectId, describe: Describe) {
         self.borrow_mut().described.push((object, describe));
+    }
+
+    fn settle_by(&self, settle: Box<dyn Fn()>) {
+        self.borrow_mut().settle.push(settle);
     }
 
     fn set_clock(&self, clock: StepClock) {

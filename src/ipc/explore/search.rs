@@ -45,8 +45,8 @@ impl Step {
 
     /// Returns whether two steps have an object in common.
     pub(crate) fn shares_an_object_with(&self, other: &Step) -> bool {
-        let is_shared = |object| object == other.object || Some(object) == other.lock;
-        is_shared(self.object) || self.lock.is_some_and(is_shared)
+        let is_shared = |object: ObjectId| other.objects().any(|one| one.overlaps(object));
+        self.objects().any(is_shared)
     }
 
     /// Returns whether the order of two steps can make a difference.
@@ -528,8 +528,8 @@ impl History {
         } else {
             causes.extend(self.by_participant.get(place(turn.participant())).and_then(|own| own.last()));
             causes.extend(self.timeouts.last().filter(|_| matches!(turn, Turn::TimesOut(_))));
-            for object in step.objects() {
-                for &at in self.by_object.get(&object).into_iter().flatten().rev() {
+            for list in step.objects().flat_map(|object| self.lists_of(object)) {
+                for &at in list.iter().rev() {
                     let reads_only = steps[at].chosen_step().reads_only;
                     if !(reads_only && step.reads_only) {
                         causes.push(at);
@@ -543,6 +543,13 @@ impl History {
         causes.sort_unstable();
         causes.dedup();
         causes
+    }
+
+    /// Returns the steps on an object, and those on its whole or on its parts.
+    fn lists_of(&self, object: ObjectId) -> impl Iterator<Item = &Vec<usize>> {
+        let whole = object.whole().filter(|whole| *whole != object);
+        let of_whole = whole.and_then(|whole| self.by_object.get(&whole));
+        self.by_object.range(object.with_parts()).map(|(_, list)| list).chain(of_whole)
     }
 
     /// Returns the clock of a step with these causes, without the step itself.

@@ -10,7 +10,7 @@ use crate::ipc::process::boot::panic_message;
 
 use super::by_hand::Chooser;
 use super::lanes::Over;
-use super::run::{Finished, Stuck};
+use super::run::{Finished, Stuck, place_of};
 use super::schedule::{Schedule, Turn};
 use super::search::{Search, Step};
 use super::shortest::fewest_switches;
@@ -207,8 +207,8 @@ impl<'a> Names<'a> {
     pub(super) fn new(created: &'a [ObjectId], steps: impl Iterator<Item = &'a Step>) -> Self {
         let mut by_kind = BTreeMap::<_, BTreeMap<_, _>>::new();
         for step in steps {
-            let object = step.object.to_word();
-            by_kind.entry(kind_and_verb(step).0).or_default().insert(created[object as usize], object);
+            let created = created[place_of(step.object)];
+            by_kind.entry(kind_and_verb(step).0).or_default().insert(created, step.object.to_word());
         }
         Names { created, by_kind }
     }
@@ -224,7 +224,7 @@ impl<'a> Names<'a> {
     pub(super) fn operation(&self, step: &Step) -> String {
         let (kind, verb) = kind_and_verb(step);
         let verb = verb.strip_suffix("_timeout").unwrap_or(verb).replace('_', " ");
-        format!("{verb} {}", self.name(kind, self.created[step.object.to_word() as usize]))
+        format!("{verb} {}", self.name(kind, self.created[place_of(step.object)]))
     }
 
     /// Returns the kind of an object, and its number in the order of creation if there are several of its kind.

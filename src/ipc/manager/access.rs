@@ -268,16 +268,19 @@ mod tests {
     #[test]
     fn every_operation_passes_one_point() {
         with_manager(|manager| {
-            let object = manager.client.operated();
-            let dict: Dict = goes("manager.create", &object, || manager.make_named("a", vec![])).expect("a dict");
-            goes("manager.lookup", &object, || manager.lookup::<Dict>("a")).expect("a dict");
-            goes("manager.call", &object, || dict.insert("x", 1)).expect("inserted");
-            let later = goes("manager.call", &object, || dict.get_later("x")).expect("sent");
-            goes("manager.names", &object, || manager.names()).expect("names");
-            goes("manager.remove_name", &object, || manager.remove_name("a")).expect("removed");
-            goes("manager.status", &object, || manager.status()).expect("a status");
+            let [whole, names] = [0, u32::MAX.into()].map(|part| manager.client.operated(part));
+            let dict: Dict = goes("manager.create", &names, || manager.make_named("a", vec![])).expect("a dict");
+            let object = manager.client.operated(dict.object().id().0);
+            goes("manager.lookup", &names, || manager.lookup::<Dict>("a")).expect("a dict");
+            goes("dict.set_item", &object, || dict.insert("x", 1)).expect("inserted");
+            // It may be a reference to another object.
+            goes("dict.add", &whole, || dict.add("x", 0)).expect("a number");
+            let later = goes("dict.get_item", &object, || dict.get_later("x")).expect("sent");
+            goes("manager.names", &names, || manager.names()).expect("names");
+            goes("manager.remove_name", &names, || manager.remove_name("a")).expect("removed");
+            goes("manager.status", &whole, || manager.status()).expect("a status");
             let point = up_to_the_point(|| dict.insert("x", 2));
-            assert_eq!((point.operation, point.could_go), ("manager.call", true));
+            assert_eq!((point.operation, point.could_go), ("dict.set_item", true));
             let (found, points) = passed(|| {
                 drop(dict);
                 later.wait()

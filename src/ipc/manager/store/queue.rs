@@ -103,6 +103,16 @@ impl Queue {
         if self.lends { (self.items.len() + self.leases.len()) as u64 } else { self.undone }
     }
 
+    /// Whether a call would wait now.
+    pub(crate) fn would_wait(&self, method: Method) -> bool {
+        match method {
+            Method::Put => !self.is_shut && !self.has_room(),
+            Method::Get => !self.is_shut && self.items.is_empty(),
+            Method::Join => self.unfinished() != 0,
+            _ => false,
+        }
+    }
+
     /// Takes the item of a waiting producer, gives an item to a waiting consumer, or ends a join when all tasks are
     /// done.
     pub(crate) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {

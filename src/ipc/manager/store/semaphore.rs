@@ -45,9 +45,13 @@ impl Semaphore {
                 Reply::DONE.into()
             }
             Method::GetValue | Method::Snapshot => self.free.into(),
-            Method::Locked => (self.free == 0).into(),
+            Method::Locked => self.is_exhausted().into(),
             _ => return Err(args.no_such_method()),
         })
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.free == 0
     }
 
     pub(crate) fn attempt(&mut self, session: SessionId) -> Option<Reply> {
