@@ -425,6 +425,7 @@ fn operation(request: &Request) -> Option<(Operation, u64)> {
         | Request::CancelExport(_)
         | Request::Look(_)
         | Request::Step(_)
+        | Request::EndWait { .. }
         | Request::Settle => None,
     }
 }

@@ -87,14 +87,14 @@ impl Client {
     /// Ends the wait of a call that has begun to wait, when it is this thread's turn. Its answer follows.
     pub(super) fn end_wait(self: &Arc<Self>, scheduled: &Scheduled) -> Result<()> {
         let Scheduled { call, kind, until, .. } = scheduled;
-        let end = |timeout| self.tell(Request::Step(Call { timeout, ..call.clone() }));
+        let end = |in_time| self.tell(Request::EndWait { in_time });
         let operation = |verb| Operation::change(name(*kind, verb));
         if call.timeout != Some(Duration::ZERO) || *kind == Kind::Barrier {
             point_until(operation("wake"), scheduled, || *until, || self.can_go(call));
             if self.can_go(call) {
-                return end(None);
+                return end(true);
             }
-            end(Some(Duration::ZERO))?;
+            end(false)?;
             if *kind == Kind::Barrier {
                 return Ok(());
             }
@@ -102,7 +102,7 @@ impl Client {
         // Its time has passed, but it has to acquire the lock.
         point(operation("reacquire"), scheduled, || self.can_go(call));
         // Otherwise the schedule cannot go on.
-        if self.can_go(call) { end(None) } else { Err(ManagerError::gone().into()) }
+        if self.can_go(call) { end(true) } else { Err(ManagerError::gone().into()) }
     }
 
     /// Waits until the manager has noticed which clients are gone.

@@ -79,9 +79,12 @@ pub(crate) enum Request {
     Status,
     /// In an exploration: whether a call can go on now, without any effect.
     Look(Call),
-    /// In an exploration: makes one step of a call. Begins it, which does not wait except at a condition or a barrier;
-    /// then, lets the wait end, or give up if its timeout is zero.
+    /// In an exploration: makes a call, which waits only at a condition or a barrier.
     Step(Call),
+    /// In an exploration: ends the wait of a call if it has not ended yet, `in_time` or because its time has passed.
+    EndWait {
+        in_time: bool,
+    },
     /// In an exploration: waits until all clients that are gone have released what they held.
     Settle,
 }

@@ -139,6 +139,7 @@ impl Store {
         let reply = match request {
             Request::Call(call) => return self.call(session, ticket, call, false),
             Request::Step(call) => return self.step_of(session, ticket, call),
+            Request::EndWait { in_time } => self.end_wait(session, in_time)?,
             Request::Look(call) => self.look(session, ticket, &call),
             Request::Settle => Reply::DONE,
             Request::Create { kind, args, name } => self.create(session, kind, args, name)?,

@@ -6,32 +6,33 @@
 //! of a condition. A waiter that was notified does not acquire the lock by itself, as others of the exploration may
 //! acquire it first. A client has one call at a time.
 
-use std::time::Duration;
-
 use super::waits::{Caller, Want};
 use super::{Call, Failure, Object, Reply, SessionId, Store, Ticket};
 
 impl Store {
-    /// Makes one step of a call: begins it, or else ends its wait.
+    /// Makes a call. Returns [`Reply::Waits`] if it waits, and `None` if it has just ended a wait that is its own, too.
     pub(super) fn step_of(
         &mut self,
         session: SessionId,
         ticket: Ticket,
         call: Call,
     ) -> Result<Option<Reply>, Failure> {
-        let Some(mut waiter) = self.waits.take_of_session(session) else {
-            let reply = self.call(session, ticket, call, true)?;
-            return Ok(reply.or_else(|| self.waits.waits(session).then_some(Reply::Waits)));
-        };
-        if call.timeout == Some(Duration::ZERO) {
+        let reply = self.call(session, ticket, call, true)?;
+        Ok(reply.or_else(|| self.waits.waits(session).then_some(Reply::Waits)))
+    }
+
+    /// Ends the wait of a session, if it has not ended yet.
+    pub(super) fn end_wait(&mut self, session: SessionId, in_time: bool) -> Result<Reply, Failure> {
+        let Some(mut waiter) = self.waits.take_of_session(session) else { return Ok(Reply::DONE) };
+        if !in_time {
             self.give_up(waiter);
-        } else {
-            match self.objects.get_mut(&waiter.object).and_then(|object| object.attempt(&mut waiter)) {
-                Some(result) => self.waits.complete(waiter, result),
-                None => self.waits.park(waiter)?,
-            }
+            return Ok(Reply::DONE);
         }
-        Ok(Some(Reply::DONE))
+        match self.objects.get_mut(&waiter.object).and_then(|object| object.attempt(&mut waiter)) {
+            Some(result) => self.waits.complete(waiter, result),
+            None => self.waits.park(waiter)?,
+        }
+        Ok(Reply::DONE)
     }
 
     /// Returns whether the next step of a call can be made without waiting.
