@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
+use ipc_demo::manager::{self, Dict, List};
 use ipc_demo::pipe::{Receiver, Sender, pipe};
 use ipc_demo::process::ExitStatus;
 use ipc_demo::{
@@ -16,6 +17,7 @@ use ipc_demo::{
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{is_running, try_worker, watchdog};
+use crate::manager::start_manager;
 
 /// Increments a value `times` times, each time with a load and a store.
 #[derive(Serialize, Deserialize)]
@@ -262,6 +264,69 @@ impl Role for Meets {
             self.event.set();
         }
         self.event.wait();
+        Ok(())
+    }
+}
+
+/// Uses objects of a manager.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum UsesManager {
+    /// Increments an entry of a dict with two calls.
+    Increments(Dict, Option<manager::Lock>),
+    /// Reads an entry twice.
+    Reads(Dict),
+    /// Changes a place, which can be in another object.
+    Sets(Dict, Vec<String>),
+    /// Puts two goods, one after the other.
+    Puts(manager::Condition, List),
+    /// Gets one of the goods. Without another look after the wait, it may be gone.
+    Gets(manager::Condition, List, bool),
+    /// Meets another worker, unless the barrier breaks.
+    Meets(manager::Barrier),
+    /// Waits for what does not happen, until the timeout.
+    TimesOut(manager::Lock, manager::Condition, manager::Barrier),
+}
+
+impl Role for UsesManager {
+    const NAME: &'static str = "test.uses-manager";
+    fn run(self) -> RoleResult {
+        let second = Duration::from_secs(1);
+        match self {
+            UsesManager::Increments(dict, lock) => {
+                let _held = lock.as_ref().map(manager::Lock::acquire).transpose()?;
+                let sum: u64 = dict.get("sum")?.and_then(|sum| sum.as_int()).unwrap_or(0);
+                dict.insert("sum", sum + 1)?;
+            }
+            UsesManager::Reads(dict) => drop((dict.get("sum")?, dict.get("sum")?)),
+            UsesManager::Sets(dict, path) => dict.at(path).set("mine")?,
+            UsesManager::Puts(condition, goods) => {
+                for number in [1, 2] {
+                    let held = condition.acquire()?;
+                    goods.push(number)?;
+                    held.notify(1)?;
+                }
+            }
+            UsesManager::Gets(condition, goods, looks_again) => {
+                let mut held = condition.acquire()?;
+                if looks_again {
+                    held.wait_for(|| Ok(!goods.is_empty()?))?;
+                } else if goods.is_empty()? {
+                    held.wait()?;
+                }
+                goods.pop()?.ok_or("it is gone")?;
+            }
+            UsesManager::Meets(barrier) => match barrier.wait() {
+                Err(error) if !manager::Barrier::is_broken_error(&error) => return Err(error.into()),
+                _ => {}
+            },
+            UsesManager::TimesOut(lock, condition, barrier) => {
+                assert!(lock.acquire_timeout(second)?.is_none() && lock.try_acquire()?.is_none());
+                assert!(!condition.acquire()?.wait_timeout(second)?);
+                assert!(!condition.acquire()?.wait_timeout(Duration::ZERO)?);
+                let broken = barrier.wait_timeout(second).expect_err("nobody comes");
+                assert!(manager::Barrier::is_broken_error(&broken), "{broken}");
+            }
+        }
         Ok(())
     }
 }
@@ -886,4 +951,143 @@ fn number_of_schedules_is_estimated_when_the_limit_is_not_enough() {
     let report = Explorer::new().all(true).limit(70).check(|| sum_of(2, 2, false).map(drop).map_err(Into::into));
     let report = report.expect("nothing is checked");
     assert_eq!((report.schedules, report.exhausted, report.estimate), (70, true, None));
+}
+
+/// Starts workers with objects of a new manager. Returns all when the workers have ended.
+fn with_manager<T, const N: usize>(
+    make: impl Fn(&manager::Manager) -> ipc_demo::Result<([UsesManager; N], T)>,
+) -> ipc_demo::Result<(manager::Manager, Vec<Process>, T)> {
+    let manager = start_manager(|options| options);
+    let (roles, made) = make(&manager)?;
+    let started: Vec<_> = ["ann", "bob", "cyd"].iter().zip(roles).map(|(name, role)| try_worker(name, role)).collect();
+    Ok((manager, join_all(started)?, made))
+}
+
+/// Explores all schedules, and one of each class, with the same outcomes. Returns their numbers, and the outcomes.
+fn outcomes<T: Ord>(play: impl Fn() -> ipc_demo::Result<T>) -> ([u64; 2], BTreeSet<T>) {
+    let run = |all| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = Explorer::new().all(all).check(|| {
+            seen.borrow_mut().insert(play()?);
+            Ok(())
+        });
+        let report = report.expect("nothing is checked");
+        assert!(report.exhausted);
+        (report.schedules, seen.into_inner())
+    };
+    let ((all, seen), (reduced, seen_by_classes)) = (run(true), run(false));
+    assert!(seen == seen_by_classes, "the classes have the same outcomes");
+    ([all, reduced], seen)
+}
+
+#[test]
+fn update_that_is_lost_in_a_manager_is_found() {
+    let _watchdog = watchdog("update_that_is_lost_in_a_manager_is_found");
+    let sum = |is_locked: bool| {
+        let (_manager, workers, dict) = with_manager(|manager| {
+            let dict = manager.dict()?;
+            let lock = is_locked.then(|| manager.lock()).transpose()?;
+            let role = || UsesManager::Increments(dict.clone(), lock.clone());
+            Ok(([role(), role()], dict))
+        })?;
+        assert!(workers.iter().all(|worker| worker.ended().expect("joined").is_success()));
+        dict.get("sum").map(|sum| sum.and_then(|sum| sum.as_int::<u64>()).unwrap_or(0))
+    };
+    let explore = |is_locked| {
+        Explorer::new().check(|| match sum(is_locked)? {
+            2 => Ok(()),
+            sum => Err(format!("the sum is {sum}").into()),
+        })
+    };
+    let failure = explore(false).expect_err("an update is lost");
+    // The spawner creates the dict, and reads the sum.
+    assert_eq!((failure.schedule.as_str(), failure.reason.as_str()), ("@ab2a@", "the sum is 1"));
+    let report = explore(true).expect("the lock prevents it");
+    assert_eq!((report.schedules, report.exhausted), (2, true));
+    // One after the other, or both read first.
+    assert_eq!(outcomes(|| sum(false)), ([6, 4], BTreeSet::from([1, 2])));
+    assert_eq!(outcomes(|| sum(true)), ([2, 2], BTreeSet::from([2])));
+}
+
+#[test]
+fn calls_of_a_manager_are_independent_if_their_objects_are() {
+    let _watchdog = watchdog("calls_of_a_manager_are_independent_if_their_objects_are");
+    let schedules = |make: fn(&manager::Manager) -> ipc_demo::Result<([UsesManager; 2], ())>| {
+        outcomes(|| with_manager(make).map(drop)).0
+    };
+    let own = |manager: &manager::Manager| {
+        Ok(([manager.dict()?, manager.dict()?].map(|dict| UsesManager::Increments(dict, None)), ()))
+    };
+    assert_eq!(schedules(own), [6, 1]);
+    let reads = |manager: &manager::Manager| {
+        let dict = manager.dict()?;
+        Ok(([UsesManager::Reads(dict.clone()), UsesManager::Reads(dict)], ()))
+    };
+    assert_eq!(schedules(reads), [6, 1]);
+    // One of them follows a reference to the object of the other.
+    let across = || {
+        let (_manager, _, inner) = with_manager(|manager| {
+            let (outer, inner) = (manager.dict()?, manager.dict()?);
+            outer.insert("inner", &inner)?;
+            let across = UsesManager::Sets(outer, ["inner", "sum"].map(str::to_owned).into());
+            Ok(([across, UsesManager::Increments(inner.clone(), None)], inner))
+        })?;
+        inner.get("sum").map(|sum| sum.and_then(|sum| sum.as_str().map(str::to_owned)))
+    };
+    assert_eq!(outcomes(across), ([3, 3], BTreeSet::from([None, Some("mine".to_owned())])));
+}
+
+#[test]
+fn waiter_of_a_managers_condition_may_come_too_late() {
+    let _watchdog = watchdog("waiter_of_a_managers_condition_may_come_too_late");
+    let explore = |looks_again| {
+        Explorer::new().check(|| {
+            let (_manager, workers, ()) = with_manager(|manager| {
+                let (condition, goods) = (manager.condition()?, manager.list()?);
+                let gets = || UsesManager::Gets(condition.clone(), goods.clone(), looks_again);
+                Ok(([gets(), gets(), UsesManager::Puts(condition.clone(), goods.clone())], ()))
+            })?;
+            match workers.iter().find_map(|worker| worker.ended().expect("joined").failure.as_ref()) {
+                None => Ok(()),
+                Some(failure) => Err(failure.message.clone().into()),
+            }
+        })
+    };
+    let failure = explore(false).expect_err("another gets what it was notified of");
+    assert_eq!(failure.reason, "it is gone");
+    assert!(explore(true).expect("it waits again").exhausted);
+}
+
+#[test]
+fn no_survivor_of_a_kill_is_blocked_for_ever_at_a_manager() {
+    let _watchdog = watchdog("no_survivor_of_a_kill_is_blocked_for_ever_at_a_manager");
+    let locked = |manager: &manager::Manager| {
+        let (dict, lock) = (manager.dict()?, manager.lock()?);
+        let role = || UsesManager::Increments(dict.clone(), Some(lock.clone()));
+        Ok(([role(), role()], ()))
+    };
+    let ([all, _], seen) = with_kills(|| with_manager(locked).map(|(_, workers, ())| workers));
+    let none_or_one: BTreeSet<_> =
+        [["success", "success"], ["killed", "success"], ["success", "killed"]].map(Vec::from).into();
+    assert_eq!((all, &seen), (all_with_a_kill(4), &none_or_one));
+    let meets = |manager: &manager::Manager| {
+        let barrier = manager.barrier(2)?;
+        Ok(([UsesManager::Meets(barrier.clone()), UsesManager::Meets(barrier)], ()))
+    };
+    assert_eq!(with_kills(|| with_manager(meets).map(|(_, workers, ())| workers)).1, none_or_one);
+}
+
+#[test]
+fn calls_of_a_manager_time_out_in_virtual_time() {
+    let _watchdog = watchdog("calls_of_a_manager_time_out_in_virtual_time");
+    let report = Explorer::new().check(|| {
+        let manager = start_manager(|options| options);
+        let lock = manager.lock()?;
+        let _held = lock.acquire()?;
+        let role = UsesManager::TimesOut(lock.clone(), manager.condition()?, manager.barrier(2)?);
+        let workers = join_all([try_worker("ann", role)])?;
+        assert!(workers[0].ended().expect("joined").is_success(), "{:?}", workers[0].ended());
+        Ok(())
+    });
+    assert_eq!(report.expect("it ends").schedules, 1);
 }

@@ -44,6 +44,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::explore::Wakes>(),
     RoleEntry::of::<crate::explore::MeetsOrBreaks>(),
     RoleEntry::of::<crate::explore::Meets>(),
+    RoleEntry::of::<crate::explore::UsesManager>(),
     RoleEntry::of::<crate::pipe::SendsNumbers>(),
     RoleEntry::of::<crate::pipe::ReceivesNumbers>(),
     RoleEntry::of::<crate::pipe::Echoes>(),

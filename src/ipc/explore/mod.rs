@@ -62,8 +62,8 @@
 //! ```
 //!
 //! # What is scheduled
-//! Operations on locks, semaphores, events, conditions, barriers, queues, pipes, values and arrays, by the closure and
-//! by the thread that runs a worker's role. Starting and joining a process are not scheduled: a worker runs to its
+//! Operations on locks, semaphores, events, conditions, barriers, queues, pipes, values and arrays, and calls of a
+//! [manager](crate::manager)'s objects, by the closure and by the thread that runs a worker's role. Starting and joining a process are not scheduled: a worker runs to its
 //! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
 //! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
@@ -71,8 +71,11 @@
 //! a queue's and the closure still has a handle on that end. Of several operations with the earliest deadline, any may
 //! be the first to time out. A schedule that has not ended after 10,000 steps is cut off.
 //!
+//! A manager that the closure starts runs outside the schedule, and answers each call at once. Its calls concern the
+//! object that they address, except those that may follow a reference from there: these concern the whole manager.
+//!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
-//! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
+//! manager with other clients, and any communication between workers outside this library. If a schedule behaves differently when it is
 //! run again, the exploration fails and reports the step.
 //!
 //! # Standard

@@ -193,6 +193,9 @@ impl Run {
     /// Lets one participant take its turn. If that is the spawner, returns whether its operation times out.
     fn step(&mut self, spawner: Option<Pending>) -> Option<bool> {
         self.see_spawner();
+        if self.stuck.is_some() {
+            return None;
+        }
         let number = self.search.depth();
         if number == STEPS {
             self.stuck = Some(Stuck::TooLong);

@@ -34,7 +34,8 @@ impl Manager {
     /// the program's table.
     ///
     /// Only workers to which this process sends the manager or one of its objects can connect. The manager ends with
-    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped.
+    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped. In an
+    /// [exploration](crate::explore) it runs outside the schedule.
     ///
     /// # Errors
     /// Whatever kept the process from starting, or from finding its role.

@@ -102,6 +102,63 @@ fn what_is_promised_holds_in_every_schedule() {
 }
 
 #[test]
+fn every_type_of_a_manager_holds_in_every_schedule() {
+    let _watchdog = watchdog("every_type_of_a_manager_holds_in_every_schedule");
+    for (args, [all, reduced]) in [
+        ("", [1, 1]),
+        ("--type dict", [2, 2]),
+        // 6! / 3!^2, each with three calls of one object.
+        ("--type list", [20, 20]),
+        ("--type value", [20, 20]),
+        ("--type array", [20, 20]),
+        // 8! / 4!^2.
+        ("--type namespace", [70, 70]),
+        // Three turns each, which exclude one another.
+        ("--type lock", [20, 20]),
+        ("--type rlock", [20, 20]),
+        ("--type semaphore", [20, 20]),
+        ("--type bounded-semaphore", [20, 20]),
+        // Both go on once it is set: they only read it.
+        ("--type event", [2, 1]),
+        // In each round either is the first; who passes first begins the next, unless the other does.
+        ("--type barrier", [18, 18]),
+        // The shutdown comes after the puts, before or after each of the three gets.
+        ("--type queue --workers 1", [4, 4]),
+        ("--type joinable-queue --workers 1", [1, 1]),
+        ("--type condition --workers 1", [35, 35]),
+    ] {
+        for (all_of, wanted) in [(" --all", all), ("", reduced)] {
+            let (events, numbers) = explored("manager", &format!("{args}{all_of}"));
+            assert_eq!((verdict(&events), numbers), ((Verdict::Held, true), [wanted, 0]), "{args}{all_of}");
+        }
+    }
+}
+
+#[test]
+fn schedule_of_a_manager_is_replayed_to_the_byte() {
+    let _watchdog = watchdog("schedule_of_a_manager_is_replayed_to_the_byte");
+    for (kind, chosen) in [("lock", "b4a4b"), ("barrier", "aba!"), ("condition", "b")] {
+        let replay = || {
+            let args = ["--type", kind, "--schedule", chosen, "--format", "json"];
+            Demo::run("manager").args(args).expect_exit(0)
+        };
+        let replayed = replay();
+        assert!((0..9).all(|_| replay().stdout == replayed.stdout), "{kind} {chosen}");
+        assert_eq!(verdict(&replayed.events()).0, Verdict::Held, "{kind} {chosen}");
+        assert!(schedule(&replayed.events()).is_some_and(|schedule| schedule.starts_with(chosen)));
+    }
+}
+
+#[test]
+fn person_sees_who_holds_a_lock_of_a_manager() {
+    let _watchdog = watchdog("person_sees_who_holds_a_lock_of_a_manager");
+    let said = step(0, "manager --type lock --quiet", "a\nb\nq\n");
+    for part in ["  lock: held by a\n", "  b worker-2  waits: acquire lock, which a holds\n", "not possible now: b\n"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+}
+
+#[test]
 fn killed_worker_breaks_no_promise() {
     let _watchdog = watchdog("killed_worker_breaks_no_promise");
     let numbers = |args: &str| {
@@ -117,6 +174,10 @@ fn killed_worker_breaks_no_promise() {
         ("deadlock", "--ordered"),
         ("joinable", "--items 1 --producers 1 --consumers 2"),
         ("semaphore", "--workers 2 --permits 1"),
+        ("manager", "--type dict"),
+        ("manager", "--type barrier"),
+        ("manager", "--type event"),
+        ("manager", "--type joinable-queue --workers 1"),
     ] {
         let finished = explore(scenario, &format!("{args} --kills 1"));
         assert_eq!(finished.code, Some(0), "{scenario} {args}: {}{}", finished.stdout, finished.stderr);
@@ -196,11 +257,17 @@ fn what_cannot_be_explored_or_replayed_is_refused_and_nothing_is_started() {
         ("explore tickets --trace x", "explore does not use --trace: it runs many schedules"),
         ("explore tickets --schedule a", "explore does not use --schedule: it runs many schedules"),
         ("explore queue --transport pipe", "cannot explore queue: a queue over a pipe has feeder threads"),
-        ("explore manager", "cannot explore manager: the manager's process is not scheduled"),
+        (
+            "explore manager --connect unix:a --authkey-file a",
+            "cannot explore manager: only a manager that it starts itself has no other clients",
+        ),
+        ("explore manager --serve unix:a --authkey-file a", "cannot explore manager: only a manager that"),
+        ("explore manager --connect unix:a --authkey-file a --call list", "cannot explore manager: only a manager"),
         ("explore tickets --kill nobody@working", "there is no worker nobody"),
         ("tickets --schedule a --speed 2", "--schedule does not use --speed"),
         ("queue --transport pipe --schedule a", "cannot replay a schedule of queue: a queue over a pipe"),
-        ("manager --schedule a", "cannot replay a schedule of manager"),
+        ("manager --connect unix:a --authkey-file a --schedule a", "cannot replay a schedule of manager: only a"),
+        ("manager --serve unix:a --authkey-file a --schedule a", "not with manager --serve"),
         ("tickets --buyers 2 --schedule a?", "\"a?\" is not a schedule: expected a worker's letter at \"?\""),
         ("tickets --buyers 2 --schedule a2c", "there is no worker c (there are 2: a is buyer-1, b is buyer-2)"),
         ("tickets --buyers 2 --schedule values:a", "it is a schedule of values, not of tickets"),
@@ -437,7 +504,7 @@ fn step_is_for_people() {
             "queue --step --transport pipe",
             "cannot choose the schedule of queue: a queue over a pipe has feeder threads",
         ),
-        ("manager --step", "cannot choose the schedule of manager"),
+        ("manager --connect unix:a --authkey-file a --step", "cannot choose the schedule of manager: only a manager"),
         ("tickets --buyers 2 --step --schedule a4", "cannot begin with a4: step 4: a (buyer-1) has ended"),
     ] {
         let (command, rest) = args.split_once(' ').expect("arguments");

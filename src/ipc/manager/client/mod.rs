@@ -189,7 +189,14 @@ impl Client {
 
     /// Sends a request and ignores its answer.
     fn tell(&self, request: Request) -> Result<()> {
-        self.send(&ToServer { id: None, request }, self.deadline(Some(Duration::ZERO)))
+        let deadline = self.deadline(Some(Duration::ZERO));
+        if !deadline::is_virtual() {
+            return self.send(&ToServer { id: None, request }, deadline);
+        }
+        // In an exploration it has its effect before the next step.
+        let id = self.last_id.fetch_add(1, Relaxed);
+        self.send(&ToServer { id: Some(id), request }, deadline)?;
+        self.wait(id, deadline).map(drop)
     }
 
     /// Returns the deadline for the answer to a request that may wait `timeout`.

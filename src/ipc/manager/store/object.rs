@@ -11,7 +11,8 @@ use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::waits::Line;
 use super::{
-    Args, Caller, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable, Waiter, Want,
+    Args, Caller, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable,
+    Waiter, Want,
 };
 use crate::ipc::sync::BreakCause;
 

@@ -11,12 +11,7 @@ use super::{Call, Failure, Object, Reply, SessionId, Store, Ticket};
 
 impl Store {
     /// Makes a call. Returns [`Reply::Waits`] if it waits, and `None` if it has just ended a wait that is its own, too.
-    pub(super) fn step_of(
-        &mut self,
-        session: SessionId,
-        ticket: Ticket,
-        call: Call,
-    ) -> Result<Option<Reply>, Failure> {
+    pub(super) fn step_of(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Option<Reply>, Failure> {
         let reply = self.call(session, ticket, call, true)?;
         Ok(reply.or_else(|| self.waits.waits(session).then_some(Reply::Waits)))
     }
@@ -47,11 +42,20 @@ impl Store {
                 (Want::Resume { .. }, Some(Object::Mutex(mutex))) => mutex.can_be_acquired_by(caller),
                 _ => false,
             },
+            // What is refused does not wait.
+            None if !self.is_well_formed(session, call) => true,
             None => {
                 let object = self.objects.get(&lock.unwrap_or(call.object));
                 object.is_none_or(|object| !object.would_wait(caller, call.method))
             }
         };
         Reply::Look { can_go, lock }
+    }
+
+    /// Returns whether the object of a call has the method, with this number of arguments.
+    fn is_well_formed(&self, session: SessionId, call: &Call) -> bool {
+        let own = self.sessions.get(&session).and_then(|session| session.references.get(&call.object));
+        let signature = own.and_then(|(reference, _)| call.method.signature(reference.kind()));
+        signature.is_some_and(|signature| signature.takes(call.args.len()))
     }
 }

@@ -164,7 +164,8 @@ impl WaitTable {
     pub(crate) fn waiter(&mut self, caller: Caller, object: ObjectId, want: Want, timeout: Option<Duration>) -> Waiter {
         let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
         // Beyond the clock's range means never. An exploration has a clock of its own.
-        let deadline_ns = timeout_ns.filter(|_| !caller.is_scheduled).and_then(|timeout_ns| self.now_ns.checked_add(timeout_ns));
+        let deadline_ns =
+            timeout_ns.filter(|_| !caller.is_scheduled).and_then(|timeout_ns| self.now_ns.checked_add(timeout_ns));
         Waiter { caller, object, want, number: self.number(), deadline_ns }
     }
 
