@@ -388,6 +388,17 @@ pub(crate) mod tests {
         assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
     }
 
+    #[test]
+    fn whole_overlaps_its_parts_and_no_others() {
+        let [one, other] = [1 << 32 | 1, 1 << 32 | 2].map(ObjectId);
+        let [whole, first, second] = [0, 1, 2].map(|part| one.part(part));
+        assert!(whole.overlaps(first) && second.overlaps(whole) && first.overlaps(first) && one.overlaps(one));
+        assert!(!first.overlaps(second) && !one.overlaps(whole) && !other.overlaps(one));
+        assert!([0, 1].iter().all(|&part| !other.part(part).overlaps(first) && !whole.overlaps(other.part(part))));
+        assert_eq!((whole.whole(), second.whole(), one.whole()), (Some(whole), Some(whole), None));
+        assert_eq!(second.parts(), Some((1 << 16 | 1, 2)));
+    }
+
     /// Returns the quoted words between `before` and the next parenthesis in a text.
     fn quoted_after<'a>(before: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
         let arguments = text.split(before).skip(1).filter_map(|rest| rest.split(')').next());

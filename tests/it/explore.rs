@@ -283,6 +283,8 @@ pub(crate) enum UsesManager {
     Gets(manager::Condition, List, bool),
     /// Meets another worker, unless the barrier breaks.
     Meets(manager::Barrier),
+    /// Gets a task if there is one, and ends without having done it.
+    Leaves(manager::JoinableQueue, Value<u64>),
     /// Waits for what does not happen, until the timeout.
     TimesOut(manager::Lock, manager::Condition, manager::Barrier),
 }
@@ -319,6 +321,11 @@ impl Role for UsesManager {
                 Err(error) if !manager::Barrier::is_broken_error(&error) => return Err(error.into()),
                 _ => {}
             },
+            UsesManager::Leaves(tasks, deliveries) => {
+                if let Some(task) = tasks.try_get()? {
+                    deliveries.set(task.deliveries().into());
+                }
+            }
             UsesManager::TimesOut(lock, condition, barrier) => {
                 assert!(lock.acquire_timeout(second)?.is_none() && lock.try_acquire()?.is_none());
                 assert!(!condition.acquire()?.wait_timeout(second)?);
@@ -1012,18 +1019,15 @@ fn update_that_is_lost_in_a_manager_is_found() {
 #[test]
 fn calls_of_a_manager_are_independent_if_their_objects_are() {
     let _watchdog = watchdog("calls_of_a_manager_are_independent_if_their_objects_are");
-    let schedules = |make: fn(&manager::Manager) -> ipc_demo::Result<([UsesManager; 2], ())>| {
-        outcomes(|| with_manager(make).map(drop)).0
-    };
     let own = |manager: &manager::Manager| {
         Ok(([manager.dict()?, manager.dict()?].map(|dict| UsesManager::Increments(dict, None)), ()))
     };
-    assert_eq!(schedules(own), [6, 1]);
+    assert_eq!(outcomes(|| with_manager(own).map(drop)).0, [6, 1]);
     let reads = |manager: &manager::Manager| {
         let dict = manager.dict()?;
         Ok(([UsesManager::Reads(dict.clone()), UsesManager::Reads(dict)], ()))
     };
-    assert_eq!(schedules(reads), [6, 1]);
+    assert_eq!(outcomes(|| with_manager(reads).map(drop)).0, [6, 1]);
     // One of them follows a reference to the object of the other.
     let across = || {
         let (_manager, _, inner) = with_manager(|manager| {
@@ -1090,4 +1094,21 @@ fn calls_of_a_manager_time_out_in_virtual_time() {
         Ok(())
     });
     assert_eq!(report.expect("it ends").schedules, 1);
+}
+
+#[test]
+fn end_of_a_managers_client_that_holds_something_is_a_step() {
+    let _watchdog = watchdog("end_of_a_managers_client_that_holds_something_is_a_step");
+    let deliveries = || {
+        let found = [Value::new(0)?, Value::new(0)?];
+        with_manager(|manager| {
+            let tasks = manager.joinable_queue(0)?;
+            tasks.put("task")?;
+            Ok((found.each_ref().map(|found| UsesManager::Leaves(tasks.clone(), found.clone())), ()))
+        })?;
+        Ok(found.map(|found| found.get()))
+    };
+    // Each gets it, stores the number of deliveries and ends, if the other does not have it then; or else it just ends.
+    let (_, seen) = outcomes(deliveries);
+    assert_eq!(seen, BTreeSet::from([[1, 2], [2, 1], [1, 0], [0, 1]]));
 }

@@ -725,6 +725,16 @@ mod tests {
     }
 
     #[test]
+    fn step_on_a_whole_depends_on_those_on_its_parts() {
+        let write = |part| vec![Do::Write(ObjectId::from_word(7).part(part).to_word())];
+        let participants = [write(0), write(1), write(2)];
+        assert_eq!(explore(false, NONE, &participants).0, 6);
+        // Each part comes before or after the whole.
+        assert_eq!(explore(true, NONE, &participants).0, 4);
+        assert_eq!(explore(true, NONE, &[write(1), write(2), write(3)]).0, 1);
+    }
+
+    #[test]
     fn lock_makes_increments_one_step() {
         let locked = vec![Do::Acquire(1), Do::Read(2), Do::Write(2), Do::Release(1)];
         check(&[locked.clone(), locked], NONE, 2, 2, 0);

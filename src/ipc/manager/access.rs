@@ -247,7 +247,7 @@ sent_in_roles!(
 mod tests {
     use std::thread;
 
-    use super::super::{Limits, Serving};
+    use super::super::{Limits, Method, Serving};
     use super::*;
     use crate::ipc::operation::tests::{goes, passed, up_to_the_point};
     use crate::sys::fork::in_fork;
@@ -286,6 +286,9 @@ mod tests {
                 later.wait()
             });
             assert_eq!((found.expect("an answer"), points), (Some(1.into()), vec![]));
+            let lock: Lock = manager.make_named("l", vec![]).expect("a lock");
+            lock.object().call_by_name(Method::Acquire, vec![], None).expect("free");
+            goes("manager.leave", &whole, || drop((lock, manager)));
         });
     }
 

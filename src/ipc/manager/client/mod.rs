@@ -194,9 +194,14 @@ impl Client {
             return self.send(&ToServer { id: None, request }, deadline);
         }
         // In an exploration it has its effect before the next step.
-        let id = self.last_id.fetch_add(1, Relaxed);
+        self.ask(request).map(drop)
+    }
+
+    /// Sends a request that never waits, and returns its answer, which contains no references.
+    fn ask(&self, request: Request) -> Result<Outcome> {
+        let (id, deadline) = (self.last_id.fetch_add(1, Relaxed), self.deadline(Some(Duration::ZERO)));
         self.send(&ToServer { id: Some(id), request }, deadline)?;
-        self.wait(id, deadline).map(drop)
+        self.wait(id, deadline)
     }
 
     /// Returns the deadline for the answer to a request that may wait `timeout`.
@@ -350,6 +355,15 @@ impl Client {
     }
 }
 
+/// Ends the connection. That is a step of an exploration if others can notice it.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if operation::is_observed_here() && matches!(self.ask(Request::Holds), Ok(Ok(reply)) if reply == true.into()) {
+            point(Operation::change("manager.leave"), &self.route.manager.part(0), always);
+        }
+    }
+}
+
 impl Incoming {
     /// Handles the end of the connection.
     fn end(&mut self) {
@@ -433,6 +447,7 @@ fn operation(request: &Request) -> Option<(Operation, u64)> {
         | Request::Look(_)
         | Request::Step(_)
         | Request::EndWait { .. }
+        | Request::Holds
         | Request::Settle => None,
     }
 }

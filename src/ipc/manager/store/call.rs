@@ -85,6 +85,8 @@ pub(crate) enum Request {
     EndWait {
         in_time: bool,
     },
+    /// In an exploration: whether the client holds a lock, a permit or an item, which its end gives to others.
+    Holds,
     /// In an exploration: waits until all clients that are gone have released what they held.
     Settle,
 }

@@ -95,6 +95,10 @@ impl Mutex {
         self.holder.is_none_or(|holder| self.recursive && holder.is(caller))
     }
 
+    pub(crate) fn is_held_by(&self, session: SessionId) -> bool {
+        self.holder.is_some_and(|holder| holder.session == session)
+    }
+
     /// How the calling thread holds the lock, if it does; for a plain lock any thread of the client counts.
     pub(crate) fn held_by(&self, caller: Caller) -> Option<Held> {
         let is_own =

@@ -125,7 +125,8 @@ impl Store {
         now_ns: u64,
     ) -> Option<Result<Reply, Failure>> {
         self.waits.now_ns = now_ns;
-        self.requests += u64::from(!matches!(request, Request::Status | Request::Look(_) | Request::Settle));
+        self.requests +=
+            u64::from(!matches!(request, Request::Status | Request::Look(_) | Request::Holds | Request::Settle));
         let mut answer = self.step(session, ticket, request).transpose();
         if let Some(Ok(reply)) = &mut answer {
             self.note_references(session, reply);
@@ -141,6 +142,7 @@ impl Store {
             Request::Step(call) => return self.step_of(session, ticket, call),
             Request::EndWait { in_time } => self.end_wait(session, in_time)?,
             Request::Look(call) => self.look(session, ticket, &call),
+            Request::Holds => self.holds(session).into(),
             Request::Settle => Reply::DONE,
             Request::Create { kind, args, name } => self.create(session, kind, args, name)?,
             Request::Lookup(name) => match self.names.get(&name) {

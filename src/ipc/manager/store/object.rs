@@ -149,6 +149,17 @@ impl Object {
         was_lock
     }
 
+    /// Whether a session holds part of it.
+    pub(super) fn is_held_by(&self, session: SessionId) -> bool {
+        match self {
+            Object::Mutex(mutex) => mutex.is_held_by(session),
+            Object::Semaphore(semaphore) => semaphore.is_held_by(session),
+            Object::Barrier(barrier) => barrier.is_led_by(session),
+            Object::Queue(queue) => queue.is_lent_to(session),
+            Object::Container(_) | Object::Array(_) | Object::Condition(_) | Object::Event(_) => false,
+        }
+    }
+
     /// Whether a session can hold part of it.
     pub(crate) fn can_be_held(&self) -> bool {
         matches!(self, Object::Mutex(_) | Object::Semaphore(_) | Object::Barrier(_) | Object::Queue(_))

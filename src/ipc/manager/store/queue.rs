@@ -167,6 +167,10 @@ impl Queue {
         }
     }
 
+    pub(crate) fn is_lent_to(&self, session: SessionId) -> bool {
+        self.leases.values().any(|lease| lease.session == session)
+    }
+
     pub(crate) fn session_ended(&mut self, session: SessionId) {
         let (ended, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);

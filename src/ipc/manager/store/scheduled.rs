@@ -52,6 +52,12 @@ impl Store {
         Reply::Look { can_go, lock }
     }
 
+    /// Returns whether a session holds something.
+    pub(super) fn holds(&self, session: SessionId) -> bool {
+        let touched = self.sessions.get(&session).into_iter().flat_map(|session| &session.touched);
+        touched.filter_map(|id| self.objects.get(id)).any(|object| object.is_held_by(session))
+    }
+
     /// Returns whether the object of a call has the method, with this number of arguments.
     fn is_well_formed(&self, session: SessionId, call: &Call) -> bool {
         let own = self.sessions.get(&session).and_then(|session| session.references.get(&call.object));

@@ -62,6 +62,10 @@ impl Semaphore {
         Some(Reply::Acquired { permit: 0, abandoned: false })
     }
 
+    pub(crate) fn is_held_by(&self, session: SessionId) -> bool {
+        self.held.as_ref().and_then(|held| held.get(&session)).is_some_and(|permits| *permits > 0)
+    }
+
     pub(crate) fn session_ended(&mut self, session: SessionId) {
         let held = self.held.as_mut().and_then(|held| held.remove(&session));
         self.free = self.free.saturating_add(held.unwrap_or(0)).min(self.most);

@@ -4,6 +4,7 @@ mod containers;
 mod departure;
 mod lifetime;
 mod models;
+mod scheduled;
 mod table;
 mod waiting;
 
