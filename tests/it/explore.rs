@@ -283,8 +283,8 @@ pub(crate) enum UsesManager {
     Gets(manager::Condition, List, bool),
     /// Meets another worker, unless the barrier breaks.
     Meets(manager::Barrier),
-    /// Gets a task if there is one, and ends without having done it.
-    Leaves(manager::JoinableQueue, Value<u64>),
+    /// Gets a task if there is one, and ends without having done it: a failure that names the number of deliveries.
+    Leaves(manager::JoinableQueue),
     /// Waits for what does not happen, until the timeout.
     TimesOut(manager::Lock, manager::Condition, manager::Barrier),
 }
@@ -321,9 +321,9 @@ impl Role for UsesManager {
                 Err(error) if !manager::Barrier::is_broken_error(&error) => return Err(error.into()),
                 _ => {}
             },
-            UsesManager::Leaves(tasks, deliveries) => {
+            UsesManager::Leaves(tasks) => {
                 if let Some(task) = tasks.try_get()? {
-                    deliveries.set(task.deliveries().into());
+                    return Err(task.deliveries().to_string().into());
                 }
             }
             UsesManager::TimesOut(lock, condition, barrier) => {
@@ -1100,15 +1100,16 @@ fn calls_of_a_manager_time_out_in_virtual_time() {
 fn end_of_a_managers_client_that_holds_something_is_a_step() {
     let _watchdog = watchdog("end_of_a_managers_client_that_holds_something_is_a_step");
     let deliveries = || {
-        let found = [Value::new(0)?, Value::new(0)?];
-        with_manager(|manager| {
+        let (_manager, workers, ()) = with_manager(|manager| {
             let tasks = manager.joinable_queue(0)?;
             tasks.put("task")?;
-            Ok((found.each_ref().map(|found| UsesManager::Leaves(tasks.clone(), found.clone())), ()))
+            Ok(([(); 2].map(|()| UsesManager::Leaves(tasks.clone())), ()))
         })?;
-        Ok(found.map(|found| found.get()))
+        let failure = |worker: &Process| Some(worker.ended()?.failure.as_ref()?.message.clone());
+        Ok(workers.iter().map(|worker| failure(worker).unwrap_or_default()).collect::<Vec<_>>())
     };
-    // Each gets it, stores the number of deliveries and ends, if the other does not have it then; or else it just ends.
-    let (_, seen) = outcomes(deliveries);
-    assert_eq!(seen, BTreeSet::from([[1, 2], [2, 1], [1, 0], [0, 1]]));
+    // Each gets it and ends, unless the other has it then.
+    let ([all, _], seen) = outcomes(deliveries);
+    let expected = [["1", "2"], ["2", "1"], ["1", ""], ["", "1"]].map(|both| both.map(str::to_owned).into());
+    assert_eq!((all, seen), (4, expected.into()));
 }

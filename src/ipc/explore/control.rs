@@ -33,7 +33,7 @@ const ENDED: u32 = 3;
 /// The deadline of an operation without one.
 const NEVER: u64 = u64::MAX;
 
-const NAME_WORDS: usize = 4;
+const NAME_WORDS: usize = 5;
 
 shared_layout! {
     struct TurnWords {

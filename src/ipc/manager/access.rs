@@ -274,7 +274,8 @@ mod tests {
             goes("manager.lookup", &names, || manager.lookup::<Dict>("a")).expect("a dict");
             goes("dict.set_item", &object, || dict.insert("x", 1)).expect("inserted");
             // It may be a reference to another object.
-            goes("dict.add", &whole, || dict.add("x", 0)).expect("a number");
+            let (_, points) = passed(|| dict.add("x", 0));
+            assert_eq!((points[0].operation, points[0].object, points[0].lock), ("dict.add", object, Some(whole)));
             let later = goes("dict.get_item", &object, || dict.get_later("x")).expect("sent");
             goes("manager.names", &names, || manager.names()).expect("names");
             goes("manager.remove_name", &names, || manager.remove_name("a")).expect("removed");

@@ -58,8 +58,8 @@ pub(crate) struct Route {
     endpoint: Endpoint,
     /// The bytes of the key; they are in memory files of this process and its workers only.
     key: Vec<u8>,
-    /// The whole manager as the object of operations: a call can follow references from any of its objects to others. A
-    /// process that is already connected recognises the manager by this id.
+    /// The manager as the object of operations, of which its objects are parts. A process that is already connected
+    /// recognises the manager by this id.
     manager: operation::ObjectId,
     answer_time: Duration,
 }

@@ -44,14 +44,14 @@ pub(super) struct Scheduled {
     call: Call,
     kind: Kind,
     object: operation::ObjectId,
-    /// The lock of a condition.
-    lock: Option<operation::ObjectId>,
+    /// What it concerns besides: the lock of a condition, or the whole manager if it can follow a reference.
+    besides: Option<operation::ObjectId>,
     until: Deadline,
 }
 
 impl Object for Scheduled {
     fn objects(&self) -> (operation::ObjectId, Option<operation::ObjectId>) {
-        (self.object, self.lock)
+        (self.object, self.besides)
     }
 }
 
@@ -68,14 +68,14 @@ impl Client {
             Some(_) if may_wait => format!("{method}_timeout"),
             _ => method.to_string(),
         };
-        let concerns_lock = kind == Kind::Condition && !matches!(method, Method::Notify | Method::NotifyAll);
-        let scheduled = Box::new(Scheduled {
-            kind,
-            object: self.part(if call.can_cross_objects(kind) { ObjectId(0) } else { object }),
-            lock: if concerns_lock { self.look(&call)?.1.map(|lock| self.part(lock)) } else { None },
-            until: Deadline::within(timeout),
-            call,
-        });
+        let besides = match (kind, method) {
+            _ if call.can_cross_objects(kind) => Some(ObjectId(0)),
+            (Kind::Condition, Method::Notify | Method::NotifyAll) => None,
+            (Kind::Condition, _) => self.look(&call)?.1,
+            _ => None,
+        };
+        let (object, besides) = (self.part(object), besides.map(|besides| self.part(besides)));
+        let scheduled = Box::new(Scheduled { call, kind, object, besides, until: Deadline::within(timeout) });
         let operation = Operation { name: name(kind, &verb), reads_only: method.reads_only(kind) };
         let until = || if is_patient { scheduled.until } else { Deadline::NEVER };
         point_until(operation, &*scheduled, until, || !is_patient || self.can_go(&scheduled.call));

@@ -117,11 +117,11 @@ impl Object {
         if let Object::Barrier(barrier) = self {
             barrier.advance(own, waits);
         }
-        while Line::ALL.into_iter().any(|line| self.serve_first(own, line, waits)) {}
+        while Line::SERVED.into_iter().any(|line| self.serve_first(own, line, waits)) {}
     }
 
     fn serve_first(&mut self, own: ObjectId, line: Line, waits: &mut WaitTable) -> bool {
-        let first = waits.queue(own, line).next().filter(|_| line != Line::Scheduled);
+        let first = waits.queue(own, line).next();
         let Some(result) = first.and_then(|waiter| self.attempt(waiter)) else { return false };
         if let Some(waiter) = waits.take(own, line, 0) {
             waits.complete(waiter, result);

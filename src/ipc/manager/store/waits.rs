@@ -113,6 +113,8 @@ pub(crate) enum Line {
 
 impl Line {
     pub(super) const ALL: [Line; 4] = [Line::Putters, Line::Main, Line::Joiners, Line::Scheduled];
+    /// Those that are served without being told to.
+    pub(super) const SERVED: [Line; 3] = [Line::Putters, Line::Main, Line::Joiners];
 }
 
 /// How many calls of one session may wait at once.
