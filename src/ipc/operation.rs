@@ -110,6 +110,8 @@ pub(crate) struct Point<'a> {
     pub(crate) lock: Option<ObjectId>,
     /// When the operation gives up.
     pub(crate) deadline: Deadline,
+    /// Whether it could always go on.
+    pub(crate) never_blocks: bool,
     look: &'a dyn Fn() -> bool,
 }
 
@@ -146,7 +148,9 @@ pub(crate) fn point_until(
 ) {
     if is_observed() {
         let (object, lock) = object.objects();
-        pass(&Point { operation, object, lock, deadline: deadline(), look: &look });
+        // A look that captures nothing is `always`.
+        let never_blocks = size_of_val(&look) == 0;
+        pass(&Point { operation, object, lock, deadline: deadline(), never_blocks, look: &look });
     }
 }
 
@@ -197,6 +201,11 @@ pub(crate) fn always() -> bool {
 #[inline]
 pub(crate) fn is_observed() -> bool {
     OBSERVED_THREADS.load(Relaxed) != 0
+}
+
+/// Returns whether this thread has an observer.
+pub(crate) fn is_observed_here() -> bool {
+    is_observed() && OBSERVER.with_borrow(Option::is_some)
 }
 
 /// Runs `work` without the observer of this thread.

@@ -26,7 +26,7 @@ use super::worker::{Message, WorkerContext};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::scheduler::{self, Scheduler};
-use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
+use crate::pipe::{DatagramReceiver, DatagramSender, unscheduled_datagrams};
 use crate::process::{ExitStatus, StopSignals};
 use crate::report::{
     AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
@@ -107,7 +107,7 @@ impl<'a> Runner<'a> {
         observer: &'a mut dyn FnMut(&Event),
         facts: &'static [Parse],
     ) -> anyhow::Result<Self> {
-        let (sender, receiver) = datagrams()?;
+        let (sender, receiver) = unscheduled_datagrams()?;
         let (clock, scheduler) = (Clock::start(options.speed)?, scheduler::current());
         if let Some(scheduler) = &scheduler {
             clock.set_time(Duration::ZERO);
@@ -417,7 +417,10 @@ impl<'a> Runner<'a> {
             self.loss = self.loss.max(Some(child::loss(ended.status, ended.failure.as_ref())));
             self.unexpected_exits.note(&worker, pid, &ended);
         }
-        self.push(self.now_us(), worker, pid, child::exited(&ended).into());
+        // A worker that is ended because its schedule cannot go on has not died in it.
+        if !(self.is_stuck && self.stopping) {
+            self.push(self.now_us(), worker, pid, child::exited(&ended).into());
+        }
         Ok(())
     }
 
