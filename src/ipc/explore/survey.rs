@@ -75,7 +75,7 @@ impl Explorer {
             return Err(failed);
         }
         survey.exhausted = over == Over::Exhausted && survey.cut == 0;
-        survey.estimate = run.borrow().search.estimate();
+        survey.estimate = run.borrow().search.estimate(survey.schedules);
         survey.shortest = shortest.map(|(_, _, fewest, as_run)| {
             run.borrow_mut().search = Search::replay(fewest.clone());
             let (replayed, seen) = run_once(&run, &|| play());
