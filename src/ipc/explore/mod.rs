@@ -74,9 +74,9 @@
 //! and the closure is blocked, the closure is unwound, without the panic hook.
 //!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
-//! manager, a [wait for several objects](crate::pipe::wait()), descriptors, and any communication between workers outside
-//! this library. If a schedule behaves differently when it is
-//! run again, the exploration fails and reports the step.
+//! manager, a [wait for several objects](crate::pipe::wait()), a message longer than a pipe's buffer (64 KiB), and any
+//! communication between workers outside this library. If a schedule behaves differently when it is run again, the
+//! exploration fails and reports the step.
 //!
 //! # Standard
 //! loom and shuttle do the same for threads, and dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008)
