@@ -103,7 +103,11 @@ impl Role for Notices {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Counts {
     Puts(Queue<u32>, u32),
+    /// All of them in one operation.
+    PutsMany(Producer<u32>, u32),
     Gets(Queue<u32>, u32),
+    /// Twice.
+    GetsBoth(Consumer<u32>, u32),
 }
 
 impl Role for Counts {
@@ -111,6 +115,12 @@ impl Role for Counts {
     fn run(self) -> RoleResult {
         match self {
             Counts::Puts(queue, end) => (0..end).try_for_each(|number| queue.put(number))?,
+            Counts::PutsMany(queue, end) => queue.put_many(&(0..end).collect::<Vec<_>>())?,
+            Counts::GetsBoth(queue, end) => {
+                for number in (0..end).chain(0..end) {
+                    assert_eq!(queue.get()?, number);
+                }
+            }
             Counts::Gets(queue, end) => {
                 for number in 0..end {
                     assert_eq!(queue.get()?, number);
@@ -740,6 +750,35 @@ fn drop_of_an_end_is_noticed_in_every_order() {
     for looks_at in [0, 1] {
         assert_eq!([true, false].map(|all| seen(all, looks_at)), [every.clone(), every.clone()], "{looks_at}");
     }
+}
+
+#[test]
+fn put_of_more_than_there_is_room_for_takes_several_steps() {
+    let _watchdog = watchdog("put_of_more_than_there_is_room_for_takes_several_steps");
+    let both_in_one_piece = |explorer: Explorer| {
+        let report = explorer.check(|| {
+            let queue = Queue::bounded(2)?;
+            let puts = || Counts::PutsMany(queue.producer(), 3);
+            let (ann, bob, gets) = (puts(), puts(), Counts::GetsBoth(queue.consumer(), 3));
+            drop(queue);
+            let workers = join_all([try_worker("ann", ann), try_worker("bob", bob), try_worker("cyd", gets)])?;
+            assert_eq!(ends(&workers), ["success"; 3]);
+            Ok(())
+        });
+        report.expect("nobody is stuck")
+    };
+    let report = both_in_one_piece(Explorer::new());
+    assert!(report.exhausted, "{report:?}");
+    assert_eq!(report, both_in_one_piece(Explorer::new().all(true)), "all steps concern the queue");
+    let (_, seen) = with_kills(|| {
+        let queue = Queue::bounded(2)?;
+        let (puts, gets) = (Counts::PutsMany(queue.producer(), 3), Counts::GetsBoth(queue.consumer(), 2));
+        drop(queue);
+        join_all([try_worker("ann", puts), try_worker("bob", gets)])
+    });
+    // One gets 2 of 3 and expects another 0; or the other end is gone, early or late.
+    let wanted = [["killed", "failed"], ["failed", "killed"], ["success", "killed"], ["success", "failed"]];
+    assert_eq!(seen, wanted.map(Vec::from).into());
 }
 
 /// Returns how each worker ended: killed, failed or with success.

@@ -311,6 +311,13 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid as i32), signal).expect("a process of this test");
 }
 
+/// Returns the children of a process, regardless of which of its threads started them.
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
 /// Returns the counters of the summary, which is the last event of every run.
 pub(crate) fn facts(events: &[Event]) -> &serde_json::Map<String, serde_json::Value> {
     match &events.last().expect("a run has events").fact {

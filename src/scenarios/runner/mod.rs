@@ -31,6 +31,7 @@ use crate::process::{ExitStatus, StopSignals};
 use crate::report::{
     AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
 };
+use crate::sys::clock::monotonic_ns;
 use crate::sys::{Signal, fd};
 use crate::{Error, Process, Role};
 use child::Child;
@@ -403,9 +404,10 @@ impl<'a> Runner<'a> {
         let child = &mut self.children[index];
         let (worker, ended) = (child.name.clone(), child.process.join()?.clone());
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
-        if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
+        self.is_cut();
+        if is_ended_by(Signal::SIGTERM) && !self.stopping && self.cut.is_none() {
             // The only possible error is a bad descriptor: then it is as if nothing had arrived.
-            let _ = fd::wait_readable(self.signals, Deadline::after(SIGNAL_GAP).at_ns());
+            let _ = fd::wait_readable(self.signals, Some(monotonic_ns() + SIGNAL_GAP.as_nanos() as u64));
         }
         // In an exploration, the schedule has asked for it.
         let is_scheduled = self.is_explored() && !self.stopping;

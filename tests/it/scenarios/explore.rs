@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, Write};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{ended, verdict};
-use crate::harness::{Demo, Finished, fact, facts, send, watchdog};
+use crate::harness::{Demo, Finished, await_end, children_of, fact, facts, send, stop, until, watchdog};
 use crate::report::schema::{Event, Fact, Reason, Verdict};
 
 fn explore(scenario: &str, args: &str) -> Finished {
@@ -386,6 +387,24 @@ fn interrupted_exploration_sums_up_what_it_has_seen() {
     let (code, events, stderr) = run.finish();
     assert_eq!((code, stderr.as_str()), (Some(130), ""));
     assert_eq!(facts(&events)["exhausted"], Value::Bool(false));
+    assert!(matches!(events[1].fact, Fact::Summary { reason: Some(Reason::Cut), .. }) && events.len() == 2);
+}
+
+#[test]
+fn stop_signal_that_ends_the_workers_first_interrupts_an_exploration() {
+    let _watchdog = watchdog("stop_signal_that_ends_the_workers_first_interrupts_an_exploration");
+    // Here the runner is inside of one operation for most of a schedule.
+    let args = ["joinable", "--items", "50", "--producers", "1", "--consumers", "2"];
+    let mut run = Demo::run("explore").args(args).own_group().start();
+    run.until(|event| matches!(event.fact, Fact::RunStarted { .. }));
+    until(|| children_of(run.pid()).len() >= 3);
+    stop(run.pid());
+    let workers = children_of(run.pid());
+    kill(Pid::from_raw(-(run.pid() as i32)), Signal::SIGTERM).expect("its group");
+    workers.into_iter().for_each(await_end);
+    send(run.pid(), Signal::SIGCONT);
+    let (code, events, stderr) = run.finish();
+    assert_eq!((code, stderr.as_str()), (Some(143), ""));
     assert!(matches!(events[1].fact, Fact::Summary { reason: Some(Reason::Cut), .. }) && events.len() == 2);
 }
 
