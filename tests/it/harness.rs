@@ -29,10 +29,19 @@ pub(crate) struct Watchdog {
 
 /// Starts a watchdog for the rest of a test.
 pub(crate) fn watchdog(test: &'static str) -> Watchdog {
+    watchdog_after(test, PATIENCE)
+}
+
+/// As [`watchdog`], for a test that may take ten times as long on a busy machine.
+pub(crate) fn patient_watchdog(test: &'static str) -> Watchdog {
+    watchdog_after(test, PATIENCE * 10)
+}
+
+fn watchdog_after(test: &'static str, patience: Duration) -> Watchdog {
     let (called_off, bark) = mpsc::channel();
     thread::spawn(move || {
-        if bark.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let _ = writeln!(std::io::stderr(), "{test} hung for {PATIENCE:?}");
+        if bark.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = writeln!(std::io::stderr(), "{test} hung for {patience:?}");
             std::process::abort();
         }
     });
