@@ -143,6 +143,8 @@ pub(crate) struct Point<'a> {
     pub(crate) lock: Option<ObjectId>,
     /// When the operation gives up.
     pub(crate) deadline: Deadline,
+    /// Whether it could always go on.
+    pub(crate) never_blocks: bool,
     look: &'a dyn Fn() -> bool,
 }
 
@@ -179,7 +181,9 @@ pub(crate) fn point_until(
 ) {
     if is_observed() {
         let (object, lock) = object.objects();
-        pass(&Point { operation, object, lock, deadline: deadline(), look: &look });
+        // A look that captures nothing is `always`.
+        let never_blocks = size_of_val(&look) == 0;
+        pass(&Point { operation, object, lock, deadline: deadline(), never_blocks, look: &look });
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
 use ipc_demo::manager::{self, Dict, List};
-use ipc_demo::pipe::{Receiver, Sender, pipe};
+use ipc_demo::pipe::{DatagramSender, Receiver, Sender, datagrams, pipe, wait};
 use ipc_demo::process::ExitStatus;
 use ipc_demo::{
     Barrier, Condition, Consumer, Event, Lock, Process, Producer, Queue, Role, RoleResult, Semaphore, Value,
@@ -105,7 +105,11 @@ impl Role for Notices {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Counts {
     Puts(Queue<u32>, u32),
+    /// All of them in one operation.
+    PutsMany(Producer<u32>, u32),
     Gets(Queue<u32>, u32),
+    /// Twice.
+    GetsBoth(Consumer<u32>, u32),
 }
 
 impl Role for Counts {
@@ -113,6 +117,12 @@ impl Role for Counts {
     fn run(self) -> RoleResult {
         match self {
             Counts::Puts(queue, end) => (0..end).try_for_each(|number| queue.put(number))?,
+            Counts::PutsMany(queue, end) => queue.put_many(&(0..end).collect::<Vec<_>>())?,
+            Counts::GetsBoth(queue, end) => {
+                for number in (0..end).chain(0..end) {
+                    assert_eq!(queue.get()?, number);
+                }
+            }
             Counts::Gets(queue, end) => {
                 for number in 0..end {
                     assert_eq!(queue.get()?, number);
@@ -335,6 +345,30 @@ impl Role for UsesManager {
             }
         }
         Ok(())
+    }
+}
+
+/// Never comes to an operation.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Idles;
+
+impl Role for Idles {
+    const NAME: &'static str = "test.never-comes-to-an-operation";
+    fn run(self) -> RoleResult {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Sends or receives one message, and notes whether there was one.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SendsDatagram(DatagramSender<u32>);
+
+impl Role for SendsDatagram {
+    const NAME: &'static str = "test.sends-a-datagram";
+    fn run(self) -> RoleResult {
+        Ok(self.0.send(&7)?)
     }
 }
 
@@ -577,15 +611,118 @@ fn spawner_waits_for_a_worker_in_virtual_time() {
     let report = Explorer::new().check(|| {
         let lock = Lock::new()?;
         let role = TakesBothInTime { first: Lock::new()?, second: lock.clone(), timeout: Duration::from_secs(7_200) };
-        let held = lock.acquire()?;
+        let (held, theirs) = (lock.acquire()?, role.first.clone());
         let mut worker = try_worker("ann", role)?;
         assert!(worker.join_timeout(Duration::from_secs(3_600))?.is_none());
-        assert!(worker.join_timeout(Duration::from_secs(3_601))?.is_some());
+        assert!(theirs.acquire_timeout(Duration::from_secs(1))?.is_none());
+        assert!(worker.join_timeout(Duration::from_secs(3_000))?.is_none());
+        assert!(worker.join_timeout(Duration::from_secs(600))?.is_some());
         drop(held);
         Ok(())
     });
     let report = report.expect("the times add up");
     assert_eq!((report.schedules, report.deadlocks), (1, 1));
+}
+
+#[test]
+fn join_that_times_out_is_a_turn_of_all_that_are_blocked() {
+    let _watchdog = watchdog("join_that_times_out_is_a_turn_of_all_that_are_blocked");
+    let seen = |explorer: Explorer, timeout_s: u64| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = explorer.check(|| {
+            let (lock, timeout) = (Lock::new()?, Duration::from_secs(2));
+            let _held = lock.acquire()?;
+            let mut worker = try_worker("ann", TakesBothInTime { first: Lock::new()?, second: lock.clone(), timeout })?;
+            let ended = worker.join_timeout(Duration::from_secs(timeout_s))?;
+            seen.borrow_mut().insert(ended.map_or("running", |ended| match ended.status {
+                ExitStatus::Signal(9) => "killed",
+                _ => "refused",
+            }));
+            Ok(())
+        });
+        assert!(report.expect("nothing is checked").exhausted);
+        seen.into_inner()
+    };
+    for explorer in [Explorer::new(), Explorer::new().all(true)] {
+        assert_eq!(seen(explorer.clone(), 1), BTreeSet::from(["running"]));
+        assert_eq!(seen(explorer.clone(), 2), BTreeSet::from(["running", "refused"]), "either is the first");
+        assert_eq!(seen(explorer.clone(), 3), BTreeSet::from(["refused"]));
+        // An operation may time out early. A join does not.
+        assert_eq!(seen(explorer.clone().timeouts(1), 1), BTreeSet::from(["running"]));
+        assert_eq!(seen(explorer.kills(1), 1), BTreeSet::from(["running", "killed"]));
+    }
+}
+
+#[test]
+fn closure_that_waits_for_ever_is_a_deadlock() {
+    let _watchdog = watchdog("closure_that_waits_for_ever_is_a_deadlock");
+    let check = |closure: fn() -> ipc_demo::Result<()>| {
+        let failure = Explorer::new().check(|| Ok(closure()?)).expect_err("a deadlock");
+        (failure.schedule, failure.reason)
+    };
+    let (schedule, reason) = check(|| {
+        let queue = Queue::bounded(1)?;
+        let mut worker = try_worker("ann", Counts::Puts(queue.clone(), 1))?;
+        queue.get()?;
+        queue.get()?;
+        worker.join().map(drop)
+    });
+    assert_eq!((schedule.as_str(), reason.as_str()), ("a@", "deadlock: the closure waits in queue.get"));
+    let (schedule, reason) = check(|| {
+        let (first, second) = (Lock::new()?, Lock::new()?);
+        let held = second.acquire()?;
+        let mut worker = try_worker("ann", TakesBoth { first: first.clone(), second: second.clone() })?;
+        drop((first.acquire()?, held));
+        worker.join().map(drop)
+    });
+    let both = "deadlock: ann waits in lock.acquire, the closure waits in lock.acquire";
+    assert_eq!((schedule.as_str(), reason.as_str()), ("@a", both));
+    let (schedule, reason) = check(|| {
+        Event::new()?.wait();
+        Ok(())
+    });
+    assert_eq!((schedule.as_str(), reason.as_str()), ("", "deadlock: the closure waits in event.wait"));
+}
+
+#[test]
+fn closure_that_tries_for_ever_is_cut_off() {
+    let _watchdog = watchdog("closure_that_tries_for_ever_is_cut_off");
+    for closure in [|event: &Event| event.is_set(), |event: &Event| event.wait_timeout(Duration::from_secs(1))] {
+        let report = Explorer::new().limit(1).check(|| {
+            let event = Event::new()?;
+            while !closure(&event) {}
+            Ok(())
+        });
+        let report = report.expect("that is no failure");
+        assert_eq!((report.schedules, report.cut, report.exhausted), (1, 1, false));
+    }
+}
+
+#[test]
+fn worker_that_never_comes_to_an_operation_is_named() {
+    let _watchdog = watchdog("worker_that_never_comes_to_an_operation_is_named");
+    let failure = Explorer::new().check(|| Ok(join_all([try_worker("ann", Idles)]).map(drop)?));
+    let reason = failure.expect_err("it never comes").reason;
+    assert_eq!(reason, "ann reached no operation on a shared object within 5 s");
+}
+
+#[test]
+fn datagram_arrives_before_or_after_the_look() {
+    let _watchdog = watchdog("datagram_arrives_before_or_after_the_look");
+    let seen = RefCell::new(BTreeSet::new());
+    let report = Explorer::new().check(|| {
+        let (sender, mut receiver) = datagrams()?;
+        let mut worker = try_worker("ann", SendsDatagram(sender))?;
+        let end = |received: ipc_demo::Result<Option<u32>>| received.unwrap_or(Some(0));
+        seen.borrow_mut().insert([end(receiver.try_receive()), end(receiver.try_receive())]);
+        worker.join()?;
+        let error = wait(&[&receiver], None).expect_err("it is not scheduled").to_string();
+        assert!(error.ends_with("it waits for several objects at once"), "{error}");
+        Ok(())
+    });
+    assert!(report.expect("nothing is checked").exhausted);
+    let wanted = [[None, None], [None, Some(7)], [Some(7), None], [Some(7), Some(0)]];
+    assert_eq!(seen.into_inner(), BTreeSet::from(wanted), "the sender's end is closed after the message");
 }
 
 #[test]
@@ -685,6 +822,35 @@ fn drop_of_an_end_is_noticed_in_every_order() {
     for looks_at in [0, 1] {
         assert_eq!([true, false].map(|all| seen(all, looks_at)), [every.clone(), every.clone()], "{looks_at}");
     }
+}
+
+#[test]
+fn put_of_more_than_there_is_room_for_takes_several_steps() {
+    let _watchdog = watchdog("put_of_more_than_there_is_room_for_takes_several_steps");
+    let both_in_one_piece = |explorer: Explorer| {
+        let report = explorer.check(|| {
+            let queue = Queue::bounded(2)?;
+            let puts = || Counts::PutsMany(queue.producer(), 3);
+            let (ann, bob, gets) = (puts(), puts(), Counts::GetsBoth(queue.consumer(), 3));
+            drop(queue);
+            let workers = join_all([try_worker("ann", ann), try_worker("bob", bob), try_worker("cyd", gets)])?;
+            assert_eq!(ends(&workers), ["success"; 3]);
+            Ok(())
+        });
+        report.expect("nobody is stuck")
+    };
+    let report = both_in_one_piece(Explorer::new());
+    assert!(report.exhausted, "{report:?}");
+    assert_eq!(report, both_in_one_piece(Explorer::new().all(true)), "all steps concern the queue");
+    let (_, seen) = with_kills(|| {
+        let queue = Queue::bounded(2)?;
+        let (puts, gets) = (Counts::PutsMany(queue.producer(), 3), Counts::GetsBoth(queue.consumer(), 2));
+        drop(queue);
+        join_all([try_worker("ann", puts), try_worker("bob", gets)])
+    });
+    // One gets 2 of 3 and expects another 0; or the other end is gone, early or late.
+    let wanted = [["killed", "failed"], ["failed", "killed"], ["success", "killed"], ["success", "failed"]];
+    assert_eq!(seen, wanted.map(Vec::from).into());
 }
 
 /// Returns how each worker ended: killed, failed or with success.
@@ -856,7 +1022,9 @@ fn closure_that_does_not_repeat_itself_is_refused() {
         Ok(())
     });
     let failure = failure.expect_err("the second run has more steps");
-    assert!(failure.reason.starts_with("step 3 differs"), "{failure}");
+    let how = "step 3 differs from the same step of an earlier schedule \
+               (then @ at value.get of object 0, now a at value.get of object 0): the program is not deterministic";
+    assert_eq!(failure.reason, how);
 }
 
 #[test]

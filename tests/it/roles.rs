@@ -43,6 +43,8 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::explore::Leaves>(),
     RoleEntry::of::<crate::explore::Wakes>(),
     RoleEntry::of::<crate::explore::MeetsOrBreaks>(),
+    RoleEntry::of::<crate::explore::Idles>(),
+    RoleEntry::of::<crate::explore::SendsDatagram>(),
     RoleEntry::of::<crate::explore::Meets>(),
     RoleEntry::of::<crate::explore::UsesManager>(),
     RoleEntry::of::<crate::pipe::SendsNumbers>(),

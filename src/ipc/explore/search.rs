@@ -207,8 +207,8 @@ impl Node {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Take(Turn),
-    /// The same prefix has led to a different state.
-    Differs,
+    /// The same prefix has led to a different state; how.
+    Differs(String),
     /// The schedule that is replayed asks for a turn that is not possible.
     Misfits(Turn),
     /// All participants are blocked.
@@ -259,7 +259,7 @@ impl Search {
     pub(crate) fn choose(&mut self, pending: &[Pending]) -> Choice {
         if let Some(node) = self.stack.get(self.depth) {
             if node.pending != pending {
-                return Choice::Differs;
+                return Choice::Differs(difference(&node.pending, pending));
             }
             self.is_redundant |= node.is_redundant;
             self.depth += 1;
@@ -368,9 +368,9 @@ impl Search {
         self.depth >= self.given.len()
     }
 
-    /// Returns the estimated number of schedules, if random ones were run.
-    pub(crate) fn estimate(&self) -> Option<u64> {
-        self.random.as_ref().and_then(Random::estimate)
+    /// Returns the estimated number of schedules, if random ones were run. There are `at_least` as many.
+    pub(crate) fn estimate(&self, at_least: u64) -> Option<u64> {
+        Some(self.random.as_ref()?.estimate()?.max(at_least))
     }
 
     /// Returns whether the current schedule belongs to a class explored already.
@@ -589,6 +589,21 @@ impl History {
     }
 }
 
+/// Returns what differs between the operations of the participants in two schedules.
+fn difference(earlier: &[Pending], now: &[Pending]) -> String {
+    let only_in = |one: &[Pending], other: &[Pending]| {
+        let own = one.iter().filter(|own| !other.contains(own)).map(|own| {
+            let Pending { participant, step: Step { operation, object, .. }, can_go, deadline_ns, .. } = own;
+            let can_go = if *can_go { "" } else { ", blocked" };
+            let deadline = deadline_ns.map(|at_ns| format!(", until {at_ns} ns")).unwrap_or_default();
+            format!("{} at {operation} of object {object}{can_go}{deadline}", Schedule::of(*participant))
+        });
+        let own: Vec<_> = own.collect();
+        if own.is_empty() { "nobody".to_owned() } else { own.join(" and ") }
+    };
+    format!("then {}, now {}", only_in(earlier, now), only_in(now, earlier))
+}
+
 /// Returns the turns that stay asleep after the one taken in `node`: those independent of it.
 fn asleep_after(node: &Node) -> BTreeSet<Turn> {
     let is_independent = |turn: &&Turn| node.step(**turn).is_some_and(|step| !node.depends_on(**turn, step));
@@ -650,7 +665,7 @@ mod tests {
                 let turn = match search.choose(&pending) {
                     Choice::Take(turn) => turn,
                     Choice::Nobody => break !is_over,
-                    Choice::Differs | Choice::Misfits(_) => unreachable!("the model is deterministic"),
+                    Choice::Differs(_) | Choice::Misfits(_) => unreachable!("the model is deterministic"),
                 };
                 let participant = turn.participant();
                 let next = participants[participant][at[participant]];

@@ -75,7 +75,7 @@ impl Explorer {
             return Err(failed);
         }
         survey.exhausted = over == Over::Exhausted && survey.cut == 0;
-        survey.estimate = run.borrow().search.estimate();
+        survey.estimate = run.borrow().search.estimate(survey.schedules);
         survey.shortest = shortest.map(|(_, _, fewest, as_run)| {
             run.borrow_mut().search = Search::replay(fewest.clone());
             let (replayed, seen) = run_once(&run, &|| play());
@@ -91,6 +91,8 @@ impl Counting {
     fn count(&mut self, finished: &Finished, seen: thread::Result<Option<Seen>>, all: bool) -> bool {
         let fail = |reason| Some(Error::Schedule { reason });
         let seen = match (&finished.stuck, seen) {
+            // The signal that ends a survey may have ended its workers first.
+            (_, Ok(None)) => return false,
             (Some(stuck @ (Stuck::Silent(_) | Stuck::Differs { .. })), _) => {
                 self.failed = fail(stuck.to_string());
                 return false;
@@ -99,7 +101,6 @@ impl Counting {
                 self.failed = fail(panic_message(&*payload));
                 return false;
             }
-            (_, Ok(None)) => return false,
             (_, Ok(Some(seen))) => seen,
         };
         if !finished.is_redundant {
@@ -239,4 +240,21 @@ impl<'a> Names<'a> {
 /// Returns the parts of the name of an operation.
 pub(super) fn kind_and_verb(step: &Step) -> (&str, &str) {
     step.operation.split_once('.').unwrap_or(("", &step.operation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stop_request_did_to_a_schedule_is_no_failure() {
+        let stuck = Some(Stuck::Differs { step: 1, how: String::new() });
+        let (taken, blocked, workers, objects) = Default::default();
+        let finished = Finished { taken, needed: 0, stuck, blocked, is_redundant: false, workers, objects };
+        let mut counting = Counting::default();
+        assert!(!counting.count(&finished, Ok(None), false));
+        assert!(counting.failed.is_none(), "{:?}", counting.failed);
+        assert!(!counting.count(&finished, Ok(Some(Seen::Held)), false));
+        assert!(counting.failed.is_some());
+    }
 }

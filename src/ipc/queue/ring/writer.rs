@@ -4,6 +4,7 @@ use super::cursor::{Position, Seen};
 use super::memory::LEASES;
 use super::{Ring, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::operation::{Operation, point_until};
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::robust::Locked;
@@ -65,9 +66,10 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Ring {
-    /// Returns whether a put could go on now: there is room for a small item, or it would fail.
+    /// Returns whether a put could go on now: there is room for a small item and no put half done, or it would fail.
     pub(crate) fn can_put(&self) -> bool {
-        !self.may_put() || !self.is_full() || self.consumers_are_gone(true)
+        let is_free = self.shared.put.side.lock.looks_free();
+        !self.may_put() || is_free && (!self.is_full() || self.consumers_are_gone(true))
     }
 
     /// Returns why this handle cannot put, now or later.
@@ -285,6 +287,12 @@ impl Writer<'_> {
         let is_starved = std::mem::take(&mut self.is_starved);
         let waits_on = &ring.shared.put.waits_on;
         waits_on.store(if is_starved { LEASES } else { seen.to_word() }, Relaxed);
+        if let Some(deadline) = waiting.left() {
+            // A put that needs more room than it found when it began.
+            let has_moved = || ring.shared.head.has_moved(seen) || is_starved && ring.shared.starved.load(SeqCst) == 0;
+            let can_go = || has_moved() || ring.consumers_are_gone(true);
+            point_until(Operation::change("queue.put_more"), &ring.shared, || deadline, can_go);
+        }
         let waited = waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, || {
             let has_memory = is_starved && ring.shared.starved.load(SeqCst) == 0;
             if !has_memory && ring.consumers_are_gone(will_wait) { Err(Error::Disconnected) } else { Ok(!has_memory) }
