@@ -31,6 +31,11 @@ pub(crate) fn set_virtual(clock: Option<VirtualClock>) {
     VIRTUAL.set(clock);
 }
 
+/// Returns whether this thread has a virtual clock.
+pub(crate) fn is_virtual() -> bool {
+    VIRTUAL.get().is_some()
+}
+
 /// Advances this thread's virtual clock to `now_ns`, unless it is ahead, before an operation that `times_out` or not.
 pub(crate) fn advance_virtual(now_ns: u64, times_out: bool) {
     let own_ns = VIRTUAL.get().map_or(0, |clock| clock.now_ns);

@@ -24,6 +24,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -54,6 +55,9 @@ impl Operation {
     }
 }
 
+/// Marks the number of a part: `IS_PART | whole << 32 | part`.
+const IS_PART: u64 = 1 << 63;
+
 /// A shared object, the same in every process that has a handle of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ObjectId(u64);
@@ -72,6 +76,35 @@ impl ObjectId {
     /// Numbers an object that is about to be created.
     pub(crate) fn new() -> Self {
         ObjectId(number::next())
+    }
+
+    /// Returns a part of this object, such as an object in a manager. Part 0 is the whole.
+    ///
+    /// Two wholes can have the same parts: then operations count as dependent that are not.
+    pub(crate) fn part(self, part: u64) -> Self {
+        let whole = self.0 >> 16 & 0x7fff_0000 | self.0 & 0xffff;
+        ObjectId(IS_PART | whole << 32 | u64::from(part as u32))
+    }
+
+    /// Returns the whole of which it is a part, as its part 0.
+    pub(crate) fn whole(self) -> Option<Self> {
+        (self.0 & IS_PART != 0).then_some(ObjectId(self.0 & !u64::from(u32::MAX)))
+    }
+
+    /// Returns the number of the whole, and that of the part.
+    pub(crate) fn parts(self) -> Option<(u64, u64)> {
+        self.whole().map(|whole| ((whole.0 & !IS_PART) >> 32, self.0 & u64::from(u32::MAX)))
+    }
+
+    /// Returns the range with the object itself, and its parts if it is a whole.
+    pub(crate) fn with_parts(self) -> RangeInclusive<Self> {
+        let last = if self.whole() == Some(self) { ObjectId(self.0 | u64::from(u32::MAX)) } else { self };
+        self..=last
+    }
+
+    /// Returns whether the two are the same, or one is the whole of which the other is a part.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.with_parts().contains(&other) || other.with_parts().contains(&self)
     }
 }
 
@@ -110,6 +143,8 @@ pub(crate) struct Point<'a> {
     pub(crate) lock: Option<ObjectId>,
     /// When the operation gives up.
     pub(crate) deadline: Deadline,
+    /// Whether it could always go on.
+    pub(crate) never_blocks: bool,
     look: &'a dyn Fn() -> bool,
 }
 
@@ -146,7 +181,9 @@ pub(crate) fn point_until(
 ) {
     if is_observed() {
         let (object, lock) = object.objects();
-        pass(&Point { operation, object, lock, deadline: deadline(), look: &look });
+        // A look that captures nothing is `always`.
+        let never_blocks = size_of_val(&look) == 0;
+        pass(&Point { operation, object, lock, deadline: deadline(), never_blocks, look: &look });
     }
 }
 
@@ -197,6 +234,13 @@ pub(crate) fn always() -> bool {
 #[inline]
 pub(crate) fn is_observed() -> bool {
     OBSERVED_THREADS.load(Relaxed) != 0
+}
+
+/// Returns whether this thread has an observer.
+#[inline]
+pub(crate) fn is_observed_here() -> bool {
+    // There is none while the thread ends.
+    is_observed() && OBSERVER.try_with(|observer| observer.borrow().is_some()).unwrap_or(false)
 }
 
 /// Runs `work` without the observer of this thread.
@@ -346,6 +390,17 @@ pub(crate) mod tests {
         assert_eq!(one.objects(), again.objects());
         let numbers = [one.objects().0, other.objects().0, ObjectId::new()];
         assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
+    }
+
+    #[test]
+    fn whole_overlaps_its_parts_and_no_others() {
+        let [one, other] = [1 << 32 | 1, 1 << 32 | 2].map(ObjectId);
+        let [whole, first, second] = [0, 1, 2].map(|part| one.part(part));
+        assert!(whole.overlaps(first) && second.overlaps(whole) && first.overlaps(first) && one.overlaps(one));
+        assert!(!first.overlaps(second) && !one.overlaps(whole) && !other.overlaps(one));
+        assert!([0, 1].iter().all(|&part| !other.part(part).overlaps(first) && !whole.overlaps(other.part(part))));
+        assert_eq!((whole.whole(), second.whole(), one.whole()), (Some(whole), Some(whole), None));
+        assert_eq!(second.parts(), Some((1 << 16 | 1, 2)));
     }
 
     /// Returns the quoted words between `before` and the next parenthesis in a text.

@@ -319,9 +319,13 @@ pub(crate) fn counter(name: &'static str, zh: &'static str, value: impl Into<Val
     Counter { name, zh, value: value.into() }
 }
 
+/// An estimate is at most this.
+const MANY: u64 = 1_000_000_000_000_000_000;
+
 impl Counter {
     pub(super) fn said(&self, language: Language) -> String {
         let value = match self.value {
+            ref value if value.as_u64() == Some(MANY) => language.pick("more than 10^18", "超过 10^18").to_owned(),
             Value::Bool(true) => language.pick("yes", "是").to_owned(),
             Value::Bool(false) => language.pick("no", "否").to_owned(),
             ref value => value.to_string(),

@@ -108,7 +108,12 @@ pub(crate) enum BarrierFact {
 }
 
 impl BarrierFact {
-    pub(crate) fn broken(round: u64, cause: BreakCause) -> Self {
+    pub(crate) fn broken(ctx: &WorkerContext, round: u64, cause: BreakCause) -> Self {
+        // In an exploration a process ID is not the same every time.
+        let cause = match cause {
+            BreakCause::Died(_) if ctx.is_explored() => BreakCause::Died(None),
+            cause => cause,
+        };
         let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
         Self::BarrierBroken { round, cause: cause.to_string(), dead_pid }
     }
@@ -218,7 +223,7 @@ impl Role for Worker {
             ctx.emit(BarrierFact::BarrierWaiting { round })?;
             match ctx.timed(|| self.barrier.wait()) {
                 (Ok(_), waited_us) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?,
-                (Err(Error::BrokenBarrier(cause)), _) => return Ok(ctx.emit(BarrierFact::broken(round, cause))?),
+                (Err(Error::BrokenBarrier(cause)), _) => return Ok(ctx.emit(BarrierFact::broken(ctx, round, cause))?),
                 (Err(error), _) => return Err(error.into()),
             }
         }

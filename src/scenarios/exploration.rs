@@ -110,7 +110,9 @@ pub(super) fn explore<S: Scenario>(
         }
         signals.asked().is_none()
     });
-    if let Some(failure) = failed.into_inner().expect("nothing panics while it holds the lock") {
+    let failed = failed.into_inner().expect("nothing panics while it holds the lock");
+    // The signal that ends it may have ended its workers first.
+    if let Some(failure) = failed.filter(|_| signals.asked().is_none()) {
         return Err(failure);
     }
     let survey = surveyed.map_err(|error| Failure::machinery(error.into()))?;

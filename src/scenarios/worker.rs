@@ -73,6 +73,11 @@ impl WorkerContext {
         self.clock.now_us()
     }
 
+    /// Returns whether this run is one of an exploration.
+    pub(crate) fn is_explored(&self) -> bool {
+        self.clock.is_virtual()
+    }
+
     /// Pauses for `at_speed_one`, scaled to the run's speed, which may change meanwhile.
     pub(crate) fn pause(&self, at_speed_one: Duration) {
         self.clock.pause(at_speed_one);
@@ -85,7 +90,7 @@ impl WorkerContext {
 
     /// Pauses for `duration` at any speed, except in virtual time.
     pub(crate) fn pause_anyway(&self, duration: Duration) {
-        if !self.clock.is_virtual() {
+        if !self.is_explored() {
             std::thread::sleep(duration);
         }
     }

@@ -216,7 +216,7 @@ fn take_descriptors(socket: BorrowedFd<'_>, flags: MsgFlags) -> io::Result<Optio
 }
 
 /// Whether the other end is closed: an empty message looks the same.
-fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
+pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket, PollFlags::empty())];
     fd::wait_for(&mut asked, Some(0))?;
     Ok(asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))

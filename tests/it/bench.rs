@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::cli::refused;
-use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
+use crate::harness::{Demo, await_end, children_of, is_running, send, skip, watchdog};
 use crate::report::well_formed;
 
 /// Measures once, and returns the output: of the run first, then of every side.
@@ -193,12 +193,6 @@ fn long_run(chart: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut lines = BufReader::new(child.stdout.take().expect("piped"));
     lines.read_line(&mut String::new()).expect("a first line");
     (child, lines)
-}
-
-/// Returns the running processes that this process has started.
-fn children_of(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
 }
 
 #[test]

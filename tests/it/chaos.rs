@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
+use crate::harness::{Demo, await_end, children_of, is_running, send, skip, watchdog};
 
 /// Returns whether workers may be single-stepped here. Prints a message if not.
 fn is_possible() -> bool {
@@ -234,13 +234,6 @@ fn without_python_nothing_is_started() {
     assert!(refused.stdout.is_empty() && refused.stderr.contains("no python3 in the PATH"), "{refused:?}");
 }
 
-/// Returns the children of a process, regardless of which of its threads started them.
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
-}
-
 #[test]
 fn python_ends_with_us() {
     let _watchdog = watchdog("chaos::python_ends_with_us");
@@ -257,8 +250,8 @@ fn python_ends_with_us() {
             std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("python"))
         };
         let workers = loop {
-            let pythons: Vec<u32> = children(child.id()).into_iter().filter(is_python).collect();
-            let workers: Vec<u32> = pythons.iter().flat_map(|&python| children(python)).collect();
+            let pythons: Vec<u32> = children_of(child.id()).into_iter().filter(is_python).collect();
+            let workers: Vec<u32> = pythons.iter().flat_map(|&python| children_of(python)).collect();
             if !workers.is_empty() {
                 break [pythons, workers].concat();
             }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
-use ipc_demo::pipe::{Receiver, Sender, pipe};
+use ipc_demo::manager::{self, Dict, List};
+use ipc_demo::pipe::{DatagramSender, Receiver, Sender, datagrams, pipe, wait};
 use ipc_demo::process::ExitStatus;
 use ipc_demo::{
     Barrier, Condition, Consumer, Event, Lock, Process, Producer, Queue, Role, RoleResult, Semaphore, Value,
@@ -16,6 +17,7 @@ use ipc_demo::{
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{is_running, try_worker, watchdog};
+use crate::manager::start_manager;
 
 /// Increments a value `times` times, each time with a load and a store.
 #[derive(Serialize, Deserialize)]
@@ -103,7 +105,11 @@ impl Role for Notices {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Counts {
     Puts(Queue<u32>, u32),
+    /// All of them in one operation.
+    PutsMany(Producer<u32>, u32),
     Gets(Queue<u32>, u32),
+    /// Twice.
+    GetsBoth(Consumer<u32>, u32),
 }
 
 impl Role for Counts {
@@ -111,6 +117,12 @@ impl Role for Counts {
     fn run(self) -> RoleResult {
         match self {
             Counts::Puts(queue, end) => (0..end).try_for_each(|number| queue.put(number))?,
+            Counts::PutsMany(queue, end) => queue.put_many(&(0..end).collect::<Vec<_>>())?,
+            Counts::GetsBoth(queue, end) => {
+                for number in (0..end).chain(0..end) {
+                    assert_eq!(queue.get()?, number);
+                }
+            }
             Counts::Gets(queue, end) => {
                 for number in 0..end {
                     assert_eq!(queue.get()?, number);
@@ -263,6 +275,100 @@ impl Role for Meets {
         }
         self.event.wait();
         Ok(())
+    }
+}
+
+/// Uses objects of a manager.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum UsesManager {
+    /// Increments an entry of a dict with two calls.
+    Increments(Dict, Option<manager::Lock>),
+    /// Reads an entry twice.
+    Reads(Dict),
+    /// Changes a place, which can be in another object.
+    Sets(Dict, Vec<String>),
+    /// Puts two goods, one after the other.
+    Puts(manager::Condition, List),
+    /// Gets one of the goods. Without another look after the wait, it may be gone.
+    Gets(manager::Condition, List, bool),
+    /// Meets another worker, unless the barrier breaks.
+    Meets(manager::Barrier),
+    /// Gets a task if there is one, and ends without having done it: a failure that names the number of deliveries.
+    Leaves(manager::JoinableQueue),
+    /// Waits for what does not happen, until the timeout.
+    TimesOut(manager::Lock, manager::Condition, manager::Barrier),
+}
+
+impl Role for UsesManager {
+    const NAME: &'static str = "test.uses-manager";
+    fn run(self) -> RoleResult {
+        let second = Duration::from_secs(1);
+        match self {
+            UsesManager::Increments(dict, lock) => {
+                let _held = lock.as_ref().map(manager::Lock::acquire).transpose()?;
+                let sum: u64 = dict.get("sum")?.and_then(|sum| sum.as_int()).unwrap_or(0);
+                dict.insert("sum", sum + 1)?;
+            }
+            UsesManager::Reads(dict) => drop((dict.get("sum")?, dict.get("sum")?)),
+            UsesManager::Sets(dict, path) => dict.at(path).set("mine")?,
+            UsesManager::Puts(condition, goods) => {
+                for number in [1, 2] {
+                    let held = condition.acquire()?;
+                    goods.push(number)?;
+                    held.notify(1)?;
+                }
+            }
+            UsesManager::Gets(condition, goods, looks_again) => {
+                let mut held = condition.acquire()?;
+                if looks_again {
+                    held.wait_for(|| Ok(!goods.is_empty()?))?;
+                } else if goods.is_empty()? {
+                    held.wait()?;
+                }
+                goods.pop()?.ok_or("it is gone")?;
+            }
+            UsesManager::Meets(barrier) => match barrier.wait() {
+                Err(error) if !manager::Barrier::is_broken_error(&error) => return Err(error.into()),
+                _ => {}
+            },
+            UsesManager::Leaves(tasks) => {
+                if let Some(task) = tasks.try_get()? {
+                    return Err(task.deliveries().to_string().into());
+                }
+            }
+            UsesManager::TimesOut(lock, condition, barrier) => {
+                assert!(lock.acquire_timeout(second)?.is_none() && lock.try_acquire()?.is_none());
+                assert!(!condition.acquire()?.wait_timeout(second)?);
+                assert!(!condition.acquire()?.wait_timeout(Duration::ZERO)?);
+                let broken = barrier.wait_timeout(second).expect_err("nobody comes");
+                assert!(manager::Barrier::is_broken_error(&broken), "{broken}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Never comes to an operation.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Idles;
+
+impl Role for Idles {
+    const NAME: &'static str = "test.never-comes-to-an-operation";
+    fn run(self) -> RoleResult {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Sends or receives one message, and notes whether there was one.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SendsDatagram(DatagramSender<u32>);
+
+impl Role for SendsDatagram {
+    const NAME: &'static str = "test.sends-a-datagram";
+    fn run(self) -> RoleResult {
+        Ok(self.0.send(&7)?)
     }
 }
 
@@ -505,15 +611,118 @@ fn spawner_waits_for_a_worker_in_virtual_time() {
     let report = Explorer::new().check(|| {
         let lock = Lock::new()?;
         let role = TakesBothInTime { first: Lock::new()?, second: lock.clone(), timeout: Duration::from_secs(7_200) };
-        let held = lock.acquire()?;
+        let (held, theirs) = (lock.acquire()?, role.first.clone());
         let mut worker = try_worker("ann", role)?;
         assert!(worker.join_timeout(Duration::from_secs(3_600))?.is_none());
-        assert!(worker.join_timeout(Duration::from_secs(3_601))?.is_some());
+        assert!(theirs.acquire_timeout(Duration::from_secs(1))?.is_none());
+        assert!(worker.join_timeout(Duration::from_secs(3_000))?.is_none());
+        assert!(worker.join_timeout(Duration::from_secs(600))?.is_some());
         drop(held);
         Ok(())
     });
     let report = report.expect("the times add up");
     assert_eq!((report.schedules, report.deadlocks), (1, 1));
+}
+
+#[test]
+fn join_that_times_out_is_a_turn_of_all_that_are_blocked() {
+    let _watchdog = watchdog("join_that_times_out_is_a_turn_of_all_that_are_blocked");
+    let seen = |explorer: Explorer, timeout_s: u64| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = explorer.check(|| {
+            let (lock, timeout) = (Lock::new()?, Duration::from_secs(2));
+            let _held = lock.acquire()?;
+            let mut worker = try_worker("ann", TakesBothInTime { first: Lock::new()?, second: lock.clone(), timeout })?;
+            let ended = worker.join_timeout(Duration::from_secs(timeout_s))?;
+            seen.borrow_mut().insert(ended.map_or("running", |ended| match ended.status {
+                ExitStatus::Signal(9) => "killed",
+                _ => "refused",
+            }));
+            Ok(())
+        });
+        assert!(report.expect("nothing is checked").exhausted);
+        seen.into_inner()
+    };
+    for explorer in [Explorer::new(), Explorer::new().all(true)] {
+        assert_eq!(seen(explorer.clone(), 1), BTreeSet::from(["running"]));
+        assert_eq!(seen(explorer.clone(), 2), BTreeSet::from(["running", "refused"]), "either is the first");
+        assert_eq!(seen(explorer.clone(), 3), BTreeSet::from(["refused"]));
+        // An operation may time out early. A join does not.
+        assert_eq!(seen(explorer.clone().timeouts(1), 1), BTreeSet::from(["running"]));
+        assert_eq!(seen(explorer.kills(1), 1), BTreeSet::from(["running", "killed"]));
+    }
+}
+
+#[test]
+fn closure_that_waits_for_ever_is_a_deadlock() {
+    let _watchdog = watchdog("closure_that_waits_for_ever_is_a_deadlock");
+    let check = |closure: fn() -> ipc_demo::Result<()>| {
+        let failure = Explorer::new().check(|| Ok(closure()?)).expect_err("a deadlock");
+        (failure.schedule, failure.reason)
+    };
+    let (schedule, reason) = check(|| {
+        let queue = Queue::bounded(1)?;
+        let mut worker = try_worker("ann", Counts::Puts(queue.clone(), 1))?;
+        queue.get()?;
+        queue.get()?;
+        worker.join().map(drop)
+    });
+    assert_eq!((schedule.as_str(), reason.as_str()), ("a@", "deadlock: the closure waits in queue.get"));
+    let (schedule, reason) = check(|| {
+        let (first, second) = (Lock::new()?, Lock::new()?);
+        let held = second.acquire()?;
+        let mut worker = try_worker("ann", TakesBoth { first: first.clone(), second: second.clone() })?;
+        drop((first.acquire()?, held));
+        worker.join().map(drop)
+    });
+    let both = "deadlock: ann waits in lock.acquire, the closure waits in lock.acquire";
+    assert_eq!((schedule.as_str(), reason.as_str()), ("@a", both));
+    let (schedule, reason) = check(|| {
+        Event::new()?.wait();
+        Ok(())
+    });
+    assert_eq!((schedule.as_str(), reason.as_str()), ("", "deadlock: the closure waits in event.wait"));
+}
+
+#[test]
+fn closure_that_tries_for_ever_is_cut_off() {
+    let _watchdog = watchdog("closure_that_tries_for_ever_is_cut_off");
+    for closure in [|event: &Event| event.is_set(), |event: &Event| event.wait_timeout(Duration::from_secs(1))] {
+        let report = Explorer::new().limit(1).check(|| {
+            let event = Event::new()?;
+            while !closure(&event) {}
+            Ok(())
+        });
+        let report = report.expect("that is no failure");
+        assert_eq!((report.schedules, report.cut, report.exhausted), (1, 1, false));
+    }
+}
+
+#[test]
+fn worker_that_never_comes_to_an_operation_is_named() {
+    let _watchdog = watchdog("worker_that_never_comes_to_an_operation_is_named");
+    let failure = Explorer::new().check(|| Ok(join_all([try_worker("ann", Idles)]).map(drop)?));
+    let reason = failure.expect_err("it never comes").reason;
+    assert_eq!(reason, "ann reached no operation on a shared object within 5 s");
+}
+
+#[test]
+fn datagram_arrives_before_or_after_the_look() {
+    let _watchdog = watchdog("datagram_arrives_before_or_after_the_look");
+    let seen = RefCell::new(BTreeSet::new());
+    let report = Explorer::new().check(|| {
+        let (sender, mut receiver) = datagrams()?;
+        let mut worker = try_worker("ann", SendsDatagram(sender))?;
+        let end = |received: ipc_demo::Result<Option<u32>>| received.unwrap_or(Some(0));
+        seen.borrow_mut().insert([end(receiver.try_receive()), end(receiver.try_receive())]);
+        worker.join()?;
+        let error = wait(&[&receiver], None).expect_err("it is not scheduled").to_string();
+        assert!(error.ends_with("it waits for several objects at once"), "{error}");
+        Ok(())
+    });
+    assert!(report.expect("nothing is checked").exhausted);
+    let wanted = [[None, None], [None, Some(7)], [Some(7), None], [Some(7), Some(0)]];
+    assert_eq!(seen.into_inner(), BTreeSet::from(wanted), "the sender's end is closed after the message");
 }
 
 #[test]
@@ -613,6 +822,35 @@ fn drop_of_an_end_is_noticed_in_every_order() {
     for looks_at in [0, 1] {
         assert_eq!([true, false].map(|all| seen(all, looks_at)), [every.clone(), every.clone()], "{looks_at}");
     }
+}
+
+#[test]
+fn put_of_more_than_there_is_room_for_takes_several_steps() {
+    let _watchdog = watchdog("put_of_more_than_there_is_room_for_takes_several_steps");
+    let both_in_one_piece = |explorer: Explorer| {
+        let report = explorer.check(|| {
+            let queue = Queue::bounded(2)?;
+            let puts = || Counts::PutsMany(queue.producer(), 3);
+            let (ann, bob, gets) = (puts(), puts(), Counts::GetsBoth(queue.consumer(), 3));
+            drop(queue);
+            let workers = join_all([try_worker("ann", ann), try_worker("bob", bob), try_worker("cyd", gets)])?;
+            assert_eq!(ends(&workers), ["success"; 3]);
+            Ok(())
+        });
+        report.expect("nobody is stuck")
+    };
+    let report = both_in_one_piece(Explorer::new());
+    assert!(report.exhausted, "{report:?}");
+    assert_eq!(report, both_in_one_piece(Explorer::new().all(true)), "all steps concern the queue");
+    let (_, seen) = with_kills(|| {
+        let queue = Queue::bounded(2)?;
+        let (puts, gets) = (Counts::PutsMany(queue.producer(), 3), Counts::GetsBoth(queue.consumer(), 2));
+        drop(queue);
+        join_all([try_worker("ann", puts), try_worker("bob", gets)])
+    });
+    // One gets 2 of 3 and expects another 0; or the other end is gone, early or late.
+    let wanted = [["killed", "failed"], ["failed", "killed"], ["success", "killed"], ["success", "failed"]];
+    assert_eq!(seen, wanted.map(Vec::from).into());
 }
 
 /// Returns how each worker ended: killed, failed or with success.
@@ -784,7 +1022,9 @@ fn closure_that_does_not_repeat_itself_is_refused() {
         Ok(())
     });
     let failure = failure.expect_err("the second run has more steps");
-    assert!(failure.reason.starts_with("step 3 differs"), "{failure}");
+    let how = "step 3 differs from the same step of an earlier schedule \
+               (then @ at value.get of object 0, now a at value.get of object 0): the program is not deterministic";
+    assert_eq!(failure.reason, how);
 }
 
 #[test]
@@ -886,4 +1126,158 @@ fn number_of_schedules_is_estimated_when_the_limit_is_not_enough() {
     let report = Explorer::new().all(true).limit(70).check(|| sum_of(2, 2, false).map(drop).map_err(Into::into));
     let report = report.expect("nothing is checked");
     assert_eq!((report.schedules, report.exhausted, report.estimate), (70, true, None));
+}
+
+/// Starts workers with objects of a new manager. Returns all when the workers have ended.
+fn with_manager<T, const N: usize>(
+    make: impl Fn(&manager::Manager) -> ipc_demo::Result<([UsesManager; N], T)>,
+) -> ipc_demo::Result<(manager::Manager, Vec<Process>, T)> {
+    let manager = start_manager(|options| options);
+    let (roles, made) = make(&manager)?;
+    let started: Vec<_> = ["ann", "bob", "cyd"].iter().zip(roles).map(|(name, role)| try_worker(name, role)).collect();
+    Ok((manager, join_all(started)?, made))
+}
+
+/// Explores all schedules, and one of each class, with the same outcomes. Returns their numbers, and the outcomes.
+fn outcomes<T: Ord>(play: impl Fn() -> ipc_demo::Result<T>) -> ([u64; 2], BTreeSet<T>) {
+    let run = |all| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = Explorer::new().all(all).check(|| {
+            seen.borrow_mut().insert(play()?);
+            Ok(())
+        });
+        let report = report.expect("nothing is checked");
+        assert!(report.exhausted);
+        (report.schedules, seen.into_inner())
+    };
+    let ((all, seen), (reduced, seen_by_classes)) = (run(true), run(false));
+    assert!(seen == seen_by_classes, "the classes have the same outcomes");
+    ([all, reduced], seen)
+}
+
+#[test]
+fn update_that_is_lost_in_a_manager_is_found() {
+    let _watchdog = watchdog("update_that_is_lost_in_a_manager_is_found");
+    let sum = |is_locked: bool| {
+        let (_manager, workers, dict) = with_manager(|manager| {
+            let dict = manager.dict()?;
+            let lock = is_locked.then(|| manager.lock()).transpose()?;
+            let role = || UsesManager::Increments(dict.clone(), lock.clone());
+            Ok(([role(), role()], dict))
+        })?;
+        assert!(workers.iter().all(|worker| worker.ended().expect("joined").is_success()));
+        dict.get("sum").map(|sum| sum.and_then(|sum| sum.as_int::<u64>()).unwrap_or(0))
+    };
+    let explore = |is_locked| {
+        Explorer::new().check(|| match sum(is_locked)? {
+            2 => Ok(()),
+            sum => Err(format!("the sum is {sum}").into()),
+        })
+    };
+    let failure = explore(false).expect_err("an update is lost");
+    // The spawner creates the dict, and reads the sum.
+    assert_eq!((failure.schedule.as_str(), failure.reason.as_str()), ("@ab2a@", "the sum is 1"));
+    let report = explore(true).expect("the lock prevents it");
+    assert_eq!((report.schedules, report.exhausted), (2, true));
+    // One after the other, or both read first.
+    assert_eq!(outcomes(|| sum(false)), ([6, 4], BTreeSet::from([1, 2])));
+    assert_eq!(outcomes(|| sum(true)), ([2, 2], BTreeSet::from([2])));
+}
+
+#[test]
+fn calls_of_a_manager_are_independent_if_their_objects_are() {
+    let _watchdog = watchdog("calls_of_a_manager_are_independent_if_their_objects_are");
+    let own = |manager: &manager::Manager| {
+        Ok(([manager.dict()?, manager.dict()?].map(|dict| UsesManager::Increments(dict, None)), ()))
+    };
+    assert_eq!(outcomes(|| with_manager(own).map(drop)).0, [6, 1]);
+    let reads = |manager: &manager::Manager| {
+        let dict = manager.dict()?;
+        Ok(([UsesManager::Reads(dict.clone()), UsesManager::Reads(dict)], ()))
+    };
+    assert_eq!(outcomes(|| with_manager(reads).map(drop)).0, [6, 1]);
+    // One of them follows a reference to the object of the other.
+    let across = || {
+        let (_manager, _, inner) = with_manager(|manager| {
+            let (outer, inner) = (manager.dict()?, manager.dict()?);
+            outer.insert("inner", &inner)?;
+            let across = UsesManager::Sets(outer, ["inner", "sum"].map(str::to_owned).into());
+            Ok(([across, UsesManager::Increments(inner.clone(), None)], inner))
+        })?;
+        inner.get("sum").map(|sum| sum.and_then(|sum| sum.as_str().map(str::to_owned)))
+    };
+    assert_eq!(outcomes(across), ([3, 3], BTreeSet::from([None, Some("mine".to_owned())])));
+}
+
+#[test]
+fn waiter_of_a_managers_condition_may_come_too_late() {
+    let _watchdog = watchdog("waiter_of_a_managers_condition_may_come_too_late");
+    let explore = |looks_again| {
+        Explorer::new().check(|| {
+            let (_manager, workers, ()) = with_manager(|manager| {
+                let (condition, goods) = (manager.condition()?, manager.list()?);
+                let gets = || UsesManager::Gets(condition.clone(), goods.clone(), looks_again);
+                Ok(([gets(), gets(), UsesManager::Puts(condition.clone(), goods.clone())], ()))
+            })?;
+            match workers.iter().find_map(|worker| worker.ended().expect("joined").failure.as_ref()) {
+                None => Ok(()),
+                Some(failure) => Err(failure.message.clone().into()),
+            }
+        })
+    };
+    let failure = explore(false).expect_err("another gets what it was notified of");
+    assert_eq!(failure.reason, "it is gone");
+    assert!(explore(true).expect("it waits again").exhausted);
+}
+
+#[test]
+fn no_survivor_of_a_kill_is_blocked_for_ever_at_a_manager() {
+    let _watchdog = watchdog("no_survivor_of_a_kill_is_blocked_for_ever_at_a_manager");
+    let locked = |manager: &manager::Manager| {
+        let (dict, lock) = (manager.dict()?, manager.lock()?);
+        let role = || UsesManager::Increments(dict.clone(), Some(lock.clone()));
+        Ok(([role(), role()], ()))
+    };
+    let ([all, _], seen) = with_kills(|| with_manager(locked).map(|(_, workers, ())| workers));
+    let none_or_one: BTreeSet<_> =
+        [["success", "success"], ["killed", "success"], ["success", "killed"]].map(Vec::from).into();
+    assert_eq!((all, &seen), (all_with_a_kill(4), &none_or_one));
+    let meets = |manager: &manager::Manager| {
+        let barrier = manager.barrier(2)?;
+        Ok(([UsesManager::Meets(barrier.clone()), UsesManager::Meets(barrier)], ()))
+    };
+    assert_eq!(with_kills(|| with_manager(meets).map(|(_, workers, ())| workers)).1, none_or_one);
+}
+
+#[test]
+fn calls_of_a_manager_time_out_in_virtual_time() {
+    let _watchdog = watchdog("calls_of_a_manager_time_out_in_virtual_time");
+    let report = Explorer::new().check(|| {
+        let manager = start_manager(|options| options);
+        let lock = manager.lock()?;
+        let _held = lock.acquire()?;
+        let role = UsesManager::TimesOut(lock.clone(), manager.condition()?, manager.barrier(2)?);
+        let workers = join_all([try_worker("ann", role)])?;
+        assert!(workers[0].ended().expect("joined").is_success(), "{:?}", workers[0].ended());
+        Ok(())
+    });
+    assert_eq!(report.expect("it ends").schedules, 1);
+}
+
+#[test]
+fn end_of_a_managers_client_that_holds_something_is_a_step() {
+    let _watchdog = watchdog("end_of_a_managers_client_that_holds_something_is_a_step");
+    let deliveries = || {
+        let (_manager, workers, ()) = with_manager(|manager| {
+            let tasks = manager.joinable_queue(0)?;
+            tasks.put("task")?;
+            Ok(([(); 2].map(|()| UsesManager::Leaves(tasks.clone())), ()))
+        })?;
+        let failure = |worker: &Process| Some(worker.ended()?.failure.as_ref()?.message.clone());
+        Ok(workers.iter().map(|worker| failure(worker).unwrap_or_default()).collect::<Vec<_>>())
+    };
+    // Each gets it and ends, unless the other has it then.
+    let ([all, _], seen) = outcomes(deliveries);
+    let expected = [["1", "2"], ["2", "1"], ["1", ""], ["", "1"]].map(|both| both.map(str::to_owned).into());
+    assert_eq!((all, seen), (4, expected.into()));
 }

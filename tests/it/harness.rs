@@ -29,10 +29,19 @@ pub(crate) struct Watchdog {
 
 /// Starts a watchdog for the rest of a test.
 pub(crate) fn watchdog(test: &'static str) -> Watchdog {
+    watchdog_after(test, PATIENCE)
+}
+
+/// As [`watchdog`], for a test that may take ten times as long on a busy machine.
+pub(crate) fn patient_watchdog(test: &'static str) -> Watchdog {
+    watchdog_after(test, PATIENCE * 10)
+}
+
+fn watchdog_after(test: &'static str, patience: Duration) -> Watchdog {
     let (called_off, bark) = mpsc::channel();
     thread::spawn(move || {
-        if bark.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let _ = writeln!(std::io::stderr(), "{test} hung for {PATIENCE:?}");
+        if bark.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = writeln!(std::io::stderr(), "{test} hung for {patience:?}");
             std::process::abort();
         }
     });
@@ -309,6 +318,13 @@ impl Drop for Running {
 /// Sends a signal to a process that this test started, directly or through the binary.
 pub(crate) fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid as i32), signal).expect("a process of this test");
+}
+
+/// Returns the children of a process, regardless of which of its threads started them.
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Returns the counters of the summary, which is the last event of every run.

@@ -74,7 +74,7 @@ impl Known {
             ("lock", "release") => _ = self.holders.remove(&object),
             ("lock", verb) if verb.starts_with("acquire") => _ = self.holders.insert(object, who),
             ("condition", _) => match (step.lock, verb) {
-                (Some(lock), "wait") => _ = self.holders.remove(&lock.to_word()),
+                (Some(lock), "wait" | "release") => _ = self.holders.remove(&lock.to_word()),
                 (Some(lock), _) => _ = self.holders.insert(lock.to_word(), who),
                 _ => {}
             },

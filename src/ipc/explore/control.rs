@@ -33,7 +33,7 @@ const ENDED: u32 = 3;
 /// The deadline of an operation without one.
 const NEVER: u64 = u64::MAX;
 
-const NAME_WORDS: usize = 4;
+const NAME_WORDS: usize = 5;
 
 shared_layout! {
     struct TurnWords {
@@ -58,12 +58,35 @@ shared_layout! {
     }
 }
 
+/// Whether an operation could go on now, as its worker has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CanGo {
+    No,
+    Yes,
+    /// It never blocks.
+    Always,
+}
+
+impl CanGo {
+    pub(crate) fn now(self) -> bool {
+        self != CanGo::No
+    }
+
+    fn to_word(self) -> u32 {
+        self as u32
+    }
+
+    fn from_word(word: u32) -> Self {
+        [CanGo::No, CanGo::Yes].into_iter().find(|can_go| can_go.to_word() == word).unwrap_or(CanGo::Always)
+    }
+}
+
 /// How a worker's turn ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
     AtPoint {
         step: Step,
-        can_go: bool,
+        can_go: CanGo,
         deadline_ns: Option<u64>,
     },
     Ended,
@@ -115,7 +138,12 @@ impl WorkerTurn {
         words.reads_only.store(point.operation.reads_only.into(), Relaxed);
         words.deadline_ns.store(point.deadline.on_own_clock().unwrap_or(NEVER), Relaxed);
         loop {
-            words.can_go.store(point.can_go().into(), Relaxed);
+            let can_go = match (point.never_blocks, point.can_go()) {
+                (true, _) => CanGo::Always,
+                (false, true) => CanGo::Yes,
+                (false, false) => CanGo::No,
+            };
+            words.can_go.store(can_go.to_word(), Relaxed);
             self.hand_over(AT_POINT);
             loop {
                 match words.state.load(Acquire) {
@@ -199,6 +227,6 @@ impl WorkerTurn {
             reads_only: words.reads_only.load(Relaxed) != 0,
         };
         let deadline_ns = Some(words.deadline_ns.load(Relaxed)).filter(|at_ns| *at_ns != NEVER);
-        Stop::AtPoint { step, can_go: words.can_go.load(Relaxed) != 0, deadline_ns }
+        Stop::AtPoint { step, can_go: CanGo::from_word(words.can_go.load(Relaxed)), deadline_ns }
     }
 }

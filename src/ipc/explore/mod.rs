@@ -62,18 +62,24 @@
 //! ```
 //!
 //! # What is scheduled
-//! Operations on locks, semaphores, events, conditions, barriers, queues, pipes, values and arrays, by the closure and
-//! by the thread that runs a worker's role. Starting and joining a process are not scheduled: a worker runs to its
-//! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
-//! process is reused for the next schedule: its statics, threads and open descriptors persist.
+//! Operations on locks, semaphores, events, conditions, barriers, queues, pipes, datagrams, values and arrays, and calls of
+//! a [manager](crate::manager)'s objects, by the closure and by the thread that runs a worker's role. Starting and joining
+//! a process are not scheduled: a worker runs to its first operation when it is started, and a join returns as soon as it
+//! can. A join with a timeout times out only when every process is blocked. When a worker's role has ended, its process is
+//! reused for the next schedule: its statics, threads and open descriptors persist.
 //!
-//! Dropping a process's last handle on an end of a queue or of a pipe is a step. It belongs to the step before if it is
-//! a queue's and the closure still has a handle on that end. Of several operations with the earliest deadline, any may
-//! be the first to time out. A schedule that has not ended after 10,000 steps is cut off.
+//! Dropping a process's last handle on an end of a queue, a pipe or a datagram channel is a step. It belongs to the step
+//! before if it is a queue's and the closure still has a handle on that end. Of several operations with the earliest
+//! deadline, any may be the first to time out. A schedule that has not ended after 10,000 steps is cut off. When a
+//! schedule cannot continue and the closure is blocked, the closure is unwound, without the panic hook.
+//!
+//! A manager that the closure starts runs outside the schedule, and answers each call at once. Its calls concern the
+//! object that they address, except those that may follow a reference from there: these concern the whole manager.
 //!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
-//! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
-//! run again, the exploration fails and reports the step.
+//! manager with other clients, a [wait for several objects](crate::pipe::wait()), a message longer than a pipe's buffer
+//! (64 KiB), and any communication between workers outside this library. If a schedule behaves differently when it is run
+//! again, the exploration fails and reports the step.
 //!
 //! # Standard
 //! loom and shuttle do the same for threads, and dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008)
@@ -150,7 +156,7 @@ pub struct Report {
     pub deadlocks: u64,
     /// The number of them that were cut off after 10,000 steps. What the closure returned then is not a failure.
     pub cut: u64,
-    /// About how many schedules there are, without reduction, if they were not exhausted.
+    /// About how many schedules there are, without reduction, if they were not exhausted; 10^18 if there are more.
     pub estimate: Option<u64>,
 }
 
@@ -440,7 +446,7 @@ impl Judged {
         match self.failed {
             None => {
                 self.report.exhausted = over == Over::Exhausted && self.report.cut == 0;
-                self.report.estimate = run.borrow().search.estimate();
+                self.report.estimate = run.borrow().search.estimate(self.report.schedules);
                 Ok(self.report)
             }
             Some((finished, reason)) => {

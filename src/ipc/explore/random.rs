@@ -45,6 +45,9 @@ pub(crate) struct Random {
     products: (f64, u32),
 }
 
+/// The highest estimate.
+const MANY: u64 = 1_000_000_000_000_000_000;
+
 /// The maximum depth of the bugs that PCT looks for: 2 to 4.
 const DEPTHS: [usize; 3] = [2, 3, 4];
 
@@ -79,10 +82,10 @@ impl Random {
         self.changes = (1..depth).map(|_| self.generator.below(self.longest)).collect();
     }
 
-    /// Returns the estimated number of schedules: the mean product of the uniform ones.
+    /// Returns the estimated number of schedules, at most [`MANY`]: the mean product of the uniform ones.
     pub(crate) fn estimate(&self) -> Option<u64> {
         let (sum, number) = self.products;
-        (number > 0).then(|| (sum / f64::from(number)).round() as u64)
+        (number > 0).then(|| MANY.min((sum / f64::from(number)).round() as u64))
     }
 
     fn is_uniform(&self) -> bool {
@@ -119,6 +122,17 @@ impl Random {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn estimate_is_limited() {
+        let mut random = Random::new(1);
+        assert_eq!(random.estimate(), None);
+        for _ in 0..2 {
+            (0..100).for_each(|_| _ = random.choose(&[Turn::Goes(0), Turn::Goes(1)]));
+            random.begin();
+        }
+        assert_eq!(random.estimate(), Some(MANY));
+    }
 
     #[test]
     fn same_seed_makes_the_same_choices_and_every_order_occurs() {

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::ipc::deadline::{self, Deadline};
@@ -21,7 +22,7 @@ use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
 use super::by_hand::{Chooser, Describe, standing};
-use super::control::{self, Control, Stop, WorkerTurn};
+use super::control::{self, CanGo, Control, Stop, WorkerTurn};
 use super::schedule::{Participant, SPAWNER, Schedule, Turn, WORKERS};
 use super::search::{Choice, Pending, Search, Step, Taken};
 use super::survey::Names;
@@ -33,17 +34,11 @@ pub(super) enum At {
     Running,
     Point {
         step: Step,
-        can_go: bool,
+        can_go: CanGo,
         deadline_ns: Option<u64>,
     },
     Ended,
     Dead,
-}
-
-impl At {
-    fn step(&self) -> Option<&Step> {
-        if let At::Point { step, .. } = self { Some(step) } else { None }
-    }
 }
 
 /// A worker's process, which is reused when its role has ended.
@@ -56,6 +51,8 @@ struct Kept {
 
 struct Worker {
     name: String,
+    /// The worker as an object, of a join.
+    object: ObjectId,
     kept: Kept,
     turn: WorkerTurn,
     at: At,
@@ -71,10 +68,12 @@ pub(crate) enum Stuck {
     #[error("{0} reached no operation on a shared object within 5 s")]
     Silent(String),
     /// The same choices led to a different state.
-    #[error("step {step} differs from the same step of an earlier schedule: the program is not deterministic")]
+    #[error("step {step} differs from the same step of an earlier schedule ({how}): the program is not deterministic")]
     Differs {
         /// Counted from 1.
         step: usize,
+        /// What each process did then, and now.
+        how: String,
     },
     /// It does not end.
     #[error("it has not ended after {STEPS} steps")]
@@ -117,12 +116,16 @@ pub(crate) struct Run {
     blocked: Vec<(Participant, Step)>,
     /// Whether the spawner may have done something that the workers at a point have not seen.
     spawner_acted: bool,
+    /// The number of operations of the spawner after the schedule could not go on.
+    spawner_left: usize,
     /// Told of each step, before it is taken: its number, from 1, and the virtual time.
     clock: Option<StepClock>,
     /// Asked for each turn after the schedule that is replayed.
     pub(super) chooser: Option<Chooser>,
     /// Objects of this schedule whose state can be told.
     described: Vec<(ObjectId, Describe)>,
+    /// Called when a worker may have ended.
+    settle: Vec<Box<dyn Fn()>>,
 }
 
 impl Run {
@@ -138,9 +141,11 @@ impl Run {
             stuck: None,
             blocked: Vec::new(),
             spawner_acted: true,
+            spawner_left: 0,
             clock: None,
             chooser: None,
             described: Vec::new(),
+            settle: Vec::new(),
         })
     }
 
@@ -156,6 +161,7 @@ impl Run {
             Stop::Dead => At::Dead,
             Stop::Silent => {
                 self.stuck = Some(Stuck::Silent(worker.name.clone()));
+                let _ = kill(&worker.kept.process);
                 At::Dead
             }
         };
@@ -176,8 +182,16 @@ impl Run {
                 return deadline::advance_virtual(self.now_ns, times_out);
             }
         }
-        // The schedule cannot go on: what has a deadline gives up.
-        deadline::advance_virtual(self.now_ns, !point.can_go());
+        // The schedule cannot go on. Its closure may: it is told by what it joins, or what has a deadline gives up. But it
+        // must end: it may be blocked, or wait for something that never happens.
+        self.spawner_left += 1;
+        let can_go = point.can_go();
+        let stuck =
+            self.stuck.as_ref().filter(|_| self.spawner_left > STEPS || !can_go && point.deadline == Deadline::NEVER);
+        if let Some(stuck) = stuck {
+            resume_unwind(Box::new(stuck.to_string()));
+        }
+        deadline::advance_virtual(self.now_ns, !can_go);
     }
 
     /// Lets the workers check again whether they are blocked, if the spawner has done something since they did.
@@ -190,6 +204,9 @@ impl Run {
     /// Lets one participant take its turn. If that is the spawner, returns whether its operation times out.
     fn step(&mut self, spawner: Option<Pending>) -> Option<bool> {
         self.see_spawner();
+        if self.stuck.is_some() {
+            return None;
+        }
         let number = self.search.depth();
         if number == STEPS {
             self.stuck = Some(Stuck::TooLong);
@@ -199,7 +216,7 @@ impl Run {
             At::Point { step, can_go, deadline_ns } => Some(Pending {
                 participant,
                 step: step.clone(),
-                can_go: *can_go,
+                can_go: can_go.now(),
                 deadline_ns: *deadline_ns,
                 can_be_killed: true,
             }),
@@ -234,18 +251,13 @@ impl Run {
                 }
                 self.take_turn(turn.participant(), late_ns);
             }
-            Choice::Differs => self.stuck = Some(Stuck::Differs { step: number + 1 }),
+            Choice::Differs(how) => self.stuck = Some(Stuck::Differs { step: number + 1, how }),
             Choice::Misfits(turn) => {
                 self.stuck = Some(Stuck::Misfits { step: number + 1, why: self.why_not(turn) });
             }
             Choice::Nobody => {
-                self.stuck = Some(Stuck::Deadlock(self.who_waits()));
-                self.blocked = self
-                    .workers
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(index, worker)| Some((index, worker.at.step()?.clone())))
-                    .collect();
+                self.stuck = Some(Stuck::Deadlock(self.who_waits(&pending)));
+                self.blocked = pending.into_iter().map(|own| (own.participant, own.step)).collect();
             }
         }
         None
@@ -299,29 +311,37 @@ impl Run {
         self.workers[index].turn.give(self.now_ns.max(late_ns.unwrap_or(0)), late_ns.is_some());
         self.await_turn(index);
         let has_ended = !matches!(self.workers[index].at, At::Point { .. });
-        self.look_again((!has_ended).then_some(&step));
+        self.look_again((!has_ended).then_some((index, &step)));
     }
 
-    /// Lets the workers that wait for an object of `step` check again whether they are blocked; all workers if `None`.
-    fn look_again(&mut self, step: Option<&Step>) {
+    /// Lets the workers that a step of another may have blocked or unblocked check again whether they are; all workers if
+    /// `None`.
+    fn look_again(&mut self, after: Option<(usize, &Step)>) {
+        if after.is_none() {
+            self.settle.iter().for_each(|settle| settle());
+        }
         for index in 0..self.workers.len() {
             let worker = &self.workers[index];
-            let At::Point { step: own, .. } = &worker.at else { continue };
-            if step.is_none_or(|step| step.shares_an_object_with(own)) {
+            let At::Point { step: own, can_go, .. } = &worker.at else { continue };
+            let concerns =
+                |(who, step): (usize, &Step)| who != index && !step.reads_only && step.shares_an_object_with(own);
+            if *can_go != CanGo::Always && after.is_none_or(concerns) {
                 worker.turn.ask_to_look();
                 self.await_turn(index);
             }
         }
     }
 
-    /// Returns the deadline of the spawner's wait for a worker if all workers are blocked until then.
-    fn nothing_before(&self, deadline: Deadline) -> Option<u64> {
-        let at_ns = deadline.on_own_clock()?;
-        let happens_before = |worker: &Worker| match worker.at {
-            At::Point { can_go, deadline_ns, .. } => can_go || deadline_ns.is_some_and(|own_ns| own_ns < at_ns),
-            _ => false,
-        };
-        (!self.workers.iter().any(happens_before)).then_some(at_ns)
+    /// Returns the operation of a spawner that joins a worker until `deadline`, if that can only time out: no worker can go
+    /// on.
+    fn joins_until(&mut self, worker: usize, deadline: Deadline) -> Option<Pending> {
+        let can_go = |worker: &Worker| matches!(worker.at, At::Point { can_go, .. } if can_go.now());
+        let deadline_ns = deadline.on_own_clock().filter(|_| !self.workers.iter().any(can_go))?;
+        let operation = "process.join".to_owned();
+        let step = Step { operation, object: self.workers[worker].object, lock: None, reads_only: true };
+        let step = in_order_of_appearance(&mut self.objects, step);
+        let deadline_ns = Some(deadline_ns);
+        Some(Pending { participant: SPAWNER, step, can_go: false, deadline_ns, can_be_killed: false })
     }
 
     /// Returns the index of a worker of this schedule.
@@ -330,11 +350,11 @@ impl Run {
         Some(worker.index).filter(|_| worker.schedule == self.number).ok_or_else(another)
     }
 
-    fn who_waits(&self) -> String {
-        let waits = self
-            .workers
-            .iter()
-            .filter_map(|worker| worker.at.step().map(|step| format!("{} waits in {}", worker.name, step.operation)));
+    fn who_waits(&self, blocked: &[Pending]) -> String {
+        let waits = blocked.iter().map(|own| {
+            let name = self.workers.get(own.participant).map_or("the closure", |worker| &worker.name);
+            format!("{name} waits in {}", own.step.operation)
+        });
         waits.collect::<Vec<_>>().join(", ")
     }
 
@@ -358,8 +378,9 @@ impl Run {
                 At::Running | At::Dead | At::Point { .. } => end(&worker.kept.process),
             }
         }
-        (self.spawner_acted, self.clock) = (true, None);
+        (self.spawner_acted, self.spawner_left, self.clock) = (true, 0, None);
         self.described.clear();
+        self.settle.clear();
         self.number = SCHEDULES.fetch_add(1, Relaxed);
         self.now_ns = 0;
         Finished {
@@ -381,7 +402,7 @@ pub(crate) struct Finished {
     pub(crate) needed: usize,
     /// Why it could not be completed.
     pub(crate) stuck: Option<Stuck>,
-    /// The operations in which the workers were blocked, if all were.
+    /// The operations of a deadlock.
     pub(crate) blocked: Vec<(Participant, Step)>,
     /// Whether another schedule of its class was run already.
     pub(crate) is_redundant: bool,
@@ -393,15 +414,32 @@ pub(crate) struct Finished {
 
 /// Replaces the objects of a step with their numbers in the order of first use.
 fn in_order_of_appearance(objects: &mut Vec<ObjectId>, step: Step) -> Step {
-    let mut number = |object: ObjectId| {
+    let mut place = |object: ObjectId| {
         let known = objects.iter().position(|known| *known == object);
         let at = known.unwrap_or_else(|| {
             objects.push(object);
             objects.len() - 1
         });
-        ObjectId::from_word(at as u64)
+        at as u64
+    };
+    let mut number = |object: ObjectId| match object.whole() {
+        None => ObjectId::from_word(place(object)),
+        Some(whole) => {
+            let part = if object == whole { 0 } else { place(object) + 1 };
+            ObjectId::from_word(place(whole)).part(part)
+        }
     };
     Step { object: number(step.object), lock: step.lock.map(number), ..step }
+}
+
+/// Returns the place in the order of first use of an object with such a number.
+pub(super) fn place_of(object: ObjectId) -> usize {
+    let place = match object.parts() {
+        None => object.to_word(),
+        Some((whole, 0)) => whole,
+        Some((_, part)) => part - 1,
+    };
+    place as usize
 }
 
 /// Kills a worker's process, and blocks until it has ended.
@@ -449,7 +487,8 @@ impl Scheduler for RefCell<Run> {
             }
         };
         let (pid, pidfd) = (kept.process.pid, kept.process.pidfd.try_clone()?);
-        run.workers.push(Worker { name: record.worker.clone(), kept, turn, at: At::Running });
+        let (name, object) = (record.worker.clone(), ObjectId::new());
+        run.workers.push(Worker { name, object, kept, turn, at: At::Running });
         Ok((pid, pidfd))
     }
 
@@ -465,6 +504,8 @@ impl Scheduler for RefCell<Run> {
         let index = run.index_of(worker)?;
         run.spawner_acted = true;
         run.see_spawner();
+        deadline::advance_virtual(run.now_ns, false);
+        let only_checks = deadline.has_passed();
         loop {
             let worker = &run.workers[index];
             match worker.at {
@@ -472,18 +513,17 @@ impl Scheduler for RefCell<Run> {
                     deadline::advance_virtual(run.now_ns, false);
                     return Ok(Some((worker.kept.process.boot.outcome(), worker.at == At::Dead)));
                 }
-                _ if deadline.has_passed() => return Ok(None),
+                _ if only_checks => return Ok(None),
                 _ => {}
-            }
-            if let Some(at_ns) = run.nothing_before(deadline) {
-                run.now_ns = run.now_ns.max(at_ns);
-                deadline::advance_virtual(at_ns, false);
-                return Ok(None);
             }
             if let Some(stuck) = &run.stuck {
                 return Err(Error::Schedule { reason: stuck.to_string() });
             }
-            run.step(None);
+            let own = run.joins_until(index, deadline);
+            if run.step(own).is_some() {
+                deadline::advance_virtual(run.now_ns, false);
+                return Ok(None);
+            }
         }
     }
 
@@ -511,6 +551,10 @@ impl Scheduler for RefCell<Run> {
 
     fn describe(&self, object: ObjectId, describe: Describe) {
         self.borrow_mut().described.push((object, describe));
+    }
+
+    fn settle_by(&self, settle: Box<dyn Fn()>) {
+        self.borrow_mut().settle.push(settle);
     }
 
     fn set_clock(&self, clock: StepClock) {

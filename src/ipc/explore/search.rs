@@ -45,8 +45,8 @@ impl Step {
 
     /// Returns whether two steps have an object in common.
     pub(crate) fn shares_an_object_with(&self, other: &Step) -> bool {
-        let is_shared = |object| object == other.object || Some(object) == other.lock;
-        is_shared(self.object) || self.lock.is_some_and(is_shared)
+        let is_shared = |object: ObjectId| other.objects().any(|one| one.overlaps(object));
+        self.objects().any(is_shared)
     }
 
     /// Returns whether the order of two steps can make a difference.
@@ -207,8 +207,8 @@ impl Node {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Take(Turn),
-    /// The same prefix has led to a different state.
-    Differs,
+    /// The same prefix has led to a different state; how.
+    Differs(String),
     /// The schedule that is replayed asks for a turn that is not possible.
     Misfits(Turn),
     /// All participants are blocked.
@@ -259,7 +259,7 @@ impl Search {
     pub(crate) fn choose(&mut self, pending: &[Pending]) -> Choice {
         if let Some(node) = self.stack.get(self.depth) {
             if node.pending != pending {
-                return Choice::Differs;
+                return Choice::Differs(difference(&node.pending, pending));
             }
             self.is_redundant |= node.is_redundant;
             self.depth += 1;
@@ -368,9 +368,9 @@ impl Search {
         self.depth >= self.given.len()
     }
 
-    /// Returns the estimated number of schedules, if random ones were run.
-    pub(crate) fn estimate(&self) -> Option<u64> {
-        self.random.as_ref().and_then(Random::estimate)
+    /// Returns the estimated number of schedules, if random ones were run. There are `at_least` as many.
+    pub(crate) fn estimate(&self, at_least: u64) -> Option<u64> {
+        Some(self.random.as_ref()?.estimate()?.max(at_least))
     }
 
     /// Returns whether the current schedule belongs to a class explored already.
@@ -528,8 +528,8 @@ impl History {
         } else {
             causes.extend(self.by_participant.get(place(turn.participant())).and_then(|own| own.last()));
             causes.extend(self.timeouts.last().filter(|_| matches!(turn, Turn::TimesOut(_))));
-            for object in step.objects() {
-                for &at in self.by_object.get(&object).into_iter().flatten().rev() {
+            for list in step.objects().flat_map(|object| self.lists_of(object)) {
+                for &at in list.iter().rev() {
                     let reads_only = steps[at].chosen_step().reads_only;
                     if !(reads_only && step.reads_only) {
                         causes.push(at);
@@ -543,6 +543,13 @@ impl History {
         causes.sort_unstable();
         causes.dedup();
         causes
+    }
+
+    /// Returns the steps on an object, and those on its whole or on its parts.
+    fn lists_of(&self, object: ObjectId) -> impl Iterator<Item = &Vec<usize>> {
+        let whole = object.whole().filter(|whole| *whole != object);
+        let of_whole = whole.and_then(|whole| self.by_object.get(&whole));
+        self.by_object.range(object.with_parts()).map(|(_, list)| list).chain(of_whole)
     }
 
     /// Returns the clock of a step with these causes, without the step itself.
@@ -580,6 +587,21 @@ impl History {
     fn pop(&mut self, node: &Node) {
         self.change(node, |list| _ = list.pop());
     }
+}
+
+/// Returns what differs between the operations of the participants in two schedules.
+fn difference(earlier: &[Pending], now: &[Pending]) -> String {
+    let only_in = |one: &[Pending], other: &[Pending]| {
+        let own = one.iter().filter(|own| !other.contains(own)).map(|own| {
+            let Pending { participant, step: Step { operation, object, .. }, can_go, deadline_ns, .. } = own;
+            let can_go = if *can_go { "" } else { ", blocked" };
+            let deadline = deadline_ns.map(|at_ns| format!(", until {at_ns} ns")).unwrap_or_default();
+            format!("{} at {operation} of object {object}{can_go}{deadline}", Schedule::of(*participant))
+        });
+        let own: Vec<_> = own.collect();
+        if own.is_empty() { "nobody".to_owned() } else { own.join(" and ") }
+    };
+    format!("then {}, now {}", only_in(earlier, now), only_in(now, earlier))
 }
 
 /// Returns the turns that stay asleep after the one taken in `node`: those independent of it.
@@ -643,7 +665,7 @@ mod tests {
                 let turn = match search.choose(&pending) {
                     Choice::Take(turn) => turn,
                     Choice::Nobody => break !is_over,
-                    Choice::Differs | Choice::Misfits(_) => unreachable!("the model is deterministic"),
+                    Choice::Differs(_) | Choice::Misfits(_) => unreachable!("the model is deterministic"),
                 };
                 let participant = turn.participant();
                 let next = participants[participant][at[participant]];
@@ -715,6 +737,16 @@ mod tests {
     fn steps_on_different_objects_are_one_class() {
         let writes = |object| vec![Do::Write(object); 4];
         check(&[writes(1), writes(2)], NONE, 70, 1, 0);
+    }
+
+    #[test]
+    fn step_on_a_whole_depends_on_those_on_its_parts() {
+        let write = |part| vec![Do::Write(ObjectId::from_word(7).part(part).to_word())];
+        let participants = [write(0), write(1), write(2)];
+        assert_eq!(explore(false, NONE, &participants).0, 6);
+        // Each part comes before or after the whole.
+        assert_eq!(explore(true, NONE, &participants).0, 4);
+        assert_eq!(explore(true, NONE, &[write(1), write(2), write(3)]).0, 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::ipc::process::boot::panic_message;
 
 use super::by_hand::Chooser;
 use super::lanes::Over;
-use super::run::{Finished, Stuck};
+use super::run::{Finished, Stuck, place_of};
 use super::schedule::{Schedule, Turn};
 use super::search::{Search, Step};
 use super::shortest::fewest_switches;
@@ -75,7 +75,7 @@ impl Explorer {
             return Err(failed);
         }
         survey.exhausted = over == Over::Exhausted && survey.cut == 0;
-        survey.estimate = run.borrow().search.estimate();
+        survey.estimate = run.borrow().search.estimate(survey.schedules);
         survey.shortest = shortest.map(|(_, _, fewest, as_run)| {
             run.borrow_mut().search = Search::replay(fewest.clone());
             let (replayed, seen) = run_once(&run, &|| play());
@@ -91,6 +91,8 @@ impl Counting {
     fn count(&mut self, finished: &Finished, seen: thread::Result<Option<Seen>>, all: bool) -> bool {
         let fail = |reason| Some(Error::Schedule { reason });
         let seen = match (&finished.stuck, seen) {
+            // The signal that ends a survey may have ended its workers first.
+            (_, Ok(None)) => return false,
             (Some(stuck @ (Stuck::Silent(_) | Stuck::Differs { .. })), _) => {
                 self.failed = fail(stuck.to_string());
                 return false;
@@ -99,7 +101,6 @@ impl Counting {
                 self.failed = fail(panic_message(&*payload));
                 return false;
             }
-            (_, Ok(None)) => return false,
             (_, Ok(Some(seen))) => seen,
         };
         if !finished.is_redundant {
@@ -207,8 +208,8 @@ impl<'a> Names<'a> {
     pub(super) fn new(created: &'a [ObjectId], steps: impl Iterator<Item = &'a Step>) -> Self {
         let mut by_kind = BTreeMap::<_, BTreeMap<_, _>>::new();
         for step in steps {
-            let object = step.object.to_word();
-            by_kind.entry(kind_and_verb(step).0).or_default().insert(created[object as usize], object);
+            let created = created[place_of(step.object)];
+            by_kind.entry(kind_and_verb(step).0).or_default().insert(created, step.object.to_word());
         }
         Names { created, by_kind }
     }
@@ -224,7 +225,7 @@ impl<'a> Names<'a> {
     pub(super) fn operation(&self, step: &Step) -> String {
         let (kind, verb) = kind_and_verb(step);
         let verb = verb.strip_suffix("_timeout").unwrap_or(verb).replace('_', " ");
-        format!("{verb} {}", self.name(kind, self.created[step.object.to_word() as usize]))
+        format!("{verb} {}", self.name(kind, self.created[place_of(step.object)]))
     }
 
     /// Returns the kind of an object, and its number in the order of creation if there are several of its kind.
@@ -239,4 +240,21 @@ impl<'a> Names<'a> {
 /// Returns the parts of the name of an operation.
 pub(super) fn kind_and_verb(step: &Step) -> (&str, &str) {
     step.operation.split_once('.').unwrap_or(("", &step.operation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stop_request_did_to_a_schedule_is_no_failure() {
+        let stuck = Some(Stuck::Differs { step: 1, how: String::new() });
+        let (taken, blocked, workers, objects) = Default::default();
+        let finished = Finished { taken, needed: 0, stuck, blocked, is_redundant: false, workers, objects };
+        let mut counting = Counting::default();
+        assert!(!counting.count(&finished, Ok(None), false));
+        assert!(counting.failed.is_none(), "{:?}", counting.failed);
+        assert!(!counting.count(&finished, Ok(Some(Seen::Held)), false));
+        assert!(counting.failed.is_some());
+    }
 }

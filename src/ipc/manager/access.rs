@@ -247,7 +247,7 @@ sent_in_roles!(
 mod tests {
     use std::thread;
 
-    use super::super::{Limits, Serving};
+    use super::super::{Limits, Method, Serving};
     use super::*;
     use crate::ipc::operation::tests::{goes, passed, up_to_the_point};
     use crate::sys::fork::in_fork;
@@ -268,21 +268,28 @@ mod tests {
     #[test]
     fn every_operation_passes_one_point() {
         with_manager(|manager| {
-            let object = manager.client.operated();
-            let dict: Dict = goes("manager.create", &object, || manager.make_named("a", vec![])).expect("a dict");
-            goes("manager.lookup", &object, || manager.lookup::<Dict>("a")).expect("a dict");
-            goes("manager.call", &object, || dict.insert("x", 1)).expect("inserted");
-            let later = goes("manager.call", &object, || dict.get_later("x")).expect("sent");
-            goes("manager.names", &object, || manager.names()).expect("names");
-            goes("manager.remove_name", &object, || manager.remove_name("a")).expect("removed");
-            goes("manager.status", &object, || manager.status()).expect("a status");
+            let [whole, names] = [0, u32::MAX.into()].map(|part| manager.client.operated(part));
+            let dict: Dict = goes("manager.create", &names, || manager.make_named("a", vec![])).expect("a dict");
+            let object = manager.client.operated(dict.object().id().0);
+            goes("manager.lookup", &names, || manager.lookup::<Dict>("a")).expect("a dict");
+            goes("dict.set_item", &object, || dict.insert("x", 1)).expect("inserted");
+            // It may be a reference to another object.
+            let (_, points) = passed(|| dict.add("x", 0));
+            assert_eq!((points[0].operation, points[0].object, points[0].lock), ("dict.add", object, Some(whole)));
+            let later = goes("dict.get_item", &object, || dict.get_later("x")).expect("sent");
+            goes("manager.names", &names, || manager.names()).expect("names");
+            goes("manager.remove_name", &names, || manager.remove_name("a")).expect("removed");
+            goes("manager.status", &whole, || manager.status()).expect("a status");
             let point = up_to_the_point(|| dict.insert("x", 2));
-            assert_eq!((point.operation, point.could_go), ("manager.call", true));
+            assert_eq!((point.operation, point.could_go), ("dict.set_item", true));
             let (found, points) = passed(|| {
                 drop(dict);
                 later.wait()
             });
             assert_eq!((found.expect("an answer"), points), (Some(1.into()), vec![]));
+            let lock: Lock = manager.make_named("l", vec![]).expect("a lock");
+            lock.object().call_by_name(Method::Acquire, vec![], None).expect("free");
+            goes("manager.leave", &whole, || drop((lock, manager)));
         });
     }
 

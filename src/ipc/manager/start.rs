@@ -1,6 +1,7 @@
 //! Starting a manager: in a worker process, or in the current process.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::wire::{AuthKey, Transport};
 use crate::ipc::error::{Result, os};
 use crate::ipc::process::child;
 use crate::ipc::process::role::{Role, RoleResult};
+use crate::ipc::process::scheduler;
 use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
 use crate::sys::socket::packet_pair;
@@ -32,7 +34,8 @@ impl Manager {
     /// the program's table.
     ///
     /// Only workers to which this process sends the manager or one of its objects can connect. The manager ends with
-    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped.
+    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped. In an
+    /// [exploration](crate::explore) it runs outside the schedule.
     ///
     /// # Errors
     /// Whatever kept the process from starting, or from finding its role.
@@ -130,7 +133,7 @@ impl<'a> ManagerBuilder<'a> {
             listeners: sockets.into_iter().map(Fd::new).zip(addresses.iter().map(Address::transport)).collect(),
             limits: self.limits,
         };
-        let mut process = self.process.spawn(name, role)?;
+        let mut process = self.process.unscheduled().spawn(name, role)?;
         let route = Route::new(Endpoint::Parent(outside.into()), &key, self.answer_time);
         let client = match Client::connect(route, CONNECT_TIME) {
             Ok(client) => client,
@@ -140,6 +143,10 @@ impl<'a> ManagerBuilder<'a> {
                 None => return Err(error),
             },
         };
+        if let Some(scheduler) = scheduler::current() {
+            let client = Arc::downgrade(&client);
+            scheduler.settle_by(Box::new(move || client.upgrade().iter().for_each(Client::settle)));
+        }
         let server = OwnServer { process, life: Some(life), addresses, _files: files };
         Ok(Manager { client, server: Some(server) })
     }

@@ -43,6 +43,7 @@ pub const MESSAGE_LIMIT: usize = 1 << 30;
 
 const SEND: Waits = Waits::change(["pipe.send", "pipe.send_timeout", "pipe.try_send"]);
 const RECV: Waits = Waits::change(["pipe.recv", "pipe.recv_timeout", "pipe.try_recv"]);
+const CLOSE: Operation = Operation::change("pipe.close");
 const POLL: Waits = Waits::read(["pipe.poll", "pipe.poll_timeout", "pipe.try_poll"]);
 
 /// An end of a [`duplex`](crate::pipe::duplex) connection, or of any other stream with a descriptor.
@@ -67,29 +68,39 @@ pub struct Connection {
     limit: usize,
 }
 
-/// The pipe as the object of operations. All handles of this process on an end share one, and the last drop passes a
-/// point.
-#[derive(Clone)]
-struct EndObject(Arc<ObjectId>);
+/// A pipe or a datagram channel as the object of operations. All handles of this process on an end share one, and the
+/// last drop passes a point.
+#[derive(Debug, Clone)]
+pub(super) struct EndObject {
+    pub(super) id: Arc<ObjectId>,
+    close: Operation,
+}
+
+impl EndObject {
+    /// `close` is the drop of the last handle.
+    pub(super) fn new(id: ObjectId, close: Operation) -> Self {
+        EndObject { id: Arc::new(id), close }
+    }
+}
 
 impl Object for EndObject {
     fn objects(&self) -> (ObjectId, Option<ObjectId>) {
-        self.0.objects()
+        self.id.objects()
     }
 }
 
 impl Drop for EndObject {
     #[inline]
     fn drop(&mut self) {
-        if is_observed() && Arc::strong_count(&self.0) == 1 {
-            point(Operation::change("pipe.close"), self, always);
+        if is_observed() && Arc::strong_count(&self.id) == 1 {
+            point(self.close, self, always);
         }
     }
 }
 
 impl Connection {
     pub(crate) fn of(stream: Stream, access: Access, incoming: Incoming, object: ObjectId) -> Self {
-        let object = EndObject(Arc::new(object));
+        let object = EndObject::new(object, CLOSE);
         Connection { object, stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT }
     }
 
@@ -386,7 +397,7 @@ impl Connection {
     /// Returns the parts to send: not while a message is half sent, which the new holder could not finish.
     fn whole(&self) -> Result<(&Stream, &Incoming, u64, ObjectId)> {
         self.outgoing.whole()?;
-        Ok((&self.stream, &self.incoming, self.limit as u64, *self.object.0))
+        Ok((&self.stream, &self.incoming, self.limit as u64, *self.object.id))
     }
 
     fn received((stream, incoming, limit, object): (Stream, Incoming, u64, ObjectId)) -> Result<Self> {

@@ -18,17 +18,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::connection::EndObject;
 use crate::ipc::codec;
 use crate::ipc::error::{self, Error, Result, os};
+use crate::ipc::operation::{ObjectId, Operation, always, point};
 use crate::ipc::process::transfer::{Fd, sent_in_roles};
+use crate::sys::fd::wait_writable;
 use crate::sys::socket;
 
 /// The longest message in bytes, in its serialised form.
 pub const DATAGRAM_LIMIT: usize = 64 * 1024;
 
+const CLOSE: Operation = Operation::change("datagrams.close");
+
 /// The sending end, which many processes can share.
 #[derive(Debug)]
 pub struct DatagramSender<T> {
+    /// Dropped before the socket. `None` if no operation passes a point.
+    object: Option<EndObject>,
     socket: Fd,
     message: PhantomData<fn(T)>,
 }
@@ -36,6 +43,8 @@ pub struct DatagramSender<T> {
 /// The receiving end.
 #[derive(Debug)]
 pub struct DatagramReceiver<T> {
+    /// As the sender's.
+    object: Option<EndObject>,
     socket: OwnedFd,
     buffer: Vec<u8>,
     message: PhantomData<fn() -> T>,
@@ -46,9 +55,21 @@ pub struct DatagramReceiver<T> {
 /// # Errors
 /// [`Error::Os`] if this process cannot have two more descriptors.
 pub fn datagrams<T: Serialize + DeserializeOwned>() -> Result<(DatagramSender<T>, DatagramReceiver<T>)> {
+    channel(Some(ObjectId::new()))
+}
+
+/// As [`datagrams`], for what is no operation of an exploration.
+#[cfg(feature = "cli")]
+pub(crate) fn unscheduled_datagrams<T>() -> Result<(DatagramSender<T>, DatagramReceiver<T>)> {
+    channel(None)
+}
+
+fn channel<T>(id: Option<ObjectId>) -> Result<(DatagramSender<T>, DatagramReceiver<T>)> {
     let (sending, receiving) = socket::packet_pair().map_err(os("make a datagram channel"))?;
-    let receiver = DatagramReceiver { socket: receiving, buffer: vec![0; DATAGRAM_LIMIT], message: PhantomData };
-    Ok((DatagramSender { socket: sending.into(), message: PhantomData }, receiver))
+    let end = || id.map(|id| EndObject::new(id, CLOSE));
+    let buffer = vec![0; DATAGRAM_LIMIT];
+    let receiver = DatagramReceiver { object: end(), socket: receiving, buffer, message: PhantomData };
+    Ok((DatagramSender { object: end(), socket: sending.into(), message: PhantomData }, receiver))
 }
 
 impl<T: Serialize> DatagramSender<T> {
@@ -58,6 +79,11 @@ impl<T: Serialize> DatagramSender<T> {
     /// [`Error::Codec`] if it cannot be serialised, [`Error::TooLong`] above [`DATAGRAM_LIMIT`], and
     /// [`Error::Disconnected`] if the receiver is gone. Nothing was sent then.
     pub fn send(&self, message: &T) -> Result<()> {
+        if let Some(object) = &self.object {
+            // There may be less room than for a long message.
+            let can_send = || wait_writable(self.socket.as_fd(), Some(0)).unwrap_or(true);
+            point(Operation::change("datagrams.send"), object, can_send);
+        }
         // Never empty, which would read as end-of-file.
         let bytes = codec::to_vec(message).map_err(error::codec("serialise a message"))?;
         if bytes.len() > DATAGRAM_LIMIT {
@@ -77,6 +103,9 @@ impl<T: DeserializeOwned> DatagramReceiver<T> {
     /// [`Error::Codec`] if the bytes are not a valid `T`, and [`Error::Disconnected`] once no sender is left and
     /// everything is read.
     pub fn try_receive(&mut self) -> Result<Option<T>> {
+        if let Some(object) = &self.object {
+            point(Operation::change("datagrams.try_receive"), object, always);
+        }
         match socket::receive(self.socket.as_fd(), &mut self.buffer) {
             Ok(0) => Err(Error::Disconnected),
             Ok(len) => {
@@ -100,17 +129,43 @@ impl<T> AsFd for DatagramReceiver<T> {
 
 impl<T> Clone for DatagramSender<T> {
     fn clone(&self) -> Self {
-        DatagramSender { socket: self.socket.clone(), message: PhantomData }
+        DatagramSender { object: self.object.clone(), socket: self.socket.clone(), message: PhantomData }
     }
 }
 
-sent_in_roles!([T] DatagramSender<T>, "a DatagramSender", |sender, _| Ok(&sender.socket), |socket: Fd| {
-    Ok(DatagramSender { socket, message: PhantomData })
-});
+sent_in_roles!(
+    [T] DatagramSender<T>, "a DatagramSender",
+    |sender, _| Ok((&sender.socket, sender.object.as_ref().map(|object| *object.id))),
+    |(socket, id): (Fd, Option<ObjectId>)| {
+        let object = id.map(|id| EndObject::new(id, CLOSE));
+        Ok(DatagramSender { object, socket, message: PhantomData })
+    }
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{Passed, goes, passed, would_block};
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let (sender, mut receiver) = datagrams::<Vec<u8>>().expect("a channel");
+        let object = *sender.object.as_ref().expect("it has one").id;
+        goes("datagrams.send", &object, || sender.send(&vec![7])).expect("room");
+        let received = goes("datagrams.try_receive", &object, || receiver.try_receive());
+        assert_eq!(received.expect("sent"), Some(vec![7]));
+        while wait_writable(sender.socket.as_fd(), Some(0)).expect("a socket") {
+            sender.send(&vec![0; 30_000]).expect("room");
+        }
+        would_block("datagrams.send", &object, || sender.send(&vec![7]));
+        let other = sender.clone();
+        assert_eq!(passed(|| drop(other)).1, [], "it is not the last");
+        goes("datagrams.close", &object, || drop(sender));
+        goes("datagrams.close", &object, || drop(receiver));
+        let (sender, mut receiver) = unscheduled_datagrams::<u8>().expect("a channel");
+        let quiet = passed(|| sender.send(&7).and_then(|()| receiver.try_receive()));
+        assert!(matches!(quiet, (Ok(Some(7)), points) if points == [] as [Passed; 0]));
+    }
 
     #[test]
     fn messages_arrive_whole_and_in_order() {
@@ -128,11 +183,15 @@ mod tests {
     #[test]
     fn bytes_left_over_are_an_error() {
         let (sender, receiver) = datagrams::<(u8, u8)>().expect("a channel");
-        let mut receiver =
-            DatagramReceiver::<u8> { socket: receiver.socket, buffer: receiver.buffer, message: PhantomData };
+        let mut receiver = DatagramReceiver::<u8> {
+            object: None,
+            socket: receiver.socket,
+            buffer: receiver.buffer,
+            message: PhantomData,
+        };
         sender.send(&(1, 2)).expect("room");
         assert!(matches!(receiver.try_receive(), Err(Error::Codec { .. })));
-        let sender = DatagramSender::<u8> { socket: sender.socket, message: PhantomData };
+        let sender = DatagramSender::<u8> { object: None, socket: sender.socket, message: PhantomData };
         sender.send(&3).expect("room");
         assert_eq!(receiver.try_receive().expect("well-formed"), Some(3));
     }

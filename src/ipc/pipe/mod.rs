@@ -16,6 +16,8 @@ pub(crate) mod outgoing;
 pub(crate) mod wait;
 
 pub use connection::{Connection, MESSAGE_LIMIT};
+#[cfg(feature = "cli")]
+pub(crate) use datagram::unscheduled_datagrams;
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use ends::{Receiver, Sender, duplex, pipe};
 pub use wait::{Waitable, wait};

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Result, os};
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::operation::is_observed_here;
 use crate::ipc::process::child::Process;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::wait_any_readable;
@@ -55,13 +56,17 @@ impl Waitable for Process {
 /// ```
 ///
 /// # Errors
-/// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
+/// [`Error::Os`] if the kernel refuses the wait, and [`Error::Schedule`] in an [exploration](crate::explore), which does
+/// not schedule it.
 ///
 /// # System calls
 /// `poll`.
 pub fn wait(objects: &[&dyn Waitable], timeout: Option<Duration>) -> Result<Vec<usize>> {
     if objects.is_empty() {
         return Ok(Vec::new());
+    }
+    if is_observed_here() {
+        return Err(Error::Schedule { reason: "it waits for several objects at once".to_owned() });
     }
     let ready_now: Vec<bool> = objects.iter().map(|object| object.is_ready()).collect();
     let deadline = if ready_now.contains(&true) { Some(monotonic_ns()) } else { Deadline::within(timeout).at_ns() };

@@ -65,6 +65,7 @@ pub struct Builder<'a> {
     arguments: Vec<String>,
     stdout: Option<BorrowedFd<'a>>,
     inherits_ignored: bool,
+    is_unscheduled: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -89,6 +90,12 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// Keeps the worker out of an exploration: it runs whenever it can.
+    pub(crate) fn unscheduled(mut self) -> Self {
+        self.is_unscheduled = true;
+        self
+    }
+
     /// Starts the worker; see [`Process::spawn`].
     ///
     /// # Errors
@@ -101,7 +108,7 @@ impl<'a> Builder<'a> {
             )));
         }
         let process_table = ProcessTable::ours()?;
-        let scheduler = scheduler::current();
+        let scheduler = scheduler::current().filter(|_| !self.is_unscheduled);
         let scheduled = scheduler.as_ref().map(|scheduler| scheduler.next_worker()).transpose()?;
         let exploration = scheduler.as_ref().zip(scheduled);
         let slot = process_table.reserve()?;

@@ -84,6 +84,10 @@ pub(crate) trait Scheduler {
     /// Has the state of an object told by `describe`, to who chooses the turns of this schedule.
     fn describe(&self, object: ObjectId, describe: Describe);
 
+    /// Has `settle` called when a worker may have ended, before the next step of this schedule: it waits until a server
+    /// has noticed that.
+    fn settle_by(&self, settle: Box<dyn Fn()>);
+
     /// Has `clock` told of each step of this schedule.
     fn set_clock(&self, clock: StepClock);
 }

@@ -284,7 +284,6 @@ impl Handle {
         let can_go_on = || is_over() || self.missing(round).is_some();
         point_until(Operation::change("barrier.wake"), &self.state, || deadline, can_go_on);
         loop {
-            futex::wait(&self.state.cycle, cycle, Some(deadline.next_check()));
             if is_over() {
                 return self.ended(round);
             }
@@ -293,6 +292,8 @@ impl Handle {
             } else {
                 self.break_if_missing(cycle);
             }
+            // Returns at once if that was broken.
+            futex::wait(&self.state.cycle, cycle, Some(deadline.next_check()));
         }
     }
 

@@ -175,9 +175,8 @@ impl Condition {
         let can_go_on = || self.has_news(place, lock) && lock.can_be_acquired();
         loop {
             point_until(Operation::change("condition.wake"), &(self, lock), || deadline, can_go_on);
-            futex::wait(&place.state, WAITING, Some(deadline.next_check()));
-            if !deadline.has_passed() && !self.has_news(place, lock) {
-                continue;
+            while !deadline.has_passed() && !self.has_news(place, lock) {
+                futex::wait(&place.state, WAITING, Some(deadline.next_check()));
             }
             if deadline.has_passed() {
                 // The lock may be held by another.
@@ -385,6 +384,26 @@ mod tests {
         let expected =
             [("lock.acquire", true), ("condition.wait", true), ("condition.wake", false), ("notified", true)];
         assert_eq!(*seen.borrow(), expected);
+    }
+
+    #[test]
+    fn waiter_that_can_go_does_not_sleep_first() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let (lock, condition) = pair();
+            let other = lock.clone();
+            let observing = observe(move |point: &Point<'_>| {
+                if point.operation.name == "condition.wake" {
+                    // A lock whose holder has ended counts as abandoned.
+                    let die = || std::mem::forget(other.acquire().expect("the waiter released it"));
+                    thread::scope(|scope| scope.spawn(die).join().expect("no panic"));
+                    assert!(point.can_go());
+                }
+            });
+            let guard = condition.wait(lock.acquire().expect("free")).expect("the lock is abandoned");
+            drop(observing);
+            assert!(guard.abandoned().is_some());
+        });
     }
 
     #[test]

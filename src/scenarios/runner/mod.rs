@@ -26,11 +26,12 @@ use super::worker::{Message, WorkerContext};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::scheduler::{self, Scheduler};
-use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
+use crate::pipe::{DatagramReceiver, DatagramSender, unscheduled_datagrams};
 use crate::process::{ExitStatus, StopSignals};
 use crate::report::{
     AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
 };
+use crate::sys::clock::monotonic_ns;
 use crate::sys::{Signal, fd};
 use crate::{Error, Process, Role};
 use child::Child;
@@ -107,7 +108,7 @@ impl<'a> Runner<'a> {
         observer: &'a mut dyn FnMut(&Event),
         facts: &'static [Parse],
     ) -> anyhow::Result<Self> {
-        let (sender, receiver) = datagrams()?;
+        let (sender, receiver) = unscheduled_datagrams()?;
         let (clock, scheduler) = (Clock::start(options.speed)?, scheduler::current());
         if let Some(scheduler) = &scheduler {
             clock.set_time(Duration::ZERO);
@@ -403,9 +404,10 @@ impl<'a> Runner<'a> {
         let child = &mut self.children[index];
         let (worker, ended) = (child.name.clone(), child.process.join()?.clone());
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
-        if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
+        self.is_cut();
+        if is_ended_by(Signal::SIGTERM) && !self.stopping && self.cut.is_none() {
             // The only possible error is a bad descriptor: then it is as if nothing had arrived.
-            let _ = fd::wait_readable(self.signals, Deadline::after(SIGNAL_GAP).at_ns());
+            let _ = fd::wait_readable(self.signals, Some(monotonic_ns() + SIGNAL_GAP.as_nanos() as u64));
         }
         // In an exploration, the schedule has asked for it.
         let is_scheduled = self.is_explored() && !self.stopping;
@@ -417,7 +419,10 @@ impl<'a> Runner<'a> {
             self.loss = self.loss.max(Some(child::loss(ended.status, ended.failure.as_ref())));
             self.unexpected_exits.note(&worker, pid, &ended);
         }
-        self.push(self.now_us(), worker, pid, child::exited(&ended).into());
+        // A worker that is ended because its schedule cannot go on has not died in it.
+        if !(self.is_stuck && self.stopping) {
+            self.push(self.now_us(), worker, pid, child::exited(&ended).into());
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::ipc::error::Result;
 use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Swap};
+use crate::ipc::operation;
 use crate::ipc::process::transfer::sent_in_roles;
 
 thread_local! {
@@ -162,7 +163,7 @@ impl Object {
                 Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Variant::Null))]))
             }
             Reply::Object(reference) => Some(reference.into()),
-            Reply::Status(_) => return Err(ManagerError::gone().into()),
+            Reply::Status(_) | Reply::Look { .. } | Reply::Waits => return Err(ManagerError::gone().into()),
         })
     }
 
@@ -180,6 +181,9 @@ impl Object {
         let Handle { client, id, kind, .. } = &*self.0;
         client.check(&mut args)?;
         let call = Call { object: *id, method, args, timeout, thread: THREAD.with(|thread| *thread) };
+        if operation::is_observed_here() {
+            return client.start_scheduled(call, *kind, self.doing(method));
+        }
         // After a condition's timeout, acquiring the lock again may take any time.
         let limit = timeout.filter(|_| (*kind, method) != (Kind::Condition, Method::Wait));
         client.start(Request::Call(call), limit, self.doing(method))

@@ -11,6 +11,7 @@
 
 mod handle;
 mod handshake;
+mod scheduled;
 mod transfer;
 
 use std::collections::{HashMap, HashSet};
@@ -30,7 +31,7 @@ use super::data::{Kind, ObjectId};
 use super::error::ManagerError;
 use super::store::{Failure, Method, Reply, Request};
 use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode};
-use crate::ipc::deadline::{Deadline, LOOK_EVERY};
+use crate::ipc::deadline::{self, Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{self, Operation, always, point};
 use crate::ipc::process::transfer::Fd;
@@ -57,8 +58,8 @@ pub(crate) struct Route {
     endpoint: Endpoint,
     /// The bytes of the key; they are in memory files of this process and its workers only.
     key: Vec<u8>,
-    /// The whole manager as the object of operations: a call can follow references from any of its objects to others. A
-    /// process that is already connected recognises the manager by this id.
+    /// The manager as the object of operations, of which its objects are parts. A process that is already connected
+    /// recognises the manager by this id.
     manager: operation::ObjectId,
     answer_time: Duration,
 }
@@ -125,6 +126,8 @@ pub(crate) struct Pending {
     deadline: Deadline,
     doing: Doing,
     is_answered: bool,
+    /// The call, if an exploration schedules it.
+    scheduled: Option<Box<scheduled::Scheduled>>,
 }
 
 /// What a request does, for its errors.
@@ -175,22 +178,38 @@ impl Client {
 
     /// Sends a request. Its time limit is `timeout` plus the manager's normal answer time; `None` is no limit.
     fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>, doing: Doing) -> Result<Pending> {
-        if let Some(operation) = operation(&request) {
-            point(operation, &self.route.manager, always);
+        if let Some((operation, part)) = operation(&request) {
+            point(operation, &self.route.manager.part(part), always);
         }
         let id = self.last_id.fetch_add(1, Relaxed);
         let deadline = self.deadline(timeout);
         self.send(&ToServer { id: Some(id), request }, deadline).map_err(|error| doing.name(error))?;
-        Ok(Pending { client: Arc::clone(self), id, deadline, doing, is_answered: false })
+        Ok(Pending { client: Arc::clone(self), id, deadline, doing, is_answered: false, scheduled: None })
     }
 
     /// Sends a request and ignores its answer.
     fn tell(&self, request: Request) -> Result<()> {
-        self.send(&ToServer { id: None, request }, self.deadline(Some(Duration::ZERO)))
+        let deadline = self.deadline(Some(Duration::ZERO));
+        if !deadline::is_virtual() {
+            return self.send(&ToServer { id: None, request }, deadline);
+        }
+        // In an exploration it has its effect before the next step.
+        self.ask(request).map(drop)
+    }
+
+    /// Sends a request that never waits, and returns its answer, which contains no references.
+    fn ask(&self, request: Request) -> Result<Outcome> {
+        let (id, deadline) = (self.last_id.fetch_add(1, Relaxed), self.deadline(Some(Duration::ZERO)));
+        self.send(&ToServer { id: Some(id), request }, deadline)?;
+        self.wait(id, deadline)
     }
 
     /// Returns the deadline for the answer to a request that may wait `timeout`.
     fn deadline(&self, timeout: Option<Duration>) -> Deadline {
+        // In an exploration the manager answers at once, and the time of the clock is not that of the answer.
+        if deadline::is_virtual() {
+            return Deadline::NEVER;
+        }
         let time = timeout.and_then(|timeout| timeout.checked_add(self.route.answer_time));
         let own = time.map_or(Deadline::NEVER, Deadline::after);
         match self.deadline_ns.load(Relaxed) {
@@ -205,10 +224,10 @@ impl Client {
         self.deadline_ns.store(at_ns.unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// The manager as the object of operations.
+    /// A part of the manager as the object of operations.
     #[cfg(test)]
-    pub(crate) fn operated(&self) -> operation::ObjectId {
-        self.route.manager
+    pub(crate) fn operated(&self, part: u64) -> operation::ObjectId {
+        self.route.manager.part(part)
     }
 
     /// Whether two proxies belong to the same connection.
@@ -336,6 +355,15 @@ impl Client {
     }
 }
 
+/// Ends the connection. That is a step of an exploration if others can notice it.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if operation::is_observed_here() && matches!(self.ask(Request::Holds), Ok(Ok(reply)) if reply == true.into()) {
+            point(Operation::change("manager.leave"), &self.route.manager.part(0), always);
+        }
+    }
+}
+
 impl Incoming {
     /// Handles the end of the connection.
     fn end(&mut self) {
@@ -366,7 +394,12 @@ impl Pending {
     /// Blocks until the answer arrives, and takes ownership of the references in it.
     pub(crate) fn wait(mut self) -> Result<Reply> {
         self.is_answered = true;
-        match self.client.wait(self.id, self.deadline).map_err(|error| self.doing.name(error))? {
+        let mut outcome = self.client.wait(self.id, self.deadline).map_err(|error| self.doing.name(error))?;
+        if let (Ok(Reply::Waits), Some(scheduled)) = (&outcome, &self.scheduled) {
+            self.client.end_wait(scheduled)?;
+            outcome = self.client.wait(self.id, self.deadline)?;
+        }
+        match outcome {
             Ok(reply) => Ok(self.client.own_references(reply)),
             Err(failure) => Err(ManagerError::managed(self.doing.to_string(), failure).into()),
         }
@@ -394,18 +427,28 @@ impl Drop for Pending {
     }
 }
 
-/// The public operation for which a request is; `None` if it is for something else.
-///
-/// Whether a call would wait is known only to the manager, so the look of each is that it could go on.
-fn operation(request: &Request) -> Option<Operation> {
+/// The names of a manager as a part of it.
+const NAMES_PART: u64 = u32::MAX as u64;
+
+/// The public operation for which a request is, and the part of the manager that it concerns, where 0 is the whole.
+/// `None` for a call, which [`Scheduled`](scheduled::Scheduled) describes, and what is not public.
+fn operation(request: &Request) -> Option<(Operation, u64)> {
     match request {
-        Request::Call(_) => Some(Operation::change("manager.call")),
-        Request::Create { .. } => Some(Operation::change("manager.create")),
-        Request::Lookup(_) => Some(Operation::read("manager.lookup")),
-        Request::Names => Some(Operation::read("manager.names")),
-        Request::RemoveName(_) => Some(Operation::change("manager.remove_name")),
-        Request::Status => Some(Operation::read("manager.status")),
-        Request::Release { .. } | Request::Export { .. } | Request::Import(_) | Request::CancelExport(_) => None,
+        Request::Create { .. } => Some((Operation::change("manager.create"), NAMES_PART)),
+        Request::Lookup(_) => Some((Operation::read("manager.lookup"), NAMES_PART)),
+        Request::Names => Some((Operation::read("manager.names"), NAMES_PART)),
+        Request::RemoveName(_) => Some((Operation::change("manager.remove_name"), NAMES_PART)),
+        Request::Status => Some((Operation::read("manager.status"), 0)),
+        Request::Call(_)
+        | Request::Release { .. }
+        | Request::Export { .. }
+        | Request::Import(_)
+        | Request::CancelExport(_)
+        | Request::Look(_)
+        | Request::Step(_)
+        | Request::EndWait { .. }
+        | Request::Holds
+        | Request::Settle => None,
     }
 }
 

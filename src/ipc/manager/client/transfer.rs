@@ -17,6 +17,7 @@ use crate::ipc::manager::data::{Kind, ObjectId};
 use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::store::{Request, TransferToken};
 use crate::ipc::manager::wire::random;
+use crate::ipc::process::scheduler;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
 
@@ -64,13 +65,14 @@ impl Client {
             // A manager that is gone has cancelled it.
             let _ = client.tell(Request::CancelExport(token));
         });
-        if export.is_awaited {
+        // In an exploration, the end of a worker is noticed before the next step.
+        if export.is_awaited && scheduler::current().is_none() {
             self.watch_exports()?;
         }
         Ok((id, kind, token))
     }
 
-    fn cancel_exports_to_the_dead(&self) -> Result<()> {
+    pub(super) fn cancel_exports_to_the_dead(&self) -> Result<()> {
         let process_table = ProcessTable::ours()?;
         let is_dead = |export: &mut Export| !process_table.is_alive(export.recipient);
         let dead: Vec<Export> = unpoisoned(&self.exports).open.extract_if(.., is_dead).collect();

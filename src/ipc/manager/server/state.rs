@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::Duration;
 
 use super::connection::{Connection, Item, Sent};
@@ -78,6 +80,9 @@ impl ServerState {
         if let (None, Request::Call(call)) = (id, &mut request) {
             call.timeout = Some(Duration::ZERO);
         }
+        if let Request::Settle = request {
+            self.settle();
+        }
         let object = request.object();
         // Data that fits into a request also fits into an answer, with its overhead.
         let limit = if request.takes_away() { usize::MAX } else { self.limits.frame.saturating_add(1024) };
@@ -87,6 +92,15 @@ impl ServerState {
         self.deliver(inner);
         if let (Some(id), Some(result)) = (id, answer) {
             client.answer(id, result, object, limit);
+        }
+    }
+
+    /// Waits until the sessions of all clients that are gone have ended.
+    fn settle(&self) {
+        let is_gone = |client: &Arc<Connection>| socket::has_hung_up(client.as_fd()).unwrap_or(true);
+        let gone: Vec<_> = self.clients().into_iter().map(|(client, _)| client).filter(is_gone).collect();
+        while gone.iter().any(|client| self.lock().clients.contains_key(&client.session)) {
+            thread::yield_now();
         }
     }
 

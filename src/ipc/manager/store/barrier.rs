@@ -117,8 +117,12 @@ impl Barrier {
         self.leader = None;
     }
 
+    pub(crate) fn is_led_by(&self, session: SessionId) -> bool {
+        self.leader == Some(session)
+    }
+
     pub(crate) fn session_ended(&mut self, session: SessionId, cause: BreakCause) {
-        if self.leader == Some(session) {
+        if self.is_led_by(session) {
             self.break_it(cause);
         }
     }

@@ -19,6 +19,22 @@ pub(crate) struct Call {
     pub(crate) thread: u64,
 }
 
+impl Call {
+    /// Whether it can follow a reference from its object to another one.
+    pub(crate) fn can_cross_objects(&self, kind: Kind) -> bool {
+        use Method::{Add, AddAt, CompareAndSwapAt, GetAt, PushAt, RemoveAt, SetAt};
+        let own_steps = if kind == Kind::Value { 0 } else { 1 };
+        match self.method {
+            Add => kind != Kind::Array,
+            AddAt | PushAt => true,
+            GetAt | SetAt | RemoveAt | CompareAndSwapAt => {
+                !matches!(self.args.first(), Some(Variant::List(path)) if path.len() <= own_steps)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A reference in transfer from one client to another: a client that knows the number may import it, once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct TransferToken(pub(crate) u128);
@@ -61,6 +77,18 @@ pub(crate) enum Request {
     CancelExport(TransferToken),
     /// Returns the manager's counters.
     Status,
+    /// In an exploration: whether a call can go on now, without any effect.
+    Look(Call),
+    /// In an exploration: makes a call, which waits only at a condition or a barrier.
+    Step(Call),
+    /// In an exploration: ends the wait of a call if it has not ended yet, `in_time` or because its time has passed.
+    EndWait {
+        in_time: bool,
+    },
+    /// In an exploration: whether the client holds a lock, a permit or an item, which its end gives to others.
+    Holds,
+    /// In an exploration: waits until all clients that are gone have released what they held.
+    Settle,
 }
 
 impl Request {
@@ -68,7 +96,7 @@ impl Request {
     pub(crate) fn takes_away(&self) -> bool {
         use Method::{CompareAndSwap, CompareAndSwapAt, Get, Pop, PopItem, RemoveAt, SetDefault};
         match self {
-            Request::Call(call) => {
+            Request::Call(call) | Request::Step(call) => {
                 matches!(call.method, Get | Pop | PopItem | RemoveAt | SetDefault | CompareAndSwap | CompareAndSwapAt)
             }
             _ => false,
@@ -78,7 +106,7 @@ impl Request {
     /// The object that a call addresses.
     pub(crate) fn object(&self) -> Option<ObjectId> {
         match self {
-            Request::Call(call) => Some(call.object),
+            Request::Call(call) | Request::Step(call) => Some(call.object),
             _ => None,
         }
     }
@@ -117,6 +145,13 @@ pub(crate) enum Reply {
     /// A reference to an object, new or known.
     Object(ObjectRef),
     Status(Status),
+    /// Whether a call can go on, and the lock of its condition.
+    Look {
+        can_go: bool,
+        lock: Option<ObjectId>,
+    },
+    /// A call has begun to wait. Its reply follows.
+    Waits,
 }
 
 /// Outcome of a compare-and-swap.

@@ -68,10 +68,10 @@ impl Mutex {
 
     /// Acquires the lock for a waiter if the lock is free, or once more for its holder.
     pub(crate) fn attempt(&mut self, waiter: &Waiter) -> Option<Reply> {
+        if !self.can_be_acquired_by(waiter.caller) {
+            return None;
+        }
         if let Some(holder) = &mut self.holder {
-            if !self.recursive || !holder.is(waiter.caller) {
-                return None;
-            }
             holder.held.depth += 1;
             return Some(Reply::Acquired { permit: holder.held.permit, abandoned: false });
         }
@@ -89,6 +89,14 @@ impl Mutex {
         let Caller { session, thread, .. } = waiter.caller;
         self.holder = Some(Holder { session, thread, held });
         Some(reply)
+    }
+
+    pub(crate) fn can_be_acquired_by(&self, caller: Caller) -> bool {
+        self.holder.is_none_or(|holder| self.recursive && holder.is(caller))
+    }
+
+    pub(crate) fn is_held_by(&self, session: SessionId) -> bool {
+        self.holder.is_some_and(|holder| holder.session == session)
     }
 
     /// How the calling thread holds the lock, if it does; for a plain lock any thread of the client counts.

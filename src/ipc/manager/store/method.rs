@@ -221,6 +221,25 @@ methods! {
         | JoinableQueue | Value | Array]();
 }
 
+impl Method {
+    /// Whether a call leaves the object as it is.
+    pub(crate) fn reads_only(self, kind: Kind) -> bool {
+        use Method::{
+            Broken, Concat, Contains, Copy, Count, DeadLetters, Empty, Full, Get, GetAt, GetItem, GetSlice, GetValue,
+            Index, IsSet, Items, Join, Keys, Len, Locked, NWaiting, Or, Parties, Qsize, Repeat, Reversed, Snapshot,
+            Typecode, Unfinished, Values, Wait,
+        };
+        match self {
+            Get => !matches!(kind, Kind::Queue | Kind::JoinableQueue),
+            Wait => kind == Kind::Event,
+            Broken | Concat | Contains | Copy | Count | DeadLetters | Empty | Full | GetAt | GetItem | GetSlice
+            | GetValue | Index | IsSet | Items | Join | Keys | Len | Locked | NWaiting | Or | Parties | Qsize
+            | Repeat | Reversed | Snapshot | Typecode | Unfinished | Values => true,
+            _ => false,
+        }
+    }
+}
+
 impl Kind {
     /// Returns the methods of the objects of this type.
     pub fn methods(self) -> Vec<Method> {

@@ -9,6 +9,7 @@
 //! | `call`, `failure` | requests and replies |
 //! | `method`, `args` | the table of methods, and the check of a call's arguments against it |
 //! | `waits` | waiting calls and their deadlines |
+//! | `scheduled` | calls of a client that an exploration schedules |
 //! | `gc` | what keeps an object alive, and when it is removed |
 //! | `disconnect` | how the end of a client affects the others |
 //! | `object` | one of eight structs behind the fourteen types |
@@ -36,6 +37,7 @@ mod lock;
 mod method;
 mod object;
 mod queue;
+mod scheduled;
 mod semaphore;
 mod slice;
 #[cfg(test)]
@@ -123,7 +125,8 @@ impl Store {
         now_ns: u64,
     ) -> Option<Result<Reply, Failure>> {
         self.waits.now_ns = now_ns;
-        self.requests += u64::from(!matches!(request, Request::Status));
+        self.requests +=
+            u64::from(!matches!(request, Request::Status | Request::Look(_) | Request::Holds | Request::Settle));
         let mut answer = self.step(session, ticket, request).transpose();
         if let Some(Ok(reply)) = &mut answer {
             self.note_references(session, reply);
@@ -135,7 +138,12 @@ impl Store {
     /// Returns `None` if the call waits.
     fn step(&mut self, session: SessionId, ticket: Ticket, request: Request) -> Result<Option<Reply>, Failure> {
         let reply = match request {
-            Request::Call(call) => return self.call(session, ticket, call),
+            Request::Call(call) => return self.call(session, ticket, call, false),
+            Request::Step(call) => return self.step_of(session, ticket, call),
+            Request::EndWait { in_time } => self.end_wait(session, in_time)?,
+            Request::Look(call) => self.look(session, ticket, &call),
+            Request::Holds => self.holds(session).into(),
+            Request::Settle => Reply::DONE,
             Request::Create { kind, args, name } => self.create(session, kind, args, name)?,
             Request::Lookup(name) => match self.names.get(&name) {
                 Some(reference) => Reply::Object(reference.clone()),
@@ -211,7 +219,13 @@ impl Store {
         reference
     }
 
-    fn call(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Option<Reply>, Failure> {
+    fn call(
+        &mut self,
+        session: SessionId,
+        ticket: Ticket,
+        call: Call,
+        is_scheduled: bool,
+    ) -> Result<Option<Reply>, Failure> {
         let Call { object, method, mut args, timeout, thread } = call;
         let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
         let kind = own.ok_or(Failure::NoSuchObject)?.0.kind();
@@ -220,7 +234,7 @@ impl Store {
         if let Some((path, change)) = Change::read(method, kind, &mut args)? {
             return change.apply(&mut self.objects, (object, kind), path).map(Some);
         }
-        let caller = Caller { session, thread, ticket };
+        let caller = Caller { session, thread, ticket, is_scheduled };
         if let Some(Object::Condition(lock)) = self.objects.get(&object) {
             return self.call_condition((object, lock.id()), (caller, timeout), method, args);
         }
@@ -268,21 +282,26 @@ impl Store {
     pub(crate) fn expire(&mut self, now_ns: u64) {
         self.waits.now_ns = now_ns;
         while let Some(waiter) = self.waits.overdue(now_ns) {
-            let object = waiter.object;
-            match (&waiter.want, self.objects.get(&object)) {
-                (Want::Notice(_), Some(Object::Condition(lock))) => {
-                    let lock = lock.id();
-                    self.waits.resume(waiter, lock, None);
-                    self.serve(lock);
-                }
-                (want, _) => {
-                    let reply = want.not_in_time();
-                    self.waits.complete(waiter, Ok(reply));
-                    self.lose_party(object, BreakCause::TimedOut);
-                }
-            }
+            self.give_up(waiter);
         }
         self.drop_unreferenced();
+    }
+
+    /// Ends a wait because its time has passed.
+    fn give_up(&mut self, waiter: Waiter) {
+        let object = waiter.object;
+        match (&waiter.want, self.objects.get(&object)) {
+            (Want::Notice(_), Some(Object::Condition(lock))) => {
+                let lock = lock.id();
+                self.waits.resume(waiter, lock, None);
+                self.serve(lock);
+            }
+            (want, _) => {
+                let reply = want.not_in_time();
+                self.waits.complete(waiter, Ok(reply));
+                self.lose_party(object, BreakCause::TimedOut);
+            }
+        }
     }
 
     /// When [`expire`](Self::expire) is due next.

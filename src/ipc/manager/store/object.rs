@@ -11,7 +11,8 @@ use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::waits::Line;
 use super::{
-    Args, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable, Waiter, Want,
+    Args, Caller, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable,
+    Waiter, Want,
 };
 use crate::ipc::sync::BreakCause;
 
@@ -78,15 +79,28 @@ impl Object {
         match self.attempt(&mut waiter) {
             Some(result) => result.map(Some),
             // Arriving at a barrier counts even if the timeout is zero.
-            None if cx.timeout == Some(Duration::ZERO) && !matches!(waiter.want, Want::Parties) => {
+            None if (cx.timeout == Some(Duration::ZERO) || cx.caller.is_scheduled)
+                && !matches!(waiter.want, Want::Parties) =>
+            {
                 Ok(Some(waiter.want.not_in_time()))
             }
             None => cx.waits.park(waiter).map(|()| None),
         }
     }
 
+    /// Whether a call of a method that may wait would wait now, except that of a wait that has to be begun.
+    pub(crate) fn would_wait(&self, caller: Caller, method: Method) -> bool {
+        match (self, method) {
+            (Object::Mutex(mutex), Method::Acquire) => !mutex.can_be_acquired_by(caller),
+            (Object::Semaphore(semaphore), Method::Acquire) => semaphore.is_exhausted(),
+            (Object::Event(event), Method::Wait) => event.attempt().is_none(),
+            (Object::Queue(queue), _) => queue.would_wait(method),
+            _ => false,
+        }
+    }
+
     /// Completes a waiter's call if what it wants is available.
-    fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
+    pub(super) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
         match self {
             Object::Mutex(mutex) => mutex.attempt(waiter).map(Ok),
             Object::Semaphore(semaphore) => semaphore.attempt(waiter.caller.session).map(Ok),
@@ -103,7 +117,7 @@ impl Object {
         if let Object::Barrier(barrier) = self {
             barrier.advance(own, waits);
         }
-        while Line::ALL.into_iter().any(|line| self.serve_first(own, line, waits)) {}
+        while Line::SERVED.into_iter().any(|line| self.serve_first(own, line, waits)) {}
     }
 
     fn serve_first(&mut self, own: ObjectId, line: Line, waits: &mut WaitTable) -> bool {
@@ -133,6 +147,17 @@ impl Object {
         }
         self.serve(own, waits);
         was_lock
+    }
+
+    /// Whether a session holds part of it.
+    pub(super) fn is_held_by(&self, session: SessionId) -> bool {
+        match self {
+            Object::Mutex(mutex) => mutex.is_held_by(session),
+            Object::Semaphore(semaphore) => semaphore.is_held_by(session),
+            Object::Barrier(barrier) => barrier.is_led_by(session),
+            Object::Queue(queue) => queue.is_lent_to(session),
+            Object::Container(_) | Object::Array(_) | Object::Condition(_) | Object::Event(_) => false,
+        }
     }
 
     /// Whether a session can hold part of it.

@@ -103,6 +103,16 @@ impl Queue {
         if self.lends { (self.items.len() + self.leases.len()) as u64 } else { self.undone }
     }
 
+    /// Whether a call would wait now.
+    pub(crate) fn would_wait(&self, method: Method) -> bool {
+        match method {
+            Method::Put => !self.is_shut && !self.has_room(),
+            Method::Get => !self.is_shut && self.items.is_empty(),
+            Method::Join => self.unfinished() != 0,
+            _ => false,
+        }
+    }
+
     /// Takes the item of a waiting producer, gives an item to a waiting consumer, or ends a join when all tasks are
     /// done.
     pub(crate) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
@@ -155,6 +165,10 @@ impl Queue {
         if !self.lends {
             self.items.push_front(Item { variant, deliveries: 0 });
         }
+    }
+
+    pub(crate) fn is_lent_to(&self, session: SessionId) -> bool {
+        self.leases.values().any(|lease| lease.session == session)
     }
 
     pub(crate) fn session_ended(&mut self, session: SessionId) {

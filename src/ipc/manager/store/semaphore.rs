@@ -45,9 +45,13 @@ impl Semaphore {
                 Reply::DONE.into()
             }
             Method::GetValue | Method::Snapshot => self.free.into(),
-            Method::Locked => (self.free == 0).into(),
+            Method::Locked => self.is_exhausted().into(),
             _ => return Err(args.no_such_method()),
         })
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.free == 0
     }
 
     pub(crate) fn attempt(&mut self, session: SessionId) -> Option<Reply> {
@@ -56,6 +60,10 @@ impl Semaphore {
             *held.entry(session).or_default() += 1;
         }
         Some(Reply::Acquired { permit: 0, abandoned: false })
+    }
+
+    pub(crate) fn is_held_by(&self, session: SessionId) -> bool {
+        self.held.as_ref().and_then(|held| held.get(&session)).is_some_and(|permits| *permits > 0)
     }
 
     pub(crate) fn session_ended(&mut self, session: SessionId) {

@@ -23,6 +23,8 @@ pub(crate) struct Caller {
     pub(crate) session: SessionId,
     pub(crate) thread: u64,
     pub(crate) ticket: Ticket,
+    /// Whether it is scheduled by an exploration: it says when its call goes on.
+    pub(crate) is_scheduled: bool,
 }
 
 /// The answer to a call that had to wait.
@@ -105,10 +107,14 @@ pub(crate) enum Line {
     Putters,
     Main,
     Joiners,
+    /// Those that acquire a lock again when an exploration schedules them.
+    Scheduled,
 }
 
 impl Line {
-    pub(super) const ALL: [Line; 3] = [Line::Putters, Line::Main, Line::Joiners];
+    pub(super) const ALL: [Line; 4] = [Line::Putters, Line::Main, Line::Joiners, Line::Scheduled];
+    /// Those that are served without being told to.
+    pub(super) const SERVED: [Line; 3] = [Line::Putters, Line::Main, Line::Joiners];
 }
 
 /// How many calls of one session may wait at once.
@@ -130,7 +136,11 @@ pub(crate) struct Waiter {
 
 impl Waiter {
     fn place(&self) -> Place {
-        (self.object, self.want.line(), self.number)
+        let line = match self.want {
+            Want::Resume { .. } if self.caller.is_scheduled => Line::Scheduled,
+            _ => self.want.line(),
+        };
+        (self.object, line, self.number)
     }
 }
 
@@ -155,8 +165,9 @@ impl WaitTable {
     /// Creates a call of `caller` that waits for at most `timeout`.
     pub(crate) fn waiter(&mut self, caller: Caller, object: ObjectId, want: Want, timeout: Option<Duration>) -> Waiter {
         let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
-        // Beyond the clock's range means never.
-        let deadline_ns = timeout_ns.and_then(|timeout_ns| self.now_ns.checked_add(timeout_ns));
+        // Beyond the clock's range means never. An exploration has a clock of its own.
+        let deadline_ns =
+            timeout_ns.filter(|_| !caller.is_scheduled).and_then(|timeout_ns| self.now_ns.checked_add(timeout_ns));
         Waiter { caller, object, want, number: self.number(), deadline_ns }
     }
 
@@ -223,6 +234,17 @@ impl WaitTable {
     pub(crate) fn session_ended(&mut self, session: SessionId) -> Vec<Waiter> {
         let own = self.by_session.remove(&session).unwrap_or_default();
         own.into_iter().filter_map(|place| self.take_place(place)).collect()
+    }
+
+    /// Returns the waiting call of a session that has at most one.
+    pub(crate) fn of_session(&self, session: SessionId) -> Option<&Waiter> {
+        self.by_session.get(&session)?.first().and_then(|place| self.waiters.get(place))
+    }
+
+    /// Takes out the waiting call of a session that has at most one.
+    pub(crate) fn take_of_session(&mut self, session: SessionId) -> Option<Waiter> {
+        let place = *self.by_session.get(&session)?.first()?;
+        self.take_place(place)
     }
 
     /// Takes out a waiter whose deadline has passed.

@@ -322,7 +322,7 @@ fn every_operation_passes_one_point() {
     let (receiver, mut sender) = pipe::<u8>().expect("a pipe");
     let soon = Duration::from_secs(1);
     let mut one = receiver.into_connection();
-    let object = *one.object.0;
+    let object = *one.object.id;
     would_block("pipe.recv", &object, || one.recv::<u8>());
     would_block("pipe.recv", &object, || one.recv_bytes());
     let another = sender.try_clone().expect("nothing is half sent");

@@ -5,6 +5,7 @@ use super::word::{State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::operation::{Operation, point_until};
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
@@ -66,8 +67,14 @@ impl Ring {
             () if self.consumers_are_gone(waiting.will()) => Some(Error::Disconnected),
             () => None,
         };
-        let (queue, spin) = (&self.shared.putters, (&self.put_spin, self.first_unclaimed().position));
         let is_large = bytes.len() > INLINE_BYTES;
+        if let Some(deadline) = waiting.left() {
+            // A put that needs more room than it found when it began.
+            let has_memory = || !is_large || !matches!(self.allocate(bytes.len()), Ok(None));
+            let can_go = || refusal().is_some() || !self.is_full() && has_memory();
+            point_until(Operation::change("queue.put_more"), &self.shared, || deadline, can_go);
+        }
+        let (queue, spin) = (&self.shared.putters, (&self.put_spin, self.first_unclaimed().position));
         let attempt = |is_last: bool| {
             if is_last {
                 self.abort_of_dead();

@@ -52,7 +52,12 @@ impl Waiting {
 
     /// Returns when to wake up and check for dead processes; `None` on timeout.
     pub(crate) fn next_check_ns(&self) -> Option<u64> {
-        self.until.filter(|until| !until.has_passed()).map(Deadline::next_check)
+        self.left().map(Deadline::next_check)
+    }
+
+    /// Returns the deadline; `None` if it has passed, or there is no wait at all.
+    pub(crate) fn left(&self) -> Option<Deadline> {
+        self.until.filter(|until| !until.has_passed())
     }
 
     /// Passes the point of an operation that waits without limit, for a limited time, or not at all. `look` tells

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::JoinableQueue;
-use crate::ipc::operation::tests::{goes, would_block};
+use crate::ipc::operation::tests::{goes, passed, would_block};
 use crate::ipc::queue::ring::{INLINE_BYTES, Plan};
 use crate::ipc::test_util::{watchdog, with_sleepers};
 use crate::queue::{JoinableConsumer, JoinableProducer, PipeQueue};
@@ -501,6 +501,14 @@ fn every_operation_passes_one_point() {
     assert_eq!(goes("queue.qsize", object, || get.qsize()), 2, "nothing was done at a point");
     assert_eq!(goes("queue.get", object, || get.get()).expect("an item"), 1);
     assert_eq!(goes("queue.try_get_many", object, || get.drain()).expect("an item").count(), 1);
+    let (count, points) = passed(|| put.put_many_timeout(&[5, 6, 7], Duration::from_millis(1)));
+    let mut points: Vec<_> = points.iter().map(|point| (point.operation, point.could_go)).collect();
+    points.dedup();
+    assert_eq!(
+        (count.expect("room"), &points[..]),
+        (2, &[("queue.put_many_timeout", true), ("queue.put_more", false)][..])
+    );
+    assert_eq!(get.drain().expect("items").count(), 2);
     goes("queue.put_many", object, || put.put_many(&[5, 6])).expect("room");
     assert_eq!(goes("queue.get_many", object, || get.get_many(2)).expect("items").len(), 2);
     goes("queue.close", object, || put.close());

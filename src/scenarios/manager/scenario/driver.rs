@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fixtures::{Fixtures, SUPPLIER, Source, TURNS};
 use super::worker::Worker;
+use crate::ipc::operation::unobserved;
 use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
 use crate::report::{AnyFact, Event, WorkerExited};
 use crate::scenarios::condition::ConditionFact;
@@ -49,11 +50,12 @@ impl<'c, 's> Driver<'c, 's> {
 
     /// Creates the objects and shows them.
     pub(super) fn begin(&mut self, kind: Kind) -> anyhow::Result<Shown> {
-        let fixtures = Fixtures::make(kind, self.source, self.workers)?;
+        // No worker uses them yet.
+        let fixtures = unobserved(|| Fixtures::make(kind, self.source, self.workers))?;
         let name = self.source.name_of(kind);
         self.runner.emit(ManagerFact::ObjectMade { object: kind.name().to_owned(), name })?;
         self.show(&fixtures)?;
-        let before = fixtures.marks(self.workers)?;
+        let before = unobserved(|| fixtures.marks(self.workers))?;
         Ok(Shown { kind, fixtures, before })
     }
 
@@ -82,7 +84,7 @@ impl<'c, 's> Driver<'c, 's> {
 
     fn show(&mut self, fixtures: &Fixtures) -> anyhow::Result<()> {
         let (object, shown) = fixtures.shown();
-        let value = shown.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
+        let value = unobserved(|| shown.call_by_name(Method::Snapshot, Vec::new(), None))?.map(|copy| copy.to_json());
         self.runner.emit(ManagerFact::ObjectShown { object, value: value.unwrap_or_default() })
     }
 
@@ -156,7 +158,8 @@ impl<'c, 's> Driver<'c, 's> {
         let Driver { runner, gone, done, .. } = self;
         runner.watch_until(|_, events| {
             note(events, gone, done);
-            joined = queue.join_timeout(Duration::ZERO)?;
+            // No step of an exploration: it is asked after each.
+            joined = unobserved(|| queue.join_timeout(Duration::ZERO))?;
             Ok(joined || gone.len() >= workers)
         })?;
         if joined {

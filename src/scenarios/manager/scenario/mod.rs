@@ -94,8 +94,9 @@ Examples:
     ];
     type Observer = Audit;
 
-    fn not_explored(_args: &ManagerArgs) -> Option<&'static str> {
-        Some("the manager's process is not scheduled")
+    fn not_explored(args: &ManagerArgs) -> Option<&'static str> {
+        let is_own = args.serve.is_none() && args.connect.is_none() && args.call.is_empty();
+        (!is_own).then_some("only a manager that it starts itself has no other clients")
     }
 
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
@@ -144,7 +145,11 @@ Examples:
         } else {
             let process = Process::builder().inherit_ignored_signals();
             let manager = self.manager.insert(manager::Manager::builder().process(process).start()?);
-            let manager_pid = manager.process().map_or(0, |process| process.pid());
+            // In an exploration it comes after the workers.
+            let manager_pid = match manager.process() {
+                Some(process) if !runner.is_explored() => process.pid(),
+                _ => self.workers + 1,
+            };
             runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
         }
         let manager = self.manager.as_ref().expect("it is connected or started");

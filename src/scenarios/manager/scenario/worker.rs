@@ -166,7 +166,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let Some(cause) = Barrier::break_cause(&error) else { return Err(error) };
-                    return self.ctx.emit(BarrierFact::broken(round, cause));
+                    return self.ctx.emit(BarrierFact::broken(&self.ctx, round, cause));
                 }
             }
         }

@@ -4,6 +4,7 @@ mod containers;
 mod departure;
 mod lifetime;
 mod models;
+mod scheduled;
 mod table;
 mod waiting;
 
@@ -60,7 +61,21 @@ impl Fixture {
         timeout: Option<Duration>,
     ) -> Answer {
         let call = Call { object: object.id(), method, args, timeout, thread: 1 };
-        self.ask(client, Request::Call(call))
+        let waits_already = self.store.waits(client);
+        let looked = self.ask(client, Request::Look(call.clone()));
+        let answer = self.ask(client, Request::Call(call));
+        // A wait at a condition or a barrier can begin at any time.
+        let begins = matches!((object.kind(), method), (Kind::Condition | Kind::Barrier, Method::Wait));
+        if !waits_already && !begins {
+            let waited = match &answer {
+                None | Some(Ok(Reply::NotInTime)) => true,
+                Some(Ok(reply)) => method == Method::Wait && *reply == false.into(),
+                Some(Err(_)) => false,
+            };
+            let is_foreseen = matches!(looked, Some(Ok(Reply::Look { can_go, .. })) if can_go != waited);
+            assert!(is_foreseen, "{looked:?}, and {method} of {} came to {answer:?}", object.kind());
+        }
+        answer
     }
 
     /// A call that must answer with data at once.

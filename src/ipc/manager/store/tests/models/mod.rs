@@ -112,7 +112,9 @@ impl Pair {
             assert_eq!(self.answer(false, method, vec![]), Ok(self.model.snapshot().into()), "{}", self.object.kind());
             return true;
         }
+        let before = self.model.snapshot();
         let Some((args, expected)) = self.model.call(method, draw) else { return false };
+        assert!(!method.reads_only(self.object.kind()) || self.model.snapshot() == before, "{method} changes it");
         let answer = self.answer(draw.is_second, method, args.clone());
         assert_eq!(answer, comparable(expected), "{} {method} {args:?}", self.object.kind());
         self.step(Method::Snapshot, draw)
