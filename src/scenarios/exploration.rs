@@ -134,10 +134,17 @@ pub(super) fn explore<S: Scenario>(
         counter("violated", "不成立", survey.violated),
         counter("not_shown", "无法判断", survey.not_shown),
         counter("deadlocks", "死锁", survey.deadlocks),
+        counter("cut_off", "步数超限", survey.cut),
         counter("exhausted", "已穷尽", survey.exhausted),
         counter("rate", "每秒", rate(&survey, elapsed)),
     ];
-    facts.retain(|counter| counter.name != "not_shown" || survey.not_shown > 0);
+    facts.retain(|counter| match counter.name {
+        "not_shown" => survey.not_shown > 0,
+        "cut_off" => survey.cut > 0,
+        _ => true,
+    });
+    // Of those that showed nothing, some were cut off, or none was run.
+    let not_shown = if survey.not_shown > survey.cut { Reason::Killed } else { Reason::Cut };
     facts.extend(survey.estimate.map(|estimate| counter("estimate", "估计", estimate)));
     let elapsed_us = elapsed.as_micros() as u64;
     let summary = Summary {
@@ -147,7 +154,7 @@ pub(super) fn explore<S: Scenario>(
         guaranteed: first.guaranteed,
         needs: S::NEEDS,
         allowance: None,
-        reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(Reason::Killed)),
+        reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(not_shown)),
         loss: None,
         elapsed_us,
         facts,
