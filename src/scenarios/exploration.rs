@@ -17,14 +17,15 @@ use super::entry::{self, args_of, checked, play, prepared, started, verdict};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::Explorer;
+use crate::explore::random::MANY;
 use crate::explore::schedule::{SPAWNER, Schedule, Turn};
 use crate::explore::survey::{self, Replayed, ReplayedStep, Seen, Survey};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::{
-    AnyFact, Event, Explored, Pictures, RUNNER, Reason, Reporter, RunStarted, ScheduleStep, ShownSchedule, Summary,
-    Verdict, counter,
+    AnyFact, Counter, Event, Explored, Pictures, RUNNER, Reason, Reporter, RunStarted, ScheduleStep, ShownSchedule,
+    Summary, Verdict, counter,
 };
 
 /// The options of an exploration.
@@ -145,7 +146,10 @@ pub(super) fn explore<S: Scenario>(
     });
     // Of those that showed nothing, some were cut off, or none was run.
     let not_shown = if survey.not_shown > survey.cut { Reason::Killed } else { Reason::Cut };
-    facts.extend(survey.estimate.map(|estimate| counter("estimate", "估计", estimate)));
+    facts.extend(survey.estimate.map(|estimate| {
+        let words = (estimate == MANY).then_some(["more than 10^18", "超过 10^18"]);
+        Counter { words, ..counter("estimate", "估计", estimate) }
+    }));
     let elapsed_us = elapsed.as_micros() as u64;
     let summary = Summary {
         scenario: S::NAME,

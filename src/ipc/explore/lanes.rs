@@ -83,9 +83,12 @@ impl Lanes {
     /// Records the end of a schedule. A redundant one does not count.
     pub(crate) fn finished(&self, is_redundant: bool) {
         let mut state = self.state();
+        let is_awaited = state.left == 0;
         state.running -= 1;
         state.left += u64::from(is_redundant);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
     }
 
     /// Ends the exploration, unless it has ended. Lanes that wait return.

@@ -94,7 +94,7 @@
 pub(crate) mod by_hand;
 mod control;
 mod lanes;
-mod random;
+pub(crate) mod random;
 mod run;
 pub(crate) mod schedule;
 mod search;
