@@ -312,23 +312,22 @@ pub(crate) struct Counter {
     /// What it is called in Chinese.
     pub(crate) zh: &'static str,
     pub(crate) value: Value,
+    /// What a text says instead of the value, in both languages.
+    pub(crate) words: Option<[&'static str; 2]>,
 }
 
 /// Returns a counter: its name, what it is called in Chinese, and its value.
 pub(crate) fn counter(name: &'static str, zh: &'static str, value: impl Into<Value>) -> Counter {
-    Counter { name, zh, value: value.into() }
+    Counter { name, zh, value: value.into(), words: None }
 }
-
-/// An estimate is at most this.
-const MANY: u64 = 1_000_000_000_000_000_000;
 
 impl Counter {
     pub(super) fn said(&self, language: Language) -> String {
-        let value = match self.value {
-            ref value if value.as_u64() == Some(MANY) => language.pick("more than 10^18", "超过 10^18").to_owned(),
-            Value::Bool(true) => language.pick("yes", "是").to_owned(),
-            Value::Bool(false) => language.pick("no", "否").to_owned(),
-            ref value => value.to_string(),
+        let value = match (self.words, &self.value) {
+            (Some([en, zh]), _) => language.pick(en, zh).to_owned(),
+            (None, Value::Bool(true)) => language.pick("yes", "是").to_owned(),
+            (None, Value::Bool(false)) => language.pick("no", "否").to_owned(),
+            (None, value) => value.to_string(),
         };
         format!("{} {value}", language.pick(&self.name.replace('_', " "), self.zh))
     }

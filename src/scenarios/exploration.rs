@@ -17,14 +17,15 @@ use super::entry::{self, args_of, checked, play, prepared, started, verdict};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::Explorer;
+use crate::explore::random::MANY;
 use crate::explore::schedule::{SPAWNER, Schedule, Turn};
 use crate::explore::survey::{self, Replayed, ReplayedStep, Seen, Survey};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::{
-    AnyFact, Event, Explored, Pictures, RUNNER, Reason, Reporter, RunStarted, ScheduleStep, ShownSchedule, Summary,
-    Verdict, counter,
+    AnyFact, Counter, Event, Explored, Pictures, RUNNER, Reason, Reporter, RunStarted, ScheduleStep, ShownSchedule,
+    Summary, Verdict, counter,
 };
 
 /// The options of an exploration.
@@ -134,11 +135,21 @@ pub(super) fn explore<S: Scenario>(
         counter("violated", "不成立", survey.violated),
         counter("not_shown", "无法判断", survey.not_shown),
         counter("deadlocks", "死锁", survey.deadlocks),
+        counter("cut_off", "步数超限", survey.cut),
         counter("exhausted", "已穷尽", survey.exhausted),
         counter("rate", "每秒", rate(&survey, elapsed)),
     ];
-    facts.retain(|counter| counter.name != "not_shown" || survey.not_shown > 0);
-    facts.extend(survey.estimate.map(|estimate| counter("estimate", "估计", estimate)));
+    facts.retain(|counter| match counter.name {
+        "not_shown" => survey.not_shown > 0,
+        "cut_off" => survey.cut > 0,
+        _ => true,
+    });
+    // Of those that showed nothing, some were cut off, or none was run.
+    let not_shown = if survey.not_shown > survey.cut { Reason::Killed } else { Reason::Cut };
+    facts.extend(survey.estimate.map(|estimate| {
+        let words = (estimate == MANY).then_some(["more than 10^18", "超过 10^18"]);
+        Counter { words, ..counter("estimate", "估计", estimate) }
+    }));
     let elapsed_us = elapsed.as_micros() as u64;
     let summary = Summary {
         scenario: S::NAME,
@@ -147,7 +158,7 @@ pub(super) fn explore<S: Scenario>(
         guaranteed: first.guaranteed,
         needs: S::NEEDS,
         allowance: None,
-        reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(Reason::Killed)),
+        reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(not_shown)),
         loss: None,
         elapsed_us,
         facts,

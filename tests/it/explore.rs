@@ -754,8 +754,9 @@ fn schedule_without_end_is_cut_off() {
 #[test]
 fn items_arrive_in_order_in_every_schedule_of_a_queue() {
     let _watchdog = watchdog("items_arrive_in_order_in_every_schedule_of_a_queue");
-    for (capacity, schedules) in [(5, 42), (2, 16)] {
-        let report = Explorer::new().all(true).check(|| {
+    // Puts and gets depend on each other: each order is a class.
+    for (capacity, schedules, all) in [(5, 42, true), (2, 16, true), (5, 42, false), (2, 16, false)] {
+        let report = Explorer::new().all(all).check(|| {
             let queue = Queue::bounded(capacity)?;
             let workers = join_all([
                 try_worker("producer", Counts::Puts(queue.clone(), 5)),
@@ -876,13 +877,15 @@ fn worker_is_killed_at_every_point() {
         killed.fetch_add(ends(&workers).iter().filter(|end| **end == "killed").count() as u64, Relaxed);
         Ok(())
     };
-    let explorer = Explorer::new().all(true).kills(1);
     let check = |report: Result<Report, Failure>| {
         assert_eq!(report.expect("nothing is checked").schedules, 88);
         assert_eq!(killed.swap(0, Relaxed), 68);
     };
-    check(explorer.check(put_three_each));
-    check(explorer.check_parallel(put_three_each));
+    // Each order of the puts and of a death is a class.
+    for explorer in [true, false].map(|all| Explorer::new().all(all).kills(1)) {
+        check(explorer.check(put_three_each));
+        check(explorer.check_parallel(put_three_each));
+    }
 }
 
 /// Runs all schedules with at most one kill, and one of each class. Returns their number, and how the workers ended.

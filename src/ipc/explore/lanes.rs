@@ -24,6 +24,8 @@ pub(crate) enum Over {
 #[derive(Debug)]
 struct State {
     idle: usize,
+    /// The number of lanes that run a schedule.
+    running: usize,
     handed_over: Vec<Branch>,
     /// The number of schedules left before the limit.
     left: u64,
@@ -51,7 +53,7 @@ impl Drop for EndsWhenDropped<'_> {
 impl Lanes {
     /// Creates this many lanes, which run at most `limit` schedules. The first begins; the others [wait](Self::wait).
     pub(crate) fn new(number: usize, limit: u64) -> Self {
-        let state = State { idle: 0, handed_over: Vec::new(), left: limit, over: None };
+        let state = State { idle: 0, running: 0, handed_over: Vec::new(), left: limit, over: None };
         Lanes { number, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -63,15 +65,30 @@ impl Lanes {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Counts a schedule that is about to be run. Returns `false` if the limit is reached.
+    /// Counts a schedule that is about to be run. Returns `false` if the limit is reached. Blocks while that depends on
+    /// another lane.
     pub(crate) fn reserve(&self) -> bool {
-        let left = &mut self.state().left;
-        left.checked_sub(1).inspect(|fewer| *left = *fewer).is_some()
+        let mut state = self.state();
+        while state.left == 0 && state.running > 0 && state.over.is_none() {
+            state = self.changed.wait(state).expect("nothing panics while it holds the lock");
+        }
+        let is_below = state.left > 0;
+        if is_below {
+            state.left -= 1;
+            state.running += 1;
+        }
+        is_below
     }
 
-    /// Does not count a schedule after all.
-    pub(crate) fn give_back(&self) {
-        self.state().left += 1;
+    /// Records the end of a schedule. A redundant one does not count.
+    pub(crate) fn finished(&self, is_redundant: bool) {
+        let mut state = self.state();
+        let is_awaited = state.left == 0;
+        state.running -= 1;
+        state.left += u64::from(is_redundant);
+        if is_awaited {
+            self.changed.notify_all();
+        }
     }
 
     /// Ends the exploration, unless it has ended. Lanes that wait return.
@@ -114,6 +131,22 @@ impl Lanes {
                 return Some(branch);
             }
             state = self.changed.wait(state).expect("nothing panics while it holds the lock");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::test_util::{watchdog, with_sleepers};
+
+    #[test]
+    fn limit_is_reached_once_no_lane_can_run_a_redundant_schedule() {
+        let _watchdog = watchdog();
+        for is_redundant in [true, false] {
+            let lanes = Lanes::new(2, 1);
+            assert!(lanes.reserve());
+            with_sleepers(1, || assert_eq!(lanes.reserve(), is_redundant), || lanes.finished(is_redundant));
         }
     }
 }

@@ -94,7 +94,7 @@
 pub(crate) mod by_hand;
 mod control;
 mod lanes;
-mod random;
+pub(crate) mod random;
 mod run;
 pub(crate) mod schedule;
 mod search;
@@ -374,14 +374,12 @@ impl Explorer {
         let mut is_first = index == 0;
         let mut has_next = is_first || run.borrow_mut().search.wait_for_branch();
         while has_next {
-            if !lanes.reserve() || !has_time(0) {
+            if !has_time(0) || !lanes.reserve() {
                 lanes.end(Over::Limit);
                 break;
             }
             let (finished, outcome) = run_once(run, closure);
-            if finished.is_redundant {
-                lanes.give_back();
-            }
+            lanes.finished(finished.is_redundant);
             let mut goes_on = seen(finished, outcome);
             if goes_on && std::mem::take(&mut is_first) {
                 run.borrow_mut().search.repeat();

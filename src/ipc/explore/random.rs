@@ -46,7 +46,7 @@ pub(crate) struct Random {
 }
 
 /// The highest estimate.
-const MANY: u64 = 1_000_000_000_000_000_000;
+pub(crate) const MANY: u64 = 1_000_000_000_000_000_000;
 
 /// The maximum depth of the bugs that PCT looks for: 2 to 4.
 const DEPTHS: [usize; 3] = [2, 3, 4];

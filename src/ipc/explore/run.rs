@@ -545,6 +545,10 @@ impl Scheduler for RefCell<Run> {
         run.stuck.as_ref().map_or(Ok(()), |stuck| Err(Error::Schedule { reason: stuck.to_string() }))
     }
 
+    fn is_stuck(&self) -> bool {
+        self.borrow().stuck.is_some()
+    }
+
     fn is_deadlock(&self) -> bool {
         matches!(self.borrow().stuck, Some(Stuck::Deadlock(_)))
     }

@@ -29,6 +29,7 @@ pub(crate) enum Seen {
 pub(crate) struct Survey {
     pub(crate) schedules: u64,
     pub(crate) violated: u64,
+    /// The schedules that showed neither, including those that were cut off.
     pub(crate) not_shown: u64,
     /// The schedules in which all workers were blocked, forever or until an operation timed out.
     pub(crate) deadlocks: u64,
@@ -101,6 +102,8 @@ impl Counting {
                 self.failed = fail(panic_message(&*payload));
                 return false;
             }
+            // What had happened until then is not the end of the schedule.
+            (Some(Stuck::TooLong), _) => Seen::NotShown,
             (_, Ok(Some(seen))) => seen,
         };
         if !finished.is_redundant {

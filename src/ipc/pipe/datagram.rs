@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(passed(|| drop(other)).1, [], "it is not the last");
         goes("datagrams.close", &object, || drop(sender));
         goes("datagrams.close", &object, || drop(receiver));
-        let (sender, mut receiver) = unscheduled_datagrams::<u8>().expect("a channel");
+        let (sender, mut receiver) = channel::<u8>(None).expect("a channel");
         let quiet = passed(|| sender.send(&7).and_then(|()| receiver.try_receive()));
         assert!(matches!(quiet, (Ok(Some(7)), points) if points == [] as [Passed; 0]));
     }

@@ -78,6 +78,9 @@ pub(crate) trait Scheduler {
     /// Runs one worker to its next point. Fails if the schedule cannot go on.
     fn step(&self) -> Result<()>;
 
+    /// Returns whether the schedule cannot go on.
+    fn is_stuck(&self) -> bool;
+
     /// Returns whether the schedule cannot go on because all workers are blocked.
     fn is_deadlock(&self) -> bool;
 

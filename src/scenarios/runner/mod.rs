@@ -76,8 +76,6 @@ pub(crate) struct Runner<'a> {
     options: &'a RunOptions,
     /// Decides which worker runs, in an exploration.
     scheduler: Option<Rc<dyn Scheduler>>,
-    /// Whether the schedule cannot go on.
-    is_stuck: bool,
     clock: Clock,
     sender: DatagramSender<Message>,
     receiver: DatagramReceiver<Message>,
@@ -124,7 +122,6 @@ impl<'a> Runner<'a> {
             signals,
             options,
             scheduler,
-            is_stuck: false,
             clock,
             sender,
             receiver,
@@ -179,7 +176,12 @@ impl<'a> Runner<'a> {
         if self.cut.is_none() {
             self.cut = self.signals.asked().map(Cut::Asked);
         }
-        self.cut.is_some() || self.is_stuck
+        self.cut.is_some() || self.is_stuck()
+    }
+
+    /// Returns whether the schedule cannot go on.
+    fn is_stuck(&self) -> bool {
+        self.scheduler.as_ref().is_some_and(|scheduler| scheduler.is_stuck())
     }
 
     /// Shows the status of the run, in English or in Chinese, if there is a status line.
@@ -333,10 +335,9 @@ impl<'a> Runner<'a> {
             return Ok(());
         }
         match scheduler.step() {
-            Err(Error::Schedule { .. }) => self.is_stuck = true,
-            stepped => stepped?,
+            Err(Error::Schedule { .. }) if self.is_stuck() => Ok(()),
+            stepped => Ok(stepped?),
         }
-        Ok(())
     }
 
     /// Sleeps until something happens, an event is due to be shown, or `until`.
@@ -420,7 +421,7 @@ impl<'a> Runner<'a> {
             self.unexpected_exits.note(&worker, pid, &ended);
         }
         // A worker that is ended because its schedule cannot go on has not died in it.
-        if !(self.is_stuck && self.stopping) {
+        if !(self.is_stuck() && self.stopping) {
             self.push(self.now_us(), worker, pid, child::exited(&ended).into());
         }
         Ok(())
@@ -453,8 +454,8 @@ impl<'a> Runner<'a> {
     pub(crate) fn finish(mut self, ran: anyhow::Result<()>) -> RunEnd {
         let mut failures: Vec<_> = [ran, self.stop_workers()].into_iter().filter_map(Result::err).collect();
         self.is_cut();
-        let is_deadlock = self.is_stuck && self.scheduler.as_ref().is_some_and(|scheduler| scheduler.is_deadlock());
-        let is_too_long = (self.is_stuck && !is_deadlock).then_some(Reason::Cut);
+        let is_deadlock = self.scheduler.as_ref().is_some_and(|scheduler| scheduler.is_deadlock());
+        let is_too_long = (self.is_stuck() && !is_deadlock).then_some(Reason::Cut);
         let stopped = self.cut.map(Cut::reason).or(is_too_long).or((!failures.is_empty()).then_some(Reason::Machinery));
         let has_unexpected_exits = !self.unexpected_exits.is_empty();
         failures.append(&mut self.unexpected_exits.into_errors());

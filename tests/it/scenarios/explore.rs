@@ -435,6 +435,18 @@ fn limit_ends_an_exploration_and_random_schedules_continue_it() {
     assert!(said.contains("estimate more than 10^18"), "{said}");
     assert_eq!(run("--limit 5 --random 7"), 12);
     assert!(run("--limit 1000000 --for 50ms") > 0);
+    let said = Demo::run("explore").args(["tickets", "--for", "0s"]).expect_exit(0).stdout;
+    assert!(said.contains("inconclusive in the 0 schedules that were run (the run was stopped early)"), "{said}");
+}
+
+#[test]
+fn schedules_that_do_not_end_are_counted() {
+    let _watchdog = patient_watchdog("schedules_that_do_not_end_are_counted");
+    // Both may retry forever.
+    let events = explore("deadlock", "--timeout 1s --limit 3 --random 1").events();
+    let (cut, not_shown) = (fact(&events, "cut_off"), fact(&events, "not_shown"));
+    assert!((1..=3).contains(&cut) && not_shown >= cut, "{:?}", facts(&events));
+    assert_eq!(facts(&events)["exhausted"], Value::Bool(false));
 }
 
 #[test]
@@ -627,6 +639,9 @@ fn end_of_the_input_ends_the_run_with_its_summary() {
         let said = step(0, "tickets --buyers 2 --quiet", answers);
         assert!(said.contains("inconclusive (the run was stopped early)") && said.contains(chosen), "{said}");
     }
+    // Here the runner itself waits, for an object of the manager.
+    let said = step(0, "manager --type condition --quiet", "b4a3\n");
+    assert!(said.contains("waits: acquire condition") && said.contains("--schedule b#"), "{said}");
 }
 
 #[test]

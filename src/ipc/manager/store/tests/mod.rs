@@ -73,7 +73,7 @@ impl Fixture {
                 Some(Err(_)) => false,
             };
             let is_foreseen = matches!(looked, Some(Ok(Reply::Look { can_go, .. })) if can_go != waited);
-            assert!(is_foreseen, "{looked:?}, and {method} of {} came to {answer:?}", object.kind());
+            assert!(is_foreseen, "{method} of {} answered {answer:?} after {looked:?}", object.kind());
         }
         answer
     }
