@@ -13,7 +13,7 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -333,6 +333,13 @@ impl<T: Layout> Mapping<T> {
         unsafe { copy(place, bytes.as_mut_ptr(), bytes.len()) };
     }
 
+    /// Prefetches the cache lines of the tail that begin in `range`, which may lie outside.
+    #[inline]
+    pub(crate) fn prefetch_to_write(&self, range: Range<usize>) {
+        let tail = self.layout.as_ptr().cast::<u8>().wrapping_add(size_of::<T>());
+        range.step_by(64).for_each(|offset| prefetch_to_write(tail.wrapping_add(offset)));
+    }
+
     /// Returns the first page boundary in the tail at or after `offset`.
     pub(crate) fn at_page(offset: usize) -> usize {
         (Self::tail_offset() + offset).next_multiple_of(page_bytes()) - Self::tail_offset()
@@ -433,9 +440,10 @@ impl<T: Layout, U: Shared> SharedSlice<T, U> {
     #[inline]
     pub(crate) fn at(&self, index: usize) -> &U {
         assert!(index < self.len, "{index} is not the index of one of {} shared values", self.len);
-        // SAFETY: `Mapping::shared_slice` checked the place of all `len` values, and the mapping lives as long as this;
-        // `Shared` allows any content and change by others.
-        unsafe { self.first.add(index).as_ref() }
+        // SAFETY: `Mapping::shared_slice` checked the place of all `len` values.
+        let place = unsafe { self.first.add(index) };
+        // SAFETY: the mapping lives as long as this; `Shared` allows any content and change by others.
+        unsafe { place.as_ref() }
     }
 
     /// Prefetches a value for writing, as another processor may have it. Does nothing if there is none, or no such
@@ -445,16 +453,22 @@ impl<T: Layout, U: Shared> SharedSlice<T, U> {
     /// x86 `PREFETCHW`.
     #[inline]
     pub(crate) fn prefetch_to_write(&self, index: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let place = self.first.as_ptr().wrapping_add(index).cast::<i8>();
-            // SAFETY: a prefetch reads and writes nothing, and of an address that is not mapped it does nothing at all.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(place) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = index;
+        prefetch_to_write(self.first.as_ptr().wrapping_add(index).cast());
     }
+}
+
+/// Prefetches a cache line that this process is going to write soon.
+#[inline]
+fn prefetch_to_write(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // The intrinsic function becomes a prefetch for reading where the target is any x86-64 processor.
+    // SAFETY: a prefetch reads and writes nothing, and of an address that is not mapped it does nothing at all. Processors
+    // without this instruction take it for one that does nothing.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// Writes `bytes` into words that other processes may read.

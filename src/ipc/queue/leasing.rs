@@ -86,7 +86,7 @@ impl Ring {
         };
         // The last lease holder may have returned its item and left.
         let may_come = || self.others_hold_leases() || self.shared.returned.load(Acquire) != returned_before.get();
-        if attempt(false)?.is_some() {
+        if attempt(true)?.is_some() {
             return Ok(true);
         }
         Ok(self.get_slowly(waiting, attempt, may_come)?.is_some())
@@ -170,7 +170,8 @@ impl Ring {
     /// Ends a lease. Wakes the consumers if the item was returned, otherwise the processes that may wait for the task
     /// to end.
     fn end_lease(&self, lease: &LeaseToken, after: Word) -> Result<()> {
-        if !self.replace(lease, after) {
+        let is_ours = if after.state() == State::Done { self.finish(lease) } else { self.replace(lease, after) };
+        if !is_ours {
             return Err(Error::LeaseLost { item: lease.item });
         }
         let state = &self.shared;

@@ -24,6 +24,7 @@ mod builder;
 mod tests;
 mod transport;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -84,6 +85,9 @@ const PUT: Waits = Waits::change(["queue.put", "queue.put_timeout", "queue.try_p
 const PUT_MANY: Waits = Waits::change(["queue.put_many", "queue.put_many_timeout", "queue.try_put_many"]);
 pub(super) const GET: Waits = Waits::change(["queue.get", "queue.get_timeout", "queue.try_get"]);
 pub(super) const GET_MANY: Waits = Waits::change(["queue.get_many", "queue.get_many_timeout", "queue.try_get_many"]);
+
+/// Room that `get_many` makes before it knows how many items there are.
+const USUAL_BATCH: usize = 256;
 
 impl<T> Queue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`]; beyond that `put` blocks.
@@ -278,13 +282,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
         batch.clear();
         let longest = self.ring.plan.longest();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
-        let outcome = encoded.and_then(|()| {
-            encoding::items(&batch).try_for_each(|bytes| {
-                self.ring.put_item(bytes, waiting)?;
-                *put += 1;
-                Ok(())
-            })
-        });
+        let outcome = encoded.and_then(|()| self.ring.put_items(encoding::items(&batch), waiting, put));
         let used = batch.len();
         encoding::recycle(batch, used);
         match outcome {
@@ -403,18 +401,24 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<T>>> {
         waiting.point(&GET_MANY, &self.ring.shared, || most == 0 || self.ring.can_get());
         check_not_forked()?;
-        // What producers put meanwhile is not waited for.
-        let most = most.min(self.ring.items().max(1) as usize);
-        let mut items = Vec::with_capacity(most);
-        let attempt = |_| self.ring.get_item(|bytes| Ok(encoding::decode(bytes)));
-        while items.len() < most
-            && let Some(item) = attempt(false)?
-        {
-            items.push(item);
+        let items = RefCell::new(Vec::with_capacity(most.min(USUAL_BATCH)));
+        let attempt = |_| {
+            let add = |bytes: &[u8]| {
+                let mut items = items.borrow_mut();
+                match encoding::decode(bytes) {
+                    // Not through a copy of the whole result, which is much longer than most items.
+                    Ok(item) => items.push(Ok(item)),
+                    Err(error) => items.push(Err(error)),
+                }
+                Ok(())
+            };
+            let count = self.ring.get_items(most, add, |error| items.borrow_mut().push(Err(error)));
+            Ok((count > 0).then_some(()))
+        };
+        if attempt(false)?.is_none() && most > 0 {
+            self.ring.get_slowly(waiting, attempt, || false)?;
         }
-        if items.is_empty() && most > 0 {
-            items.extend(self.ring.get_slowly(waiting, attempt, || false)?);
-        }
+        let items = items.into_inner();
         Ok(items)
     }
 }

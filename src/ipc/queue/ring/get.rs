@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::segments::{INLINE_BYTES, Spot};
+use super::segments::{INLINE_BYTES, Spot, known};
 use super::word::{State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
@@ -11,7 +11,7 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::encoding;
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
-use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
+use crate::sys::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
 use crate::sys::robust::Locked;
 use crate::sys::shm::copy_from_words;
 use crate::sys::task::Task;
@@ -113,6 +113,45 @@ impl Ring {
         self.read_item(spot, || self.release(spot), read).map(Some)
     }
 
+    /// As [`get_item`](Self::get_item) for up to `most` items, and returns their number. `failed` is called with the error
+    /// of an item that cannot be read.
+    #[inline]
+    pub(crate) fn get_items(
+        &self,
+        most: usize,
+        mut read: impl FnMut(&[u8]) -> Result<()>,
+        mut failed: impl FnMut(Error),
+    ) -> usize {
+        let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
+        let mut count = 0;
+        let mut taken = if most > 0 { self.take(taking) } else { None };
+        while let Some((spot, _)) = taken {
+            self.read_item(spot, || self.finish_slot(spot), &mut read).unwrap_or_else(&mut failed);
+            count += 1;
+            taken = if count < most { self.take_next(taking).or_else(|| self.take(taking)) } else { None };
+        }
+        if count > 0 {
+            // Others are told once.
+            self.shared.head.store(self.known_head.load(Relaxed), Release);
+            self.shared.putters.event.notify();
+        }
+        count
+    }
+
+    /// Takes the item behind the one that this handle took last, and leaves it to the caller to note that for others.
+    /// Returns `None` if there is none, or if that is not the first.
+    #[inline]
+    pub(crate) fn take_next(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
+        let spot = known(&self.known_head)?;
+        let ready = Some(self.word(spot)).filter(|word| *word == self.ready(spot))?;
+        let taken = then(spot, ready);
+        ready.replace(&self.slot(spot).word, taken).then(|| {
+            self.pass(&self.known_head, spot);
+            self.prefetch_to_take(spot);
+            (spot, taken)
+        })
+    }
+
     /// Returns the word of a slot whose item is gone.
     #[inline]
     pub(crate) fn done(&self, spot: Spot) -> Word {
@@ -134,14 +173,35 @@ impl Ring {
         self.slot(spot).pid.load(Relaxed)
     }
 
+    /// Ends a lease whose task is done. Returns `false` if it has changed since it was read.
+    pub(crate) fn finish(&self, lease: &LeaseToken) -> bool {
+        let is_large = self.is_large(lease.spot);
+        let taking = Word::owned(State::Taking, self.me, self.number(lease.spot));
+        let is_ours = self.replace(lease, if is_large { taking } else { self.done(lease.spot) });
+        if is_ours && is_large {
+            self.release(lease.spot);
+        }
+        is_ours
+    }
+
     /// Releases a slot that this process has taken.
     #[inline]
     fn release(&self, spot: Spot) {
+        self.finish_slot(spot);
+        self.shared.putters.event.notify();
+    }
+
+    /// As [`release`](Self::release), but the caller notifies who waits.
+    #[inline]
+    fn finish_slot(&self, spot: Spot) {
+        if self.is_large(spot) {
+            // Before the slot is released: who does not find it in any slot knows that it is counted, or never will be.
+            self.count_gone(self.slot(spot));
+        }
         self.done(spot).store(&self.slot(spot).word);
         if self.is_last(spot) {
             self.note_done(spot);
         }
-        self.shared.putters.event.notify();
     }
 
     /// Copies the bytes of an item that this process has taken, calls `copied`, and hands them to `read`.

@@ -3,30 +3,62 @@
 //! # State
 //! A word for each chunk: `count << 35 | field << 3 | has_memory << 2 | state`. A chunk that is free has nothing in it. A
 //! producer at work owns its chunks (`field` is the process), and leaves them in use (`field` is the end of what was
-//! written): anybody may add an item behind that. Which chunks in use have no item any more is not recorded: a sweep
-//! finds out from the slots. `count` grows with each change.
+//! written): anybody may add an item behind that. `count` grows with each change. A chunk in use is empty when as many
+//! of its items are gone as were put.
 //!
 //! # Ordering
 //! Only the owner of a chunk writes into it. The slots order the bytes.
 //!
 //! # Death
-//! What a killed producer owned is in use as long as a slot names a place in it. Memory is counted after it was
-//! allocated and before it is released: at worst a chunk keeps uncounted memory until it is used again.
+//! A consumer counts an item before it releases the slot. Killed before that, it leaves a chunk that never looks empty,
+//! as a producer does that is killed at work. A sweep finds such chunks: no slot names a place in them. Memory is counted
+//! after it was allocated and before it is released: at worst a chunk keeps uncounted memory until it is used again.
 
 use std::ops::Range;
 
 use super::Ring;
-use super::segments::{INLINE_BYTES, Slot};
+use super::segments::{INLINE_BYTES, Slot, Spot};
 use super::word::State;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::table::ProcessSlot;
-use crate::sys::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use crate::sys::atomic::{
+    AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use crate::sys::shm::shared_layout;
+
+shared_layout! {
+    /// A chunk: a cache line that producers write, and one that consumers write.
+    pub(super) struct ChunkEntry {
+        word: AtomicU64,
+        /// Number of items that were put since the chunk was empty.
+        put: AtomicU32,
+        padding: AtomicU32,
+        distance: [AtomicU64; 6],
+        /// Number of those that are gone.
+        gone: AtomicU32,
+        padding_of_gone: AtomicU32,
+        distance_of_gone: [AtomicU64; 7],
+    }
+}
 
 /// Items begin at multiples of this.
 pub(super) const PLACES: usize = 64;
 
-/// Memory that long items always have before a sweep.
-const LEAST_BUSY_BYTES: u32 = 1 << 20;
+/// Memory that a queue keeps while it is idle.
+const KEPT_BYTES: u32 = 1 << 20;
+
+/// How many chunks to look at, the first ones and then the oldest ones, before more memory is used: with few chunks they
+/// remain in the cache.
+const LOOKS: u32 = 32;
+
+/// How many items in a row that needed a new chunk found one among the first, before memory of the others is given back.
+const CALM: u32 = 64;
+/// How many of the others then, at each such item.
+const RELEASED: u32 = 4;
+
+/// How far ahead memory is prefetched that a consumer had last, and for items of which length.
+const AHEAD: usize = 1024;
+const MOST_PREFETCHED: usize = 8192;
 
 const FREE: u64 = 0;
 const OWNED: u64 = 1;
@@ -70,14 +102,18 @@ pub(super) struct Place<'r> {
     chunks: Range<u32>,
     /// Offset from the first chunk of the ring.
     pub(super) at: usize,
-    /// Where what is in use ends, after that.
-    end: usize,
+    /// Length of the item that a slot names.
+    kept: Option<usize>,
 }
 
 impl Place<'_> {
     /// Keeps the item: a slot names it.
     pub(super) fn keep(mut self, len: usize) {
-        self.end = self.at + len;
+        self.kept = Some(len);
+        if len <= MOST_PREFETCHED {
+            let ahead = self.ring.plan.chunks_at + self.at + AHEAD;
+            self.ring.shared.prefetch_to_write(ahead..ahead + len.next_multiple_of(PLACES));
+        }
         self.ring.own_chunk.store(self.chunks.end - 1, Relaxed);
     }
 }
@@ -85,12 +121,17 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let ring = self.ring;
+        let end = self.at + self.kept.unwrap_or(0);
         for chunk in self.chunks.clone() {
+            let entry = ring.chunk(chunk);
+            if self.kept.is_some() {
+                entry.put.store(entry.put.load(Relaxed).wrapping_add(1), Relaxed);
+            }
             let start = ring.chunk_start(chunk);
-            let used = self.end.saturating_sub(start).min(ring.plan.chunk_bytes as usize).div_ceil(PLACES);
+            let used = end.saturating_sub(start).min(ring.plan.chunk_bytes as usize).div_ceil(PLACES);
             let state = if used == 0 { FREE } else { USED };
-            let word = ring.chunk_word(chunk);
-            word.next(state, used as u32, word.has_memory()).store(ring.chunk(chunk));
+            let word = ChunkWord::load(entry);
+            word.next(state, used as u32, word.has_memory()).store(entry);
         }
         // Who found too little room may add an item behind this one.
         ring.shared.putters.event.notify();
@@ -98,22 +139,31 @@ impl Drop for Place<'_> {
 }
 
 impl ChunkWord {
-    fn store(self, place: &AtomicU64) {
-        place.store(self.0, Release);
+    fn load(entry: &ChunkEntry) -> Self {
+        ChunkWord(entry.word.load(Acquire))
     }
 
-    fn replace(self, place: &AtomicU64, then: ChunkWord) -> bool {
-        place.compare_exchange(self.0, then.0, AcqRel, Relaxed).is_ok()
+    fn store(self, entry: &ChunkEntry) {
+        entry.word.store(self.0, Release);
+    }
+
+    fn replace(self, entry: &ChunkEntry, then: ChunkWord) -> bool {
+        entry.word.compare_exchange(self.0, then.0, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Returns whether nothing is in the chunk.
+    fn is_empty(self, entry: &ChunkEntry) -> bool {
+        match self.state() {
+            FREE => true,
+            USED => entry.gone.load(Acquire) == entry.put.load(Relaxed),
+            _ => false,
+        }
     }
 }
 
 impl Ring {
-    fn chunk(&self, chunk: u32) -> &AtomicU64 {
+    fn chunk(&self, chunk: u32) -> &ChunkEntry {
         self.chunks.at(chunk as usize)
-    }
-
-    fn chunk_word(&self, chunk: u32) -> ChunkWord {
-        ChunkWord(self.chunk(chunk).load(Acquire))
     }
 
     /// Offset of a chunk from the first one.
@@ -121,139 +171,187 @@ impl Ring {
         chunk as usize * self.plan.chunk_bytes as usize
     }
 
-    /// Number of chunks in which items go around while they have room there: few remain in the cache, and with many a
-    /// producer does not take memory away from a consumer that has just read it.
-    fn busy_chunks(&self) -> u32 {
-        let least = (LEAST_BUSY_BYTES / self.plan.chunk_bytes).max(1);
-        self.shared.busy_chunks.load(Relaxed).max(least).min(self.plan.chunks)
+    /// Returns the chunks that an item is in.
+    fn chunks_of(&self, at: usize, len: usize) -> Range<u32> {
+        let bytes = self.plan.chunk_bytes as usize;
+        (at / bytes) as u32..(at + len).div_ceil(bytes) as u32
+    }
+
+    /// Number of chunks in use: no other ever had memory, nor has its entry.
+    fn used_chunks(&self) -> u32 {
+        self.shared.used_chunks.load(Acquire).min(self.plan.chunks)
     }
 
     /// Returns a place for an item of `len` bytes, with memory; `None` if there is none now.
     pub(super) fn allocate(&self, len: usize) -> Result<Option<Place<'_>>> {
+        let own = self.own_chunk.load(Relaxed);
+        match self.place_behind(own, len, own + 1)? {
+            None => self.allocate_chunks(own, len),
+            place => Ok(place),
+        }
+    }
+
+    /// As [`allocate`](Self::allocate) if the item does not fit into chunk `own`.
+    fn allocate_chunks<'r>(&'r self, own: u32, len: usize) -> Result<Option<Place<'r>>> {
+        let used = self.used_chunks();
+        let few = LOOKS.min(used);
+        let mut found = self.find(0..few.min(own), len, used)?;
+        let mut or = |attempt: &dyn Fn() -> Result<Option<Place<'r>>>| -> Result<bool> {
+            if found.is_none() {
+                found = attempt()?;
+            }
+            Ok(found.is_some())
+        };
+        or(&|| self.place_behind(own, len, used))?;
+        let are_few = or(&|| self.find(own.saturating_add(1)..few, len, used))?;
+        let next = self.next_chunks(used, if are_few { RELEASED } else { LOOKS });
+        self.release_if_calm(are_few, next.clone());
+        or(&|| self.find(next.clone(), len, used))?;
+        while !or(&|| Ok(None))? && self.add_chunks(self.chunks_of(0, len).end)? {
+            let more = self.used_chunks();
+            or(&|| self.place_behind(own, len, more))?;
+            or(&|| self.find(used..more, len, more))?;
+        }
+        // There are no more.
         let all = self.plan.chunks;
-        let mut found = self.find_room(len, self.busy_chunks())?;
-        if found.is_none() {
-            self.sweep()?;
-            self.adapt_busy_chunks();
-            found = self.find_room(len, self.busy_chunks())?;
-        }
-        if found.is_none() {
-            found = self.find_room(len, all)?;
-        }
-        let mut chunks = 0..all;
-        while found.is_none()
-            && let Some(chunk) = chunks.next()
-        {
-            found = self.place_behind(chunk, len, all)?;
+        or(&|| self.find(0..all, len, all))?;
+        or(&|| self.sweep().and_then(|()| self.find(0..all, len, all)))?;
+        for chunk in 0..all {
+            or(&|| self.place_behind(chunk, len, all))?;
         }
         Ok(found)
     }
 
-    /// Uses more chunks if few became free, because a sweep looks at every item; and fewer if nearly all did.
-    fn adapt_busy_chunks(&self) {
-        let busy = self.busy_chunks();
-        let used = (0..busy).filter(|chunk| self.chunk_word(*chunk).state() != FREE).count() as u32;
-        if used >= busy / 2 {
-            self.shared.busy_chunks.store(2 * busy, Relaxed);
-        } else if used < busy / 8 {
-            self.shared.busy_chunks.store(busy / 2, Relaxed);
-            self.release_chunks_behind(busy / 2);
+    /// Returns the next `count` chunks to look at, of `used` that producers look at in turn.
+    fn next_chunks(&self, used: u32, count: u32) -> Range<u32> {
+        let next = Some(self.shared.next_chunk.load(Relaxed)).filter(|next| *next < used).unwrap_or(0);
+        let end = used.min(next + count);
+        self.shared.next_chunk.store(end, Relaxed);
+        next..end
+    }
+
+    /// Adds up to `count` chunks to those in use. Returns `false` if all are.
+    fn add_chunks(&self, count: u32) -> Result<bool> {
+        let used = self.used_chunks();
+        let more = self.plan.chunks.min(used + count);
+        if more == used {
+            return Ok(false);
+        }
+        let at = |chunk: u32| self.plan.chunk_entries_at + chunk as usize * size_of::<ChunkEntry>();
+        self.shared.populate(at(used), at(more) - at(used)).map_err(os("get memory for a queue"))?;
+        self.shared.used_chunks.fetch_max(more, Release);
+        Ok(true)
+    }
+
+    /// Gives back the memory of `chunks` if the first ones have been enough for some time.
+    fn release_if_calm(&self, is_calm: bool, chunks: Range<u32>) {
+        let calm = if is_calm { self.calm.load(Relaxed).saturating_add(1) } else { 0 };
+        self.calm.store(calm, Relaxed);
+        if calm > CALM {
+            chunks.filter(|chunk| *chunk >= LOOKS).for_each(|chunk| self.release_chunk(chunk));
         }
     }
 
-    /// Returns a place behind what is in use of a chunk, in the first `chunks` chunks.
-    fn place_behind(&self, chunk: u32, len: usize, chunks: u32) -> Result<Option<Place<'_>>> {
-        if chunk >= chunks {
+    /// Returns a place behind what is in use of `chunk`, in chunks before `end`.
+    fn place_behind(&self, chunk: u32, len: usize, end: u32) -> Result<Option<Place<'_>>> {
+        if chunk >= self.used_chunks() {
             return Ok(None);
         }
-        let word = self.chunk_word(chunk);
+        let word = ChunkWord::load(self.chunk(chunk));
         let at = self.chunk_start(chunk) + word.used();
-        let is_possible = word.state() == USED
-            && word.used() < self.plan.chunk_bytes as usize
-            && at + len <= self.chunk_start(chunks);
+        let is_possible =
+            word.state() == USED && word.used() < self.plan.chunk_bytes as usize && at + len <= self.chunk_start(end);
         if is_possible { self.own(at, len) } else { Ok(None) }
     }
 
-    /// Returns a place in the first `chunks` chunks: behind this handle's last item, or in the next ones that are free.
-    fn find_room(&self, len: usize, chunks: u32) -> Result<Option<Place<'_>>> {
-        if let Some(place) = self.place_behind(self.own_chunk.load(Relaxed), len, chunks)? {
-            return Ok(Some(place));
-        }
-        let run = len.div_ceil(self.plan.chunk_bytes as usize) as u32;
-        let next = self.shared.next_chunk.load(Relaxed);
-        let from = if next < chunks { next } else { 0 };
-        let (mut start, mut free) = (0, 0);
-        // Around once, and not beyond the end.
-        for chunk in (from..chunks).chain(0..chunks.min(from + run)) {
-            if chunk == 0 {
-                free = 0;
-            }
-            if self.chunk_word(chunk).state() != FREE {
-                free = 0;
+    /// Returns a place in empty chunks before `end`, of which the first is one of `starts`.
+    fn find(&self, starts: Range<u32>, len: usize, end: u32) -> Result<Option<Place<'_>>> {
+        let run = self.chunks_of(0, len).end;
+        let is_empty = |chunk: u32| {
+            let entry = self.chunk(chunk);
+            ChunkWord::load(entry).is_empty(entry)
+        };
+        let (mut start, mut next) = (starts.start, starts.start);
+        while start < starts.end && start + run <= end {
+            if !is_empty(next) {
+                (start, next) = (next + 1, next + 1);
                 continue;
             }
-            if free == 0 {
-                start = chunk;
-            }
-            free += 1;
-            if free == run {
+            next += 1;
+            if next == start + run {
                 if let Some(place) = self.own(self.chunk_start(start), len)? {
-                    self.shared.next_chunk.store(place.chunks.end, Relaxed);
                     return Ok(Some(place));
                 }
                 // Another producer was faster.
-                free = 0;
+                start = next;
             }
         }
         Ok(None)
     }
 
-    /// Owns the chunks of `len` bytes at `at`, if the first is in use up to there and the others are free.
+    /// Owns the chunks of `len` bytes at `at`, if the first is in use up to there and the others are empty.
     fn own(&self, at: usize, len: usize) -> Result<Option<Place<'_>>> {
-        let bytes = self.plan.chunk_bytes as usize;
-        let (first, end) = ((at / bytes) as u32, (at + len).div_ceil(bytes) as u32);
+        let chunks = self.chunks_of(at, len);
         // Gives back what it got if it does not get all.
-        let mut place = Place { ring: self, chunks: first..first, at, end: at };
-        for chunk in first..end {
-            let word = self.chunk_word(chunk);
+        let mut place = Place { ring: self, chunks: chunks.start..chunks.start, at, kept: None };
+        for chunk in chunks {
+            let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
             let used = at.saturating_sub(self.chunk_start(chunk));
-            let is_as_expected = match word.state() {
-                FREE => used == 0,
-                USED => used > 0 && word.used() == used,
-                _ => false,
+            let is_as_expected = match used {
+                0 => word.is_empty(entry),
+                used => word.state() == USED && word.used() == used,
             };
             let owned = word.next(OWNED, self.me.to_word(), word.has_memory());
-            if !is_as_expected || !word.replace(self.chunk(chunk), owned) {
+            if !is_as_expected || !word.replace(entry, owned) {
                 return Ok(None);
             }
             place.chunks.end = chunk + 1;
+            if used == 0 {
+                // Nobody counts here now: all items are gone, or whoever did not count them is dead.
+                entry.put.store(0, Relaxed);
+                entry.gone.store(0, Relaxed);
+            }
             if !word.has_memory() {
-                let populated = self.shared.populate(self.plan.chunks_at + self.chunk_start(chunk), bytes);
-                populated.map_err(os("get memory for a queue"))?;
-                owned.next(OWNED, owned.field(), true).store(self.chunk(chunk));
+                let (start, bytes) = (self.plan.chunks_at + self.chunk_start(chunk), self.plan.chunk_bytes as usize);
+                self.shared.populate(start, bytes).map_err(os("get memory for a queue"))?;
+                owned.next(OWNED, owned.field(), true).store(entry);
             }
         }
         Ok(Some(place))
     }
 
-    /// Frees the chunks that are in use and have no item any more.
+    /// Counts that the item of a slot is gone, whose bytes nobody reads any more.
+    pub(super) fn count_gone(&self, slot: &Slot) {
+        let len = slot.len.load(Relaxed) as usize;
+        // What lies nowhere cannot be counted.
+        let place = self.place(slot).unwrap_or(self.chunk_start(self.plan.chunks));
+        for chunk in self.chunks_of(place, len).filter(|chunk| *chunk < self.plan.chunks) {
+            self.chunk(chunk).gone.fetch_add(1, Release);
+        }
+    }
+
+    /// Frees the chunks that have no item any more, although they do not look empty.
     fn sweep(&self) -> Result<()> {
         let is_owner_dead = |word: ChunkWord| {
             word.state() == OWNED
                 && !ProcessSlot::from_word(word.field()).is_some_and(|owner| self.process_table.is_alive(owner))
         };
         // Before the slots: what is put into a chunk after that changes its word.
-        let mut in_use: Vec<Option<ChunkWord>> = (0..self.plan.chunks)
-            .map(|chunk| Some(self.chunk_word(chunk)).filter(|word| word.state() == USED || is_owner_dead(*word)))
+        let mut in_use: Vec<Option<ChunkWord>> = (0..self.used_chunks())
+            .map(|chunk| ChunkWord::load(self.chunk(chunk)))
+            .map(|word| Some(word).filter(|word| word.state() == USED || is_owner_dead(*word)))
             .collect();
         for (spot, word) in self.slots() {
+            let (slot, is_taken) = (self.slot(spot), word.state() == State::Taking);
             // What is claimed has no item yet.
-            let slot = self.slot(spot);
-            let len = slot.len.load(Relaxed) as usize;
-            if word.state() != State::Claimed && len > INLINE_BYTES {
-                let bytes = self.plan.chunk_bytes as usize;
-                let at = self.place(slot)?;
-                in_use[at / bytes..(at + len).div_ceil(bytes)].fill(None);
+            if word.state() != State::Claimed && self.is_large(spot) && !(is_taken && self.release_of_dead(spot, word))
+            {
+                let chunks = self.chunks_of(self.place(slot)?, slot.len.load(Relaxed) as usize);
+                (chunks.start as usize..chunks.end as usize).for_each(|chunk| {
+                    if let Some(word) = in_use.get_mut(chunk) {
+                        *word = None;
+                    }
+                });
             }
         }
         let empty = (0..).zip(in_use).filter_map(|(chunk, word)| Some((chunk, word?)));
@@ -263,26 +361,32 @@ impl Ring {
         Ok(())
     }
 
-    /// Gives back the memory of chunks that have no item, but for the least that is always used.
+    /// Gives back the memory of empty chunks, but for some that is always kept.
     pub(super) fn release_chunks(&self) {
         // What cannot be swept now is released later.
-        if self.sweep().is_ok() {
-            self.shared.busy_chunks.store(0, Relaxed);
-            self.release_chunks_behind(self.busy_chunks());
+        if self.sweep().is_err() {
+            return;
+        }
+        let kept = (KEPT_BYTES / self.plan.chunk_bytes).max(1);
+        (kept..self.used_chunks()).for_each(|chunk| self.release_chunk(chunk));
+    }
+
+    /// Gives back the memory of a chunk if it is empty.
+    fn release_chunk(&self, chunk: u32) {
+        let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
+        let owned = word.next(OWNED, self.me.to_word(), false);
+        if word.has_memory() && word.is_empty(entry) && word.replace(entry, owned) {
+            // If the kernel does not take memory back, the chunk keeps it until it is used again.
+            let at = self.plan.chunks_at + self.chunk_start(chunk);
+            let _ = self.shared.release(at, self.plan.chunk_bytes as usize);
+            owned.next(FREE, 0, false).store(entry);
         }
     }
 
-    fn release_chunks_behind(&self, busy: u32) {
-        for chunk in busy..self.plan.chunks {
-            let word = self.chunk_word(chunk);
-            let owned = word.next(OWNED, self.me.to_word(), false);
-            if word.state() == FREE && word.has_memory() && word.replace(self.chunk(chunk), owned) {
-                // If the kernel does not take memory back, the chunk keeps it until it is used again.
-                let at = self.plan.chunks_at + self.chunk_start(chunk);
-                let _ = self.shared.release(at, self.plan.chunk_bytes as usize);
-                owned.next(FREE, 0, false).store(self.chunk(chunk));
-            }
-        }
+    /// Returns whether the item of a slot is in chunks.
+    #[inline]
+    pub(super) fn is_large(&self, spot: Spot) -> bool {
+        self.slot(spot).len.load(Relaxed) as usize > INLINE_BYTES
     }
 
     /// Returns where the bytes of a large item are: values from shared memory are checked before use.

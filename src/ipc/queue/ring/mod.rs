@@ -36,7 +36,7 @@ pub(crate) use segments::{INLINE_BYTES, Spot, distance};
 pub(crate) use waiting::Waiting;
 pub(crate) use word::{State, Word};
 
-use self::segments::Slot;
+use self::segments::{NOWHERE, Slot};
 use self::spin::Spin;
 use self::waiting::WaitQueue;
 use super::event_count::EventCount;
@@ -81,10 +81,10 @@ shared_layout! {
         distance: [AtomicU64; 16],
         pub(crate) getters: WaitQueue,
         pub(crate) putters: WaitQueue,
-        /// Where to look for free chunks.
+        /// Where to look next for empty chunks.
         next_chunk: AtomicU32,
-        /// In how many chunks long items go around while they have room there; 0 is the minimum.
-        busy_chunks: AtomicU32,
+        /// Number of chunks whose entries have memory: the others are not looked at.
+        used_chunks: AtomicU32,
         padding_of_chunks: AtomicU64,
         chaining: RobustMutex,
         distance_of_tail: [AtomicU64; 15],
@@ -120,7 +120,7 @@ impl Counted for RingState {
 pub(crate) struct Ring {
     handle: Handle<RingState>,
     slots: SharedSlice<RingState, Slot>,
-    chunks: SharedSlice<RingState, AtomicU64>,
+    chunks: SharedSlice<RingState, large::ChunkEntry>,
     pub(crate) plan: Plan,
     /// A segment has two to the power of this slots.
     shift: u32,
@@ -135,6 +135,8 @@ pub(crate) struct Ring {
     known_head: AtomicU64,
     /// The chunk that has this handle's last long item.
     own_chunk: AtomicU32,
+    /// Number of items in a row that found a chunk among the first.
+    calm: AtomicU32,
     /// When a put that finds the ring full looks for dead producers again.
     next_check_ns: AtomicU64,
     put_spin: Spin,
@@ -157,7 +159,7 @@ impl Ring {
 
     /// Creates a ring whose first segment has the number `first`.
     fn create_from(plan: Plan, first: u64, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
-        let shared = Mapping::create_sparse(plan.tail_len(), plan.slots_at, |state: &RingState| {
+        let shared = Mapping::create_sparse(plan.tail_len(), plan.chunk_entries_at, |state: &RingState| {
             plan.write(state);
             init(state);
             state.getters.mutex.init()?;
@@ -193,7 +195,7 @@ impl Ring {
         let shift = plan.segment_slots.trailing_zeros();
         Ring {
             slots: handle.shared.shared_slice(plan.slots_at, (plan.segments as usize) << shift),
-            chunks: handle.shared.shared_slice(plan.chunk_words_at, plan.chunks as usize),
+            chunks: handle.shared.shared_slice(plan.chunk_entries_at, plan.chunks as usize),
             handle,
             plan,
             shift,
@@ -203,6 +205,7 @@ impl Ring {
             known_tail: AtomicU64::new(NOWHERE),
             known_head: AtomicU64::new(NOWHERE),
             own_chunk: AtomicU32::default(),
+            calm: AtomicU32::default(),
             next_check_ns: AtomicU64::default(),
             put_spin: Spin::default(),
             get_spin: Spin::default(),
@@ -304,7 +307,5 @@ impl Ring {
     }
 }
 
-/// No [`Spot`].
-const NOWHERE: u64 = u64::MAX;
 /// Attempts to read both ends at one moment: each takes well below a microsecond.
 const CONSISTENT_TRIES: u32 = 100;

@@ -4,6 +4,7 @@
 use crate::ipc::process::table as process;
 use loom::sync::atomic;
 
+#[expect(clippy::duplicate_mod, reason = "that is what this is for")]
 #[path = "word.rs"]
 mod word;
 

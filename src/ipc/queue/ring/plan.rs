@@ -1,7 +1,7 @@
 //! The dimensions of a ring: the number of items and bytes, and how its memory is divided.
 
 use super::RingState;
-use super::large::PLACES;
+use super::large::{ChunkEntry, PLACES};
 use super::segments::{SegmentEntry, Slot};
 use crate::ipc::error::{Error, Result};
 use crate::sys::atomic::Ordering::Relaxed;
@@ -36,7 +36,7 @@ pub(crate) struct Plan {
     /// Bytes of a chunk, a power of two.
     pub(super) chunk_bytes: u32,
     pub(super) chunks: u32,
-    pub(super) chunk_words_at: usize,
+    pub(super) chunk_entries_at: usize,
     pub(super) slots_at: usize,
     pub(super) chunks_at: usize,
 }
@@ -52,8 +52,8 @@ impl Plan {
         let byte_limit = check("a queue's byte limit", byte_limit, MOST_BYTES)?;
         let most = if is_leasing { None } else { capacity };
         let most_slots = most.unwrap_or(u64::MAX).min(slots_in(byte_limit));
-        let [segment_slots, chunk_bytes] = [(most_slots, SEGMENT_SLOTS), (byte_limit, CHUNK_BYTES)]
-            .map(|(all, part)| (all / 4096).next_power_of_two().clamp(*part.start(), *part.end()) as u32);
+        let [segment_slots, chunk_bytes] = [(most_slots / 4096, SEGMENT_SLOTS), (byte_limit / 16384, CHUNK_BYTES)]
+            .map(|(part, range)| part.next_power_of_two().clamp(*range.start(), *range.end()) as u32);
         let segments = most_slots.div_ceil(u64::from(segment_slots)) + MORE_SEGMENTS;
         Ok(Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, segment_slots, segments as u32, chunk_bytes))
     }
@@ -61,8 +61,8 @@ impl Plan {
     pub(crate) fn of(capacity: u64, byte_limit: u64, segment_slots: u32, segments: u32, chunk_bytes: u32) -> Self {
         let slots = capacity.min(slots_in(byte_limit));
         let chunks = byte_limit.div_ceil(u64::from(chunk_bytes)) as usize;
-        let chunk_words_at = segments as usize * size_of::<SegmentEntry>();
-        let slots_at = Mapping::<RingState>::at_page(chunk_words_at + chunks * 8);
+        let chunk_entries_at = Mapping::<RingState>::at_page(segments as usize * size_of::<SegmentEntry>());
+        let slots_at = Mapping::<RingState>::at_page(chunk_entries_at + chunks * size_of::<ChunkEntry>());
         let chunks_at =
             Mapping::<RingState>::at_page(slots_at + segments as usize * segment_slots as usize * size_of::<Slot>());
         let chunks = chunks as u32;
@@ -74,7 +74,7 @@ impl Plan {
             segments,
             chunk_bytes,
             chunks,
-            chunk_words_at,
+            chunk_entries_at,
             slots_at,
             chunks_at,
         }

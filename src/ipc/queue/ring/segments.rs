@@ -91,6 +91,15 @@ pub(crate) fn distance(later: u64, earlier: u64) -> i64 {
     ((later.wrapping_sub(earlier) << INDEX_BITS) as i64) >> INDEX_BITS
 }
 
+/// The value of a hint of a handle that has noted nothing: no [`Spot`].
+pub(super) const NOWHERE: u64 = u64::MAX;
+
+/// Returns what a handle has noted last: everything before it is passed, and its segment was in use then.
+#[inline]
+pub(super) fn known(known: &AtomicU64) -> Option<Spot> {
+    Some(known.load(Relaxed)).filter(|word| *word != NOWHERE).map(Spot::from_word)
+}
+
 /// How many slots ahead one is prefetched.
 const AHEAD: usize = 16;
 
@@ -185,9 +194,15 @@ impl Ring {
     /// Records that `spot` need not be looked at any more. The last one of a segment stays noted: it names the segment.
     #[inline]
     pub(super) fn note_passed(&self, hint: &AtomicU64, known: &AtomicU64, spot: Spot) {
+        self.note(hint, self.pass(known, spot));
+    }
+
+    /// As [`note_passed`](Self::note_passed) for this handle alone. Returns where it looks from now on.
+    #[inline]
+    pub(super) fn pass(&self, known: &AtomicU64, spot: Spot) -> Spot {
         let next = Spot { position: spot.position + u64::from(!self.is_last(spot)), ..spot };
-        self.note(hint, next);
         known.store(next.to_word(), Relaxed);
+        next
     }
 
     #[inline]

@@ -13,7 +13,7 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
 
 /// How long a spin lasts while spinning pays off.
-const SPIN_NS: u64 = 4_000;
+const SPIN_NS: u64 = 16_000;
 /// Failed spins before the peer is considered idle.
 const IDLE_AFTER: u32 = 4;
 /// How long an idle peer is tried again, now and then. Two sides that wake each other from sleep answer only after the
