@@ -3,6 +3,7 @@
 pub(crate) mod codec;
 pub(crate) mod deadline;
 mod error;
+pub(crate) mod event_count;
 pub mod explore;
 #[cfg(feature = "manager")]
 pub mod manager;
@@ -11,6 +12,7 @@ pub mod pipe;
 pub mod process;
 pub mod queue;
 pub mod shared;
+pub(crate) mod spin;
 pub mod sync;
 #[cfg(test)]
 pub(crate) mod test_util;

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -189,12 +189,12 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     exec::forget_variable(BOOT_VARIABLE);
     signal::report_file_limit();
-    let panicked_at = note_panics();
+    note_panics();
     let mut explored = None;
     loop {
         let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
         let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
-        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored, &panicked_at));
+        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored));
         if let Err(failure) = &worked
             && let Ok(bytes) = codec::to_vec(failure)
         {
@@ -252,7 +252,6 @@ fn work(
     roles: &[RoleEntry],
     note: impl Fn(u8) -> io::Result<()>,
     explored: &mut Option<Explored>,
-    panicked_at: &PanicPlace,
 ) -> std::result::Result<(), WorkerFailure> {
     check_names(roles).map_err(WorkerFailure::startup)?;
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
@@ -271,7 +270,7 @@ fn work(
     };
     note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
     let observing = explored.as_mut().zip(record.explored).map(|(explored, index)| explored.begin(index));
-    let worked = guarded(|| entry.run(&record.role_bytes, descriptors), panicked_at);
+    let worked = guarded(|| entry.run(&record.role_bytes, descriptors));
     drop(observing);
     worked?;
     // A lost note matters only where the exit status is unknown too.
@@ -313,35 +312,31 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>, explored: &mut Opt
     Ok(descriptors)
 }
 
-/// Where this thread panicked.
-type PanicPlace = Arc<Mutex<Option<String>>>;
+/// Where the thread of the role panicked.
+static PANICKED_AT: Mutex<Option<String>> = Mutex::new(None);
 
 /// Notes where this thread panics from now on, instead of printing it.
-fn note_panics() -> PanicPlace {
-    let place = PanicPlace::default();
+fn note_panics() {
     let role_thread = thread::current().id();
     let previous = panic::take_hook();
-    let noted = Arc::clone(&place);
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() != role_thread {
             return previous(info);
         }
-        if let Ok(mut place) = noted.lock() {
+        if let Ok(mut place) = PANICKED_AT.lock() {
             *place = info.location().map(ToString::to_string);
         }
     }));
-    place
 }
 
-/// Runs the role; a panic becomes data, with its location, and prints nothing.
-fn guarded(
-    role: impl FnOnce() -> std::result::Result<(), WorkerFailure>,
-    panicked_at: &PanicPlace,
-) -> std::result::Result<(), WorkerFailure> {
-    match panic::catch_unwind(AssertUnwindSafe(role)) {
+/// Runs `work` in the thread of the role; a panic becomes data, with its location, and prints nothing.
+pub(crate) fn guarded<R>(
+    work: impl FnOnce() -> std::result::Result<R, WorkerFailure>,
+) -> std::result::Result<R, WorkerFailure> {
+    match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome,
         Err(payload) => {
-            let location = panicked_at.lock().ok().and_then(|mut place| place.take());
+            let location = PANICKED_AT.lock().ok().and_then(|mut place| place.take());
             Err(WorkerFailure { location, ..WorkerFailure::new(FailureKind::Panic, panic_message(&*payload)) })
         }
     }
