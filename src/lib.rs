@@ -122,7 +122,7 @@ pub use ipc::process::{Process, Role, RoleEntry, RoleResult, enter};
 pub use ipc::queue::{Consumer, JoinableQueue, Producer, Queue};
 pub use ipc::shared::{Array, Value};
 pub use ipc::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore};
-pub use ipc::{Error, Result, explore, pipe, process, queue, shared, sync};
+pub use ipc::{Error, Result, explore, pipe, pool, process, queue, shared, sync};
 
 /// Compiles the examples in the README.
 #[cfg(all(doctest, feature = "cli"))]

@@ -9,6 +9,7 @@ pub mod explore;
 pub mod manager;
 pub(crate) mod operation;
 pub mod pipe;
+pub mod pool;
 pub mod process;
 pub mod queue;
 pub mod shared;

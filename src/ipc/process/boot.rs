@@ -170,6 +170,7 @@ impl Boot {
 /// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is
 /// removed, as `sd_listen_fds(3)` does, so that programs started by the worker do not use it.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
+    *KNOWN.lock().expect("nothing panics while it holds the lock") = Some(roles.iter().map(RoleEntry::name).collect());
     let Some(variable) = std::env::var_os(BOOT_VARIABLE) else {
         check_names(roles).unwrap_or_else(|message| panic!("{message}"));
         return None;
@@ -204,6 +205,21 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         if !explored.as_mut().is_some_and(Explored::wait_for_next) {
             return Some(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
         }
+    }
+}
+
+/// The names of the roles that this program has; `None` before it has called [`enter`].
+static KNOWN: Mutex<Option<Vec<&'static str>>> = Mutex::new(None);
+
+/// Checks that the workers of this program have a role.
+///
+/// # Errors
+/// [`Error::NotEntered`] and [`Error::NoSuchRole`].
+pub(crate) fn check_known(role: &'static str) -> Result<()> {
+    match &*KNOWN.lock().expect("nothing panics while it holds the lock") {
+        None => Err(Error::NotEntered { role }),
+        Some(known) if known.contains(&role) => Ok(()),
+        Some(known) => Err(Error::NoSuchRole { role, known: known.join(", ") }),
     }
 }
 

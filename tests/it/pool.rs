@@ -1,0 +1,762 @@
+//! Pools: each task has exactly one result, whatever becomes of its worker, and nothing is left behind.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use ipc_demo::pool::{Builder, Pool, Task, TaskError, WorkerEvent};
+use ipc_demo::process::{ExitStatus, Fd};
+use ipc_demo::{Error, Lock, Role, RoleEntry, RoleResult, Value};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{
+    arrive, await_end, await_word, children_of, is_running, meeting_point, send, stop, watchdog, worker,
+};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What one task does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Act {
+    /// Returns twice the number.
+    Double(u64),
+    Fail,
+    Panic,
+    Abort,
+    Exit(i32),
+    KillItself,
+    /// As often as the counter says, and then returns.
+    DieTimes(i32),
+    Sleep,
+    /// Returns this many bytes.
+    Text(usize),
+    /// Returns the length of the text.
+    Measure(String),
+    /// Cannot be serialised.
+    #[serde(skip)]
+    Formless,
+    /// Cannot be read.
+    Unreadable(Unreadable),
+    /// Returns a text that cannot be serialised.
+    ReturnFormless,
+    Pid,
+    /// Arrives at the meeting point, and waits for its end.
+    Meet(u8),
+    /// Increments a counter under a lock.
+    Count,
+    Setups,
+}
+
+/// Can be written, and not read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Unreadable;
+
+impl<'de> Deserialize<'de> for Unreadable {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("nobody can read this"))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Output {
+    Number(u64),
+    Text(String),
+    #[serde(skip)]
+    Formless,
+}
+
+/// Does what its inputs say.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Does {
+    deaths_left: Value<i32>,
+    count: Value<u64>,
+    lock: Lock,
+    here: Option<Fd>,
+    until: Option<Fd>,
+    set_ups: u64,
+}
+
+impl Does {
+    fn new() -> Self {
+        Does {
+            deaths_left: Value::new(0).expect("a value"),
+            count: Value::new(0).expect("a value"),
+            lock: Lock::new().expect("a lock"),
+            here: None,
+            until: None,
+            set_ups: 0,
+        }
+    }
+
+    fn dying(times: i32) -> Self {
+        Does { deaths_left: Value::new(times).expect("a value"), ..Does::new() }
+    }
+}
+
+#[expect(clippy::exit, reason = "a task that ends its process is what is tested")]
+impl Task for Does {
+    const NAME: &'static str = "test.pool.does";
+    type Input = Act;
+    type Output = Output;
+
+    fn set_up(&mut self) -> RoleResult {
+        self.set_ups += 1;
+        Ok(())
+    }
+
+    fn run(&mut self, act: Act) -> Outcome<Output> {
+        Ok(Output::Number(match act {
+            Act::Double(number) => 2 * number,
+            Act::Fail => Err(File::open("/nonexistent").expect_err("there is none"))?,
+            Act::Panic => panic!("a task that went wrong"),
+            Act::Abort => std::process::abort(),
+            Act::Exit(code) => std::process::exit(code),
+            Act::KillItself => {
+                send(std::process::id(), Signal::SIGKILL);
+                unreachable!("it was killed")
+            }
+            Act::DieTimes(_) => {
+                if self.deaths_left.update(|left| left - 1)? >= 0 {
+                    std::process::abort();
+                }
+                7
+            }
+            Act::Sleep => loop {
+                thread::park();
+            },
+            Act::Text(bytes) => return Ok(Output::Text("x".repeat(bytes))),
+            Act::Measure(text) => text.len() as u64,
+            Act::Formless | Act::Unreadable(_) => unreachable!("it cannot arrive"),
+            Act::ReturnFormless => return Ok(Output::Formless),
+            Act::Pid => u64::from(std::process::id()),
+            Act::Meet(byte) => {
+                arrive(self.here.as_ref().expect("a meeting point"), byte);
+                let word = await_word(self.until.as_ref().expect("its other side"));
+                word.map_or(u64::from(std::process::id()), u64::from)
+            }
+            Act::Count => {
+                let _guard = self.lock.acquire()?;
+                let now = self.count.get();
+                self.count.set(now + 1);
+                now
+            }
+            Act::Setups => self.set_ups,
+        }))
+    }
+}
+
+/// Returns a builder whose workers are this test program.
+fn builder() -> Builder {
+    let null = File::options().write(true).open("/dev/null").expect("there is a null device");
+    Pool::builder().program("/proc/self/exe", &["worker_entry", "--exact", "--test-threads=1"]).stdout(Fd::new(null))
+}
+
+fn pool(workers: usize, task: Does) -> Pool<Does> {
+    builder().workers(workers).build(task).expect("a pool")
+}
+
+fn doubles(numbers: std::ops::Range<u64>) -> impl ExactSizeIterator<Item = Act> {
+    numbers.collect::<Vec<_>>().into_iter().map(Act::Double)
+}
+
+fn number(result: Result<Output, TaskError>) -> u64 {
+    match result {
+        Ok(Output::Number(number)) => number,
+        other => panic!("no number: {other:?}"),
+    }
+}
+
+#[test]
+fn smoke() {
+    let _watchdog = watchdog("pool::smoke");
+    let pool = pool(2, Does::new());
+    assert_eq!(number(pool.submit(Act::Double(21)).expect("it is accepted").wait()), 42);
+    let results: Vec<u64> = pool.map(doubles(0..10_000)).into_iter().map(number).collect();
+    assert!(results.into_iter().eq((0..10_000).map(|number| 2 * number)));
+    assert!(pool.imap(doubles(0..1000)).map(number).eq((0..1000).map(|number| 2 * number)));
+    let mut seen: Vec<(usize, u64)> = pool.imap_unordered(doubles(0..1000)).map(|(at, it)| (at, number(it))).collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq((0..1000).map(|at| (at, 2 * at as u64))));
+    assert_eq!(pool.map([]).len(), 0);
+    assert!(pool.imap([]).next().is_none());
+}
+
+/// One bad task among eleven good ones: the good ones are right, and the bad one has the error.
+fn one_bad(act: &Act) -> TaskError {
+    let pool = pool(2, Does::new());
+    let inputs = (0..12).map(|index| if index == 5 { act.clone() } else { Act::Double(index) });
+    let mut results = pool.map(inputs);
+    let bad = results.remove(5).expect_err("it has no output");
+    let wanted = (0..12).filter(|index| *index != 5).map(|index| 2 * index);
+    assert!(results.into_iter().map(number).eq(wanted), "{act:?}");
+    bad
+}
+
+#[test]
+fn death_costs_the_task_that_was_running() {
+    let _watchdog = watchdog("pool::death_costs_the_task");
+    for (act, wanted) in [
+        (Act::KillItself, ExitStatus::Signal(9)),
+        (Act::Abort, ExitStatus::Signal(6)),
+        (Act::Exit(3), ExitStatus::Code(3)),
+        (Act::Exit(0), ExitStatus::Code(0)),
+    ] {
+        let TaskError::WorkerDied { worker, status, attempts } = one_bad(&act) else { panic!("{act:?}") };
+        assert_eq!((status, attempts), (wanted, 2), "{act:?}");
+        assert!(worker.starts_with("worker-"), "{worker}");
+    }
+}
+
+#[test]
+fn failures_are_results() {
+    let _watchdog = watchdog("pool::failures_are_results");
+    let TaskError::Failed(failure) = one_bad(&Act::Fail) else { panic!("it fails") };
+    assert!(failure.message.contains("No such file") && failure.worker.starts_with("worker-"), "{failure}");
+    let TaskError::Panicked(failure) = one_bad(&Act::Panic) else { panic!("it panics") };
+    assert!(failure.message == "a task that went wrong", "{failure}");
+    assert!(failure.location.as_ref().is_some_and(|location| location.contains("pool.rs:")), "{failure}");
+    for (act, is_input) in [(Act::Formless, true), (Act::Unreadable(Unreadable), true), (Act::ReturnFormless, false)] {
+        let error = one_bad(&act);
+        let is_right = matches!((&error, is_input), (TaskError::Input(_), true) | (TaskError::Output(_), false));
+        assert!(is_right, "{act:?}: {error:?}");
+    }
+}
+
+#[test]
+fn task_is_tried_again_as_often_as_was_asked_for() {
+    let _watchdog = watchdog("pool::tried_again");
+    for (retries, deaths) in [(0, 0), (1, 1), (3, 3), (0, 1), (1, 2), (3, 4)] {
+        let pool = builder().workers(2).retries(retries).build(Does::dying(deaths)).expect("a pool");
+        let result = pool.map([Act::DieTimes(deaths)]).pop().expect("one result");
+        if deaths <= retries as i32 {
+            assert_eq!(number(result), 7);
+        } else {
+            let Err(TaskError::WorkerDied { attempts, .. }) = result else { panic!("{result:?}") };
+            assert_eq!(attempts, retries + 1);
+        }
+    }
+}
+
+#[test]
+fn killed_idle_worker_costs_nothing_and_is_replaced() {
+    let _watchdog = watchdog("pool::killed_idle_worker");
+    let pool = pool(2, Does::new());
+    for _ in 0..3 {
+        let before = pool.workers();
+        // Both have booted once each has run a task.
+        let both: Vec<u64> = pool.map([Act::Pid, Act::Pid]).into_iter().map(number).collect();
+        before.iter().for_each(|(_, pid)| send(*pid, Signal::SIGKILL));
+        assert!(pool.map(doubles(0..100)).into_iter().map(number).eq((0..100).map(|number| 2 * number)), "{both:?}");
+        let after = pool.workers();
+        assert!(after.iter().all(|(name, _)| before.iter().all(|(dead, _)| dead != name)), "{before:?}, {after:?}");
+    }
+}
+
+#[test]
+fn time_limit_ends_a_task_and_no_other() {
+    let _watchdog = watchdog("pool::time_limit");
+    let pool = builder().workers(2).time_limit(Duration::from_millis(200)).build(Does::new()).expect("a pool");
+    let inputs = (0..40).map(|index| if index % 10 == 3 { Act::Sleep } else { Act::Double(index) });
+    for (index, result) in pool.map(inputs).into_iter().enumerate() {
+        match result {
+            Err(TaskError::TimedOut { worker }) if index % 10 == 3 => assert!(worker.starts_with("worker-")),
+            result => assert_eq!(number(result), 2 * index as u64),
+        }
+    }
+}
+
+#[test]
+fn stopped_worker_loses_its_task_to_the_limit_and_holds_up_no_other() {
+    let _watchdog = watchdog("pool::stopped_worker");
+    let ((mut here, arrives), (waits, release)) = (meeting_point(), meeting_point());
+    let task = Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() };
+    let pool = builder().workers(2).time_limit(Duration::from_secs(2)).build(task).expect("a pool");
+    let mut stopped = pool.submit(Act::Meet(b'm')).expect("it is accepted");
+    assert_eq!(here.meet(), Some(b'm'));
+    let busy = number(pool.submit(Act::Pid).expect("it is accepted").wait()) as u32;
+    let other = pool.workers().into_iter().map(|(_, pid)| pid).find(|pid| *pid != busy).expect("two workers");
+    stop(other);
+    assert_eq!(pool.map(doubles(0..1000)).into_iter().map(number).count(), 1000);
+    assert!(stopped.wait_timeout(Duration::ZERO).is_none(), "it is stopped in the middle");
+    assert!(matches!(stopped.wait(), Err(TaskError::TimedOut { .. })));
+    await_end(other);
+    drop(release);
+}
+
+#[test]
+fn cancelled_task_stops_while_it_runs_or_waits() {
+    let _watchdog = watchdog("pool::cancelled_task");
+    let ((mut here, arrives), (waits, release)) = (meeting_point(), meeting_point());
+    let pool = pool(1, Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() });
+    let mut running = pool.submit(Act::Meet(b'm')).expect("it is accepted");
+    let mut waiting = pool.submit(Act::Double(1)).expect("it is accepted");
+    let mut last = pool.submit(Act::Double(2)).expect("it is accepted");
+    assert_eq!(here.meet(), Some(b'm'));
+    let (_, pid) = pool.workers().pop().expect("a worker");
+    assert!(waiting.cancel() && waiting.cancel(), "again is no error");
+    assert!(matches!(waiting.wait(), Err(TaskError::Cancelled)));
+    assert!(running.wait_timeout(Duration::from_millis(1)).is_none());
+    assert!(running.cancel());
+    assert!(matches!(running.wait(), Err(TaskError::Cancelled)));
+    await_end(pid);
+    assert_eq!(number(last.wait()), 4, "another worker does the rest");
+    assert!(!last.cancel(), "it has its result");
+    assert_eq!(number(last.wait()), 4);
+    drop(release);
+}
+
+#[test]
+fn cancelled_tasks_leave_no_trace_in_a_busy_pool() {
+    let _watchdog = watchdog("pool::cancelled_tasks");
+    let ((mut here, arrives), (waits, release)) = (meeting_point(), meeting_point());
+    let task = Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() };
+    let pool = builder().workers(1).in_flight(8).build(task).expect("a pool");
+    let mut running = pool.submit(Act::Meet(b'm')).expect("it is accepted");
+    assert_eq!(here.meet(), Some(b'm'));
+    for number in 0..1000 {
+        let job = pool.submit(Act::Double(number)).expect("it is accepted");
+        assert!(job.cancel());
+    }
+    let mut last = pool.submit(Act::Double(4)).expect("it is accepted");
+    drop(release);
+    assert!(number(running.wait()) > 1);
+    assert_eq!(number(last.wait()), 8);
+}
+
+#[test]
+fn workers_are_replaced_after_their_tasks() {
+    let _watchdog = watchdog("pool::tasks_per_worker");
+    for workers in [1, 2] {
+        let pool = builder().workers(workers).tasks_per_worker(3).build(Does::new()).expect("a pool");
+        let mut pids: Vec<u64> = pool.imap((0..12).map(|_| Act::Pid)).map(number).collect();
+        pids.sort_unstable();
+        assert!(pids.chunk_by(|one, other| one == other).all(|tasks| tasks.len() <= 3), "{pids:?}");
+    }
+}
+
+#[test]
+fn value_is_new_after_a_panic_and_its_worker_is_not() {
+    let _watchdog = watchdog("pool::value_is_new");
+    let pool = pool(1, Does::new());
+    let mut results = pool.map([Act::Pid, Act::Setups, Act::Panic, Act::Setups, Act::Pid]);
+    let pid = number(results.remove(0));
+    assert_eq!(number(results.pop().expect("five")), pid);
+    assert_eq!(number(results.pop().expect("four")), 1, "a new clone was set up");
+    assert!(matches!(results.pop(), Some(Err(TaskError::Panicked(_)))));
+    assert_eq!(number(results.pop().expect("two")), 1);
+}
+
+/// How a set-up goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum SetUp {
+    Fails,
+    Panics,
+    Exits,
+    Dies,
+    /// Only this often.
+    FailsFirst,
+}
+
+/// Cannot be set up.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct NeverReady {
+    how: SetUp,
+    tries: Value<u32>,
+}
+
+impl Task for NeverReady {
+    const NAME: &'static str = "test.pool.never-ready";
+    type Input = u64;
+    type Output = u64;
+
+    #[expect(clippy::exit, reason = "what is tested")]
+    fn set_up(&mut self) -> RoleResult {
+        let tries = self.tries.update(|tries| tries + 1)?;
+        match self.how {
+            SetUp::Fails => Err("there is no model to load".into()),
+            SetUp::Panics => panic!("a model that went wrong"),
+            SetUp::Exits => std::process::exit(3),
+            SetUp::Dies => std::process::abort(),
+            SetUp::FailsFirst if tries < 2 => Err("not yet".into()),
+            SetUp::FailsFirst => Ok(()),
+        }
+    }
+
+    fn run(&mut self, input: u64) -> Outcome<u64> {
+        Ok(input)
+    }
+}
+
+#[test]
+fn set_up_that_fails_is_told_by_every_task_and_not_tried_for_ever() {
+    let _watchdog = watchdog("pool::set_up_that_fails");
+    for (how, words) in [
+        (SetUp::Fails, "there is no model to load"),
+        (SetUp::Panics, "a model that went wrong"),
+        (SetUp::Exits, "exit code 3"),
+        (SetUp::Dies, "SIGABRT"),
+    ] {
+        for workers in [1, 2] {
+            let tries = Value::new(0).expect("a value");
+            let task = NeverReady { how, tries: tries.clone() };
+            let pool = builder().workers(workers).build(task).expect("the processes exist");
+            for result in pool.map(0..20) {
+                let Err(TaskError::NoWorkers { last_words }) = result else { panic!("{how:?}: {result:?}") };
+                assert!(last_words.contains(words), "{how:?}: {last_words}");
+            }
+            let is_refused = matches!(pool.submit(1), Err(TaskError::NoWorkers { .. }));
+            assert!(is_refused && (3..=4).contains(&tries.get()), "{how:?}: {} tries", tries.get());
+            pool.join();
+            assert!(pool.workers().is_empty());
+        }
+    }
+}
+
+#[test]
+fn set_up_that_fails_at_first_is_tried_again() {
+    let _watchdog = watchdog("pool::set_up_at_first");
+    let task = NeverReady { how: SetUp::FailsFirst, tries: Value::new(0).expect("a value") };
+    let pool = builder().workers(1).build(task).expect("a pool");
+    assert!(pool.map(0..20).into_iter().eq((0..20).map(Ok)));
+}
+
+#[test]
+fn unknown_program_is_told_by_every_task() {
+    let _watchdog = watchdog("pool::unknown_program");
+    let pool = Pool::builder().workers(2).program("/bin/true", &[]).build(Does::new()).expect("the processes exist");
+    for result in pool.map(doubles(0..3)) {
+        let Err(TaskError::NoWorkers { last_words }) = result else { panic!("{result:?}") };
+        assert!(last_words.contains("never entered the role"), "{last_words}");
+    }
+}
+
+/// Runs a pool of its own for each input.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Nests;
+
+impl Task for Nests {
+    const NAME: &'static str = "test.pool.nests";
+    type Input = u64;
+    type Output = u64;
+
+    fn run(&mut self, input: u64) -> Outcome<u64> {
+        let inner = pool(2, Does::new());
+        Ok(inner.map(doubles(0..input)).into_iter().map(number).sum())
+    }
+}
+
+#[test]
+fn worker_has_a_pool_of_its_own() {
+    let _watchdog = watchdog("pool::nested");
+    let pool = builder().workers(2).build(Nests).expect("a pool");
+    assert!(pool.map([3, 10, 100]).into_iter().eq([6, 90, 9900].map(Ok)));
+}
+
+#[test]
+fn primitives_work_in_a_task() {
+    let _watchdog = watchdog("pool::primitives");
+    let task = Does::new();
+    let count = task.count.clone();
+    let pool = pool(3, task);
+    let mut seen: Vec<u64> = pool.map((0..500).map(|_| Act::Count)).into_iter().map(number).collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..500) && count.get() == 500);
+}
+
+#[test]
+fn long_inputs_and_outputs_arrive() {
+    let _watchdog = watchdog("pool::long_inputs");
+    let pool = builder().workers(2).in_flight_bytes(1 << 20).build(Does::new()).expect("a pool");
+    for len in [0, 20, 33, 39, 40, 41, 47, 48, 49, 1000, 100_000, (1 << 20) - 100] {
+        let text = "y".repeat(len);
+        let results = pool.map((0..40).map(|_| Act::Measure(text.clone())));
+        assert!(results.into_iter().map(number).all(|found| found == len as u64), "{len}");
+        for result in pool.imap((0..40).map(|_| Act::Text(len))) {
+            assert!(matches!(result, Ok(Output::Text(text)) if text == "x".repeat(len)), "{len}");
+        }
+    }
+    let too_long = pool.map([Act::Measure("y".repeat(1 << 20)), Act::Text(1 << 20), Act::Double(1)]);
+    assert!(matches!(&too_long[0], Err(TaskError::Input(_))), "{:?}", too_long[0]);
+    assert!(matches!(&too_long[1], Err(TaskError::Output(_))), "{:?}", too_long[1]);
+    assert!(too_long[2].is_ok());
+}
+
+#[test]
+fn endless_input_is_drawn_as_results_are_taken() {
+    let _watchdog = watchdog("pool::endless_input");
+    let drawn = Cell::new(0_u64);
+    let endless = || {
+        std::iter::repeat_with(|| {
+            drawn.set(drawn.get() + 1);
+            Act::Double(drawn.get())
+        })
+    };
+    let pool = pool(2, Does::new());
+    let mut results = pool.imap(endless());
+    assert_eq!(drawn.get(), 0, "nothing is drawn before it is asked for");
+    for taken in 1..=20_000 {
+        assert_eq!(number(results.next().expect("it is endless")), 2 * taken);
+        assert!(drawn.get() - taken <= 4096 + 64, "{} drawn, {taken} taken", drawn.get());
+    }
+    drop(results);
+    drawn.set(0);
+    assert_eq!(pool.imap_unordered(endless()).take(20_000).map(|(_, result)| number(result)).count(), 20_000);
+    assert!(drawn.get() <= 20_000 + 4096 + 64);
+    assert!(pool.map([Act::Double(1)]).pop().is_some_and(|result| result.is_ok()), "the rest was withdrawn");
+}
+
+#[test]
+fn results_that_nobody_takes_are_bounded_in_bytes() {
+    let _watchdog = watchdog("pool::bounded_in_bytes");
+    let drawn = Cell::new(0_u64);
+    let pool = builder().workers(2).in_flight_bytes(1 << 20).build(Does::new()).expect("a pool");
+    // The first is slow, so all others wait for it.
+    let inputs = (0..).map(|index: u64| {
+        drawn.set(index);
+        if index == 0 { Act::Pid } else { Act::Text(100_000) }
+    });
+    let mut results = pool.imap(inputs);
+    results.next();
+    for _ in 0..200 {
+        assert!(results.next().is_some_and(|result| result.is_ok()));
+    }
+    assert!(drawn.get() < 200 + 150, "{} drawn", drawn.get());
+}
+
+#[test]
+fn iterators_know_how_many_results_are_left() {
+    let _watchdog = watchdog("pool::size_hint");
+    let pool = pool(2, Does::new());
+    let mut results = pool.imap(doubles(0..100));
+    for left in (0..100).rev() {
+        assert_eq!(results.len(), left + 1);
+        assert!(results.next().is_some());
+    }
+    assert_eq!((results.len(), results.next()), (0, None));
+    let mut unordered = pool.imap_unordered(doubles(0..3));
+    assert_eq!((unordered.len(), unordered.next().is_some(), unordered.len()), (3, true, 2));
+    let endless = pool.imap(std::iter::repeat(Act::Pid));
+    assert_eq!(endless.size_hint(), (usize::MAX, None));
+    drop(endless);
+}
+
+#[test]
+fn error_of_one_task_ends_no_iterator() {
+    let _watchdog = watchdog("pool::error_ends_no_iterator");
+    let pool = pool(2, Does::new());
+    let acts =
+        || (0..60).map(|index| [Act::Double(index), Act::Fail, Act::Panic, Act::Formless][index as usize % 4].clone());
+    let is_right = |(index, result): (usize, Result<Output, TaskError>)| match index % 4 {
+        0 => number(result) == 2 * index as u64,
+        1 => matches!(result, Err(TaskError::Failed(_))),
+        2 => matches!(result, Err(TaskError::Panicked(_))),
+        _ => matches!(result, Err(TaskError::Input(_))),
+    };
+    assert_eq!(pool.imap(acts()).enumerate().map(is_right).filter(|is_right| *is_right).count(), 60);
+    assert_eq!(pool.imap_unordered(acts()).map(is_right).filter(|is_right| *is_right).count(), 60);
+}
+
+#[test]
+fn panic_of_the_input_is_the_callers() {
+    let _watchdog = watchdog("pool::panic_of_the_input");
+    let pool = pool(2, Does::new());
+    let inputs = (0..100).map(|index| if index == 70 { panic!("no more") } else { Act::Double(index) });
+    let run = std::panic::AssertUnwindSafe(|| pool.map(inputs));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(pool.map(doubles(0..100)).into_iter().map(number).count(), 100, "the pool goes on");
+}
+
+#[test]
+fn threads_share_a_pool() {
+    let _watchdog = watchdog("pool::threads_share");
+    let pool = pool(2, Does::new());
+    thread::scope(|scope| {
+        for first in 0..4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                let numbers = first * 1000..first * 1000 + 1000;
+                let wanted = numbers.clone().map(|number| 2 * number);
+                assert!(pool.map(doubles(numbers.clone())).into_iter().map(number).eq(wanted.clone()));
+                assert!(pool.imap(doubles(numbers)).map(number).eq(wanted));
+                for _ in 0..100 {
+                    assert_eq!(number(pool.submit(Act::Double(first)).expect("it is accepted").wait()), 2 * first);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn closed_pool_finishes_and_accepts_nothing() {
+    let _watchdog = watchdog("pool::closed");
+    let ((mut here, arrives), (waits, release)) = (meeting_point(), meeting_point());
+    let pool = pool(2, Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() });
+    let mut running = pool.submit(Act::Meet(b'm')).expect("it is accepted");
+    let mut jobs: Vec<_> = (0..100).map(|index| pool.submit(Act::Double(index)).expect("it is accepted")).collect();
+    assert_eq!(here.meet(), Some(b'm'));
+    pool.close();
+    assert!(matches!(pool.submit(Act::Pid), Err(TaskError::Stopped)));
+    assert!(pool.map([Act::Pid, Act::Pid]).iter().all(|result| matches!(result, Err(TaskError::Stopped))));
+    drop(release);
+    pool.join();
+    assert!(pool.workers().is_empty() && number(running.wait()) > 1);
+    for (index, job) in jobs.iter_mut().enumerate() {
+        assert_eq!(number(job.wait()), 2 * index as u64, "its result is kept");
+    }
+    pool.join();
+}
+
+#[test]
+fn closed_pool_still_replaces_a_worker_for_its_tasks() {
+    let _watchdog = watchdog("pool::closed_still_replaces");
+    let pool = pool(1, Does::dying(1));
+    let mut job = pool.submit(Act::DieTimes(1)).expect("it is accepted");
+    pool.join();
+    assert_eq!(number(job.wait()), 7);
+}
+
+#[test]
+fn stopper_ends_a_map_from_another_thread() {
+    let _watchdog = watchdog("pool::stopper");
+    let ((mut here, arrives), (waits, _release)) = (meeting_point(), meeting_point());
+    let pool = pool(2, Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() });
+    let (stopper, pids) = (pool.stopper(), pool.workers());
+    let mut job = pool.submit(Act::Sleep).expect("it is accepted");
+    let stops = thread::spawn(move || {
+        assert_eq!(here.meet(), Some(b'm'));
+        stopper.stop();
+    });
+    assert!(pool.map([Act::Meet(b'm'), Act::Pid]).iter().all(|result| *result == Err(TaskError::Stopped)));
+    stops.join().expect("it stops");
+    assert_eq!(job.wait(), Err(TaskError::Stopped));
+    pool.join();
+    assert!(pids.iter().all(|(_, pid)| !is_running(*pid)));
+}
+
+#[test]
+fn dropped_pool_leaves_no_process() {
+    let _watchdog = watchdog("pool::dropped");
+    let ((mut here, arrives), (waits, _release)) = (meeting_point(), meeting_point());
+    let task = Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() };
+    let pool = pool(2, task);
+    let pids = pool.workers();
+    let mut job = pool.submit(Act::Meet(b'm')).expect("it is accepted");
+    let _detached = pool.submit(Act::Sleep).expect("it is accepted");
+    assert_eq!(here.meet(), Some(b'm'));
+    drop(pool);
+    assert!(pids.iter().all(|(_, pid)| !is_running(*pid)));
+    assert_eq!(job.wait(), Err(TaskError::Stopped), "a handle outlives its pool");
+}
+
+/// Has a pool whose workers wait, and waits.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ParentOfPool {
+    here: Fd,
+    until: Fd,
+}
+
+impl Role for ParentOfPool {
+    const NAME: &'static str = "test.pool.parent";
+
+    fn run(self) -> RoleResult {
+        let pool = pool(3, Does { here: Some(self.here), until: Some(self.until), ..Does::new() });
+        let results = pool.map((0..3).map(|_| Act::Meet(b'w')));
+        Err(format!("nobody ends them: {results:?}").into())
+    }
+}
+
+#[test]
+fn killed_parent_takes_its_pool_along() {
+    let _watchdog = watchdog("pool::killed_parent");
+    let ((mut here, arrives), (waits, _release)) = (meeting_point(), meeting_point());
+    let mut parent = worker("parent", ParentOfPool { here: arrives, until: waits.into() });
+    for _ in 0..3 {
+        assert_eq!(here.meet(), Some(b'w'));
+    }
+    let workers = children_of(parent.pid());
+    assert_eq!(workers.len(), 3);
+    parent.kill().expect("a signal");
+    parent.join().expect("it ends");
+    workers.into_iter().for_each(await_end);
+    assert_eq!(here.meet(), None, "all writers are gone");
+}
+
+#[test]
+fn workers_are_told_of() {
+    let _watchdog = watchdog("pool::told_of");
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&events);
+    let pool = builder().workers(1).retries(0).on_worker(move |event| told.lock().expect("no panic").push(event));
+    let pool = pool.build(Does::new()).expect("a pool");
+    assert!(matches!(pool.map([Act::Exit(3)]).pop(), Some(Err(TaskError::WorkerDied { .. }))));
+    assert_eq!(number(pool.map([Act::Double(1)]).remove(0)), 2);
+    pool.join();
+    let events = events.lock().expect("no panic");
+    let told: Vec<String> = events
+        .iter()
+        .map(|event| match event {
+            WorkerEvent::Started { name, .. } => format!("{name} starts"),
+            WorkerEvent::Ended { name, ended, .. } => format!("{name} ends: {}", ended.status),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["worker-1 starts", "worker-1 ends: exit code 3", "worker-2 starts", "worker-2 ends: exit code 0"]
+    );
+}
+
+#[test]
+fn bad_numbers_are_refused() {
+    let refused = |builder: Builder| match builder.build(Does::new()) {
+        Err(Error::OutOfRange { what, given, .. }) => format!("{what}: {given}"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(builder().workers(0)), "the number of workers: 0");
+    assert_eq!(refused(builder().workers(4096)), "the number of workers: 4096");
+    assert_eq!(refused(builder().in_flight(0)), "the number of tasks in flight: 0");
+    assert_eq!(refused(builder().in_flight_bytes(0)), "the number of bytes in flight: 0");
+    assert_eq!(refused(builder().in_flight_bytes(1 << 40)), format!("the number of bytes in flight: {}", 1_u64 << 40));
+    assert_eq!(refused(builder().time_limit(Duration::ZERO)), "a time limit in nanoseconds: 0");
+    assert_eq!(refused(builder().tasks_per_worker(0)), "the number of tasks of a worker: 0");
+}
+
+/// In no table.
+#[derive(Clone, Serialize, Deserialize)]
+struct Unregistered;
+
+impl Task for Unregistered {
+    const NAME: &'static str = "test.pool.unregistered";
+    type Input = ();
+    type Output = ();
+
+    fn run(&mut self, (): ()) -> Outcome<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn task_in_no_table_is_refused() {
+    let _watchdog = watchdog("pool::in_no_table");
+    // The first thing that main does.
+    assert!(ipc_demo::enter(crate::roles::ROLES).is_none());
+    let Err(refused) = Pool::builder().workers(1).build(Unregistered) else { panic!("it is in no table") };
+    assert!(matches!(refused, Error::NoSuchRole { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("test.pool.unregistered") && refused.to_string().contains("test.pool.does"),
+        "{refused}"
+    );
+    // The table of another program is known to its workers alone.
+    let results = builder().workers(1).build(Unregistered).expect("the processes exist").map([()]);
+    assert!(matches!(&results[..], [Err(TaskError::NoWorkers { last_words })] if last_words.contains("has no role")));
+}
+
+#[test]
+fn task_and_role_of_one_name_are_refused() {
+    let twice = [RoleEntry::of_task::<Does>(), RoleEntry::of_task::<Does>()];
+    assert!(std::panic::catch_unwind(|| ipc_demo::enter(&twice)).is_err());
+    assert!(ipc_demo::enter(crate::roles::ROLES).is_none(), "the table of this program");
+}
