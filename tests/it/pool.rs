@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -9,11 +10,15 @@ use std::time::Duration;
 use ipc_demo::pool::{Builder, Pool, Task, TaskError, WorkerEvent};
 use ipc_demo::process::{ExitStatus, Fd};
 use ipc_demo::{Error, Lock, Role, RoleEntry, RoleResult, Value};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{
-    arrive, await_end, await_word, children_of, is_running, meeting_point, send, stop, watchdog, worker,
+    arrive, await_end, await_word, children_of, is_running, meeting_point, patient_watchdog, send, stop, until,
+    watchdog, worker,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -29,7 +34,7 @@ pub(crate) enum Act {
     Exit(i32),
     KillItself,
     /// As often as the counter says, and then returns.
-    DieTimes(i32),
+    DieTimes,
     Sleep,
     /// Returns this many bytes.
     Text(usize),
@@ -73,6 +78,8 @@ pub(crate) enum Output {
 pub(crate) struct Does {
     deaths_left: Value<i32>,
     count: Value<u64>,
+    /// The process that has begun a task last, so that it can be killed in the middle of one.
+    last: Value<u32>,
     lock: Lock,
     here: Option<Fd>,
     until: Option<Fd>,
@@ -84,6 +91,7 @@ impl Does {
         Does {
             deaths_left: Value::new(0).expect("a value"),
             count: Value::new(0).expect("a value"),
+            last: Value::new(0).expect("a value"),
             lock: Lock::new().expect("a lock"),
             here: None,
             until: None,
@@ -108,6 +116,7 @@ impl Task for Does {
     }
 
     fn run(&mut self, act: Act) -> Outcome<Output> {
+        self.last.set(std::process::id());
         Ok(Output::Number(match act {
             Act::Double(number) => 2 * number,
             Act::Fail => Err(File::open("/nonexistent").expect_err("there is none"))?,
@@ -118,7 +127,7 @@ impl Task for Does {
                 send(std::process::id(), Signal::SIGKILL);
                 unreachable!("it was killed")
             }
-            Act::DieTimes(_) => {
+            Act::DieTimes => {
                 if self.deaths_left.update(|left| left - 1)? >= 0 {
                     std::process::abort();
                 }
@@ -184,6 +193,14 @@ fn smoke() {
     assert!(pool.imap([]).next().is_none());
 }
 
+/// Kills the worker that has begun a task last, if it is one of the pool's. Returns whether it is.
+fn kill_one(pool: &Pool<Does>, last: &Value<u32>) -> bool {
+    let last = last.get();
+    // Until it is buried, nobody else has its process id.
+    let is_there = pool.workers().iter().any(|(_, pid)| *pid == last);
+    is_there && kill(Pid::from_raw(last as i32), Signal::SIGKILL).is_ok()
+}
+
 /// One bad task among eleven good ones: the good ones are right, and the bad one has the error.
 fn one_bad(act: &Act) -> TaskError {
     let pool = pool(2, Does::new());
@@ -230,7 +247,7 @@ fn task_is_tried_again_as_often_as_was_asked_for() {
     let _watchdog = watchdog("pool::tried_again");
     for (retries, deaths) in [(0, 0), (1, 1), (3, 3), (0, 1), (1, 2), (3, 4)] {
         let pool = builder().workers(2).retries(retries).build(Does::dying(deaths)).expect("a pool");
-        let result = pool.map([Act::DieTimes(deaths)]).pop().expect("one result");
+        let result = pool.map([Act::DieTimes]).pop().expect("one result");
         if deaths <= retries as i32 {
             assert_eq!(number(result), 7);
         } else {
@@ -266,6 +283,15 @@ fn time_limit_ends_a_task_and_no_other() {
             result => assert_eq!(number(result), 2 * index as u64),
         }
     }
+}
+
+#[test]
+fn room_that_comes_without_a_result_is_used() {
+    let _watchdog = watchdog("pool::room_without_a_result");
+    let builder = builder().workers(1).in_flight(1).time_limit(Duration::from_millis(50));
+    let mut results = builder.build(Does::new()).expect("a pool").map([Act::Sleep, Act::Sleep, Act::Double(1)]);
+    assert_eq!(number(results.pop().expect("three")), 2);
+    assert!(results.iter().all(|result| matches!(result, Err(TaskError::TimedOut { .. }))));
 }
 
 #[test]
@@ -613,7 +639,7 @@ fn closed_pool_finishes_and_accepts_nothing() {
 fn closed_pool_still_replaces_a_worker_for_its_tasks() {
     let _watchdog = watchdog("pool::closed_still_replaces");
     let pool = pool(1, Does::dying(1));
-    let mut job = pool.submit(Act::DieTimes(1)).expect("it is accepted");
+    let mut job = pool.submit(Act::DieTimes).expect("it is accepted");
     pool.join();
     assert_eq!(number(job.wait()), 7);
 }
@@ -759,4 +785,178 @@ fn task_and_role_of_one_name_are_refused() {
     let twice = [RoleEntry::of_task::<Does>(), RoleEntry::of_task::<Does>()];
     assert!(std::panic::catch_unwind(|| ipc_demo::enter(&twice)).is_err());
     assert!(ipc_demo::enter(crate::roles::ROLES).is_none(), "the table of this program");
+}
+
+/// Runs random tasks with random kills in a process of its own, and leaves nothing behind in it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RunsAnything {
+    seeds: std::ops::Range<u64>,
+}
+
+impl Role for RunsAnything {
+    const NAME: &'static str = "test.pool.anything";
+
+    fn run(self) -> RoleResult {
+        let left = || {
+            let descriptors = std::fs::read_dir("/proc/self/fd").expect("a list").count();
+            let maps = std::fs::read_to_string("/proc/self/maps").expect("a list");
+            let shared = maps.lines().filter(|line| line.contains("memfd:ipc_demo")).count();
+            let threads = std::fs::read_dir("/proc/self/task").expect("a list").count();
+            (descriptors, shared, threads, children_of(std::process::id()))
+        };
+        // What a process has once.
+        run_anything(self.seeds.start);
+        let before = left();
+        self.seeds.for_each(run_anything);
+        // A thread that was joined may be listed for a moment.
+        until(|| left() == before);
+        Ok(())
+    }
+}
+
+fn random_act(rng: &mut StdRng, number: u64) -> Act {
+    match rng.random_range(0..60) {
+        0 => Act::Panic,
+        1 => Act::Abort,
+        2 => Act::Exit(0),
+        3 => Act::Exit(3),
+        4 => Act::KillItself,
+        5 if rng.random_range(0..5) == 0 => Act::Sleep,
+        6 => Act::Text(rng.random_range(0..3 << 20)),
+        7 => Act::Measure("z".repeat(rng.random_range(0..100_000))),
+        8 => Act::Formless,
+        9 => Act::ReturnFormless,
+        10..15 => Act::Fail,
+        _ => Act::Double(number),
+    }
+}
+
+/// Returns whether this is a result of the task, if its worker may be killed at any time.
+fn is_right(act: &Act, result: &Result<Output, TaskError>, retries: u32) -> bool {
+    let died = match result {
+        Err(TaskError::WorkerDied { status, attempts, .. }) if *attempts == retries + 1 => Some(*status),
+        _ => None,
+    };
+    let is_killed = died == Some(ExitStatus::Signal(9));
+    match (act, result) {
+        (Act::Formless, Err(TaskError::Input(_))) => true,
+        (Act::Formless, _) => false,
+        (Act::Exit(code), _) => is_killed || died == Some(ExitStatus::Code(*code)),
+        (Act::Abort, _) => is_killed || died == Some(ExitStatus::Signal(6)),
+        (Act::KillItself, _) => is_killed,
+        // Its limit is wall time.
+        (_, Err(TaskError::TimedOut { .. })) => true,
+        (_, Err(TaskError::WorkerDied { .. })) => is_killed,
+        (Act::Double(number), Ok(Output::Number(double))) => *double == 2 * number,
+        (Act::Text(bytes), Ok(Output::Text(text))) => text.len() == *bytes,
+        (Act::Measure(text), Ok(Output::Number(len))) => *len == text.len() as u64,
+        (Act::Fail, Err(TaskError::Failed(_))) | (Act::Panic, Err(TaskError::Panicked(_))) => true,
+        (Act::ReturnFormless, Err(TaskError::Output(_))) => true,
+        _ => false,
+    }
+}
+
+fn run_anything(seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (task, retries) = (Does::new(), rng.random_range(0..3));
+    let last = task.last.clone();
+    let pool = builder()
+        .workers(rng.random_range(1..=8))
+        .retries(retries)
+        .time_limit(Duration::from_millis(300))
+        .tasks_per_worker(rng.random_range(10..1000))
+        .in_flight(1 << rng.random_range(0..10))
+        .in_flight_bytes(4 << 20)
+        .build(task)
+        .expect("a pool");
+    let acts: Vec<Act> = (0..rng.random_range(0..400)).map(|number| random_act(&mut rng, number)).collect();
+    let (mode, kills) = (rng.random_range(0..3), rng.random_range(0..20));
+    let pauses: Vec<u64> = (0..kills).map(|_| rng.random_range(0..3000)).collect();
+    let is_over = AtomicBool::new(false);
+    let results: Vec<(usize, Result<Output, TaskError>)> = thread::scope(|scope| {
+        scope.spawn(|| {
+            for pause in pauses {
+                // At any moment: the only purpose of the pause.
+                thread::sleep(Duration::from_micros(pause));
+                if is_over.load(Relaxed) {
+                    break;
+                }
+                kill_one(&pool, &last);
+            }
+        });
+        let results = match mode {
+            0 => pool.map(acts.clone()).into_iter().enumerate().collect(),
+            1 => pool.imap(acts.clone()).enumerate().collect(),
+            _ => {
+                let mut results: Vec<_> = pool.imap_unordered(acts.clone()).collect();
+                results.sort_unstable_by_key(|(index, _)| *index);
+                results
+            }
+        };
+        is_over.store(true, Relaxed);
+        results
+    });
+    assert!(results.iter().map(|(index, _)| *index).eq(0..acts.len()), "seed {seed}: not one result each");
+    for (act, (index, result)) in acts.iter().zip(&results) {
+        assert!(is_right(act, result, retries), "seed {seed}, task {index}: {act:?} has the result {result:?}");
+    }
+}
+
+fn anything(seeds: std::ops::Range<u64>) {
+    let mut process = worker("anything", RunsAnything { seeds });
+    let ended = process.join().expect("it ends");
+    assert!(ended.is_success(), "{ended:?}");
+}
+
+#[test]
+fn each_of_any_tasks_has_one_result_whatever_is_killed() {
+    let _watchdog = watchdog("pool::any_tasks");
+    anything(0..10);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn stress_any_tasks() {
+    let _watchdog = patient_watchdog("pool::stress_any_tasks");
+    anything(100..300);
+}
+
+/// Runs this many tasks with this many kills of workers that have begun one.
+fn many_tasks(tasks: u64, kills: u64) {
+    let task = Does::new();
+    let last = task.last.clone();
+    let deaths = Arc::new(Mutex::new(0));
+    let noted = Arc::clone(&deaths);
+    let pool = builder().workers(3).retries(20).on_worker(move |event| {
+        if matches!(event, WorkerEvent::Ended { ended, .. } if ended.status == ExitStatus::Signal(9)) {
+            *noted.lock().expect("no panic") += 1;
+        }
+    });
+    let pool = pool.build(task).expect("a pool");
+    let mut is_done = vec![false; tasks as usize];
+    let mut killed = 0;
+    for (taken, (index, result)) in pool.imap_unordered((0..tasks).map(Act::Double)).enumerate() {
+        assert_eq!(number(result), 2 * index as u64);
+        assert!(!std::mem::replace(&mut is_done[index], true), "task {index} has two results");
+        if (taken as u64).is_multiple_of(tasks / kills) && kill_one(&pool, &last) {
+            killed += 1;
+        }
+    }
+    assert!(is_done.into_iter().all(|is_done| is_done));
+    pool.join();
+    let deaths = *deaths.lock().expect("no panic");
+    assert!(deaths > kills / 2 && deaths <= killed, "{deaths} of {killed} kills hit");
+}
+
+#[test]
+fn many_tasks_survive_many_kills() {
+    let _watchdog = watchdog("pool::many_tasks");
+    many_tasks(50_000, 50);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn million_tasks_survive_a_thousand_kills() {
+    let _watchdog = patient_watchdog("pool::million_tasks");
+    many_tasks(1_000_000, 1000);
 }

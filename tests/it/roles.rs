@@ -51,6 +51,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of_task::<crate::pool::Nests>(),
     RoleEntry::of_task::<crate::pool::NeverReady>(),
     RoleEntry::of::<crate::pool::ParentOfPool>(),
+    RoleEntry::of::<crate::pool::RunsAnything>(),
     RoleEntry::of::<crate::pipe::SendsNumbers>(),
     RoleEntry::of::<crate::pipe::ReceivesNumbers>(),
     RoleEntry::of::<crate::pipe::Echoes>(),

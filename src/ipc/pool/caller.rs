@@ -83,9 +83,12 @@ impl Caller {
         self.results.push((index, Outcome::failed(error)));
     }
 
-    /// Moves as many inputs to the table as there is room for.
-    pub(super) fn submit(&mut self, inputs: &mut Inputs) {
-        let (inner, mut state) = (&self.inner, self.inner.lock());
+    /// Moves as many inputs to the table as there is room for. Returns whether that were any.
+    pub(super) fn submit(&mut self, inputs: &mut Inputs) -> bool {
+        if inputs.is_empty() {
+            return false;
+        }
+        let (before, inner, mut state) = (self.next, &self.inner, self.inner.lock());
         let refusal = state.refusal();
         for input in encoding::items(&inputs.batch[inputs.taken..]) {
             let submitted = match &refusal {
@@ -106,6 +109,7 @@ impl Caller {
         }
         state.publish(&inner.table);
         inner.supervise(&mut state);
+        self.next != before
     }
 
     /// Returns why the first input was not accepted.

@@ -94,12 +94,15 @@ impl<I: Iterator> Feed<I> {
         }
     }
 
-    /// Blocks until results are there, and moves them to `place`.
+    /// Blocks until results are there or there is room for inputs again, and moves the results to `place`.
     fn take(&mut self, mut place: impl FnMut(u64, Outcome)) {
-        if self.caller.results.is_empty() {
-            let has_more = !self.is_drained || !self.encoded.is_empty();
-            self.caller.wait(has_more, Deadline::NEVER);
-        }
+        let has_more = !self.is_drained || !self.encoded.is_empty();
+        let encoded = &mut self.encoded;
+        self.caller.wait_until(has_more, Deadline::NEVER, |caller| {
+            caller.look();
+            // Room does not always come with a result: a worker that was killed with a task frees its slot later.
+            !caller.results.is_empty() || caller.submit(encoded)
+        });
         for (index, outcome) in self.caller.results.drain(..) {
             self.held_bytes += outcome.bytes();
             place(index, outcome);

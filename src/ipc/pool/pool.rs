@@ -81,11 +81,9 @@ impl<T: Task> Pool<T> {
         inputs.add(&input, self.inner.table.plan.bytes)?;
         caller.wait_until(true, Deadline::NEVER, |caller| {
             // Results of others make room.
-            caller.submit(&mut inputs);
-            inputs.is_empty() || {
+            caller.submit(&mut inputs) || {
                 caller.look();
-                caller.submit(&mut inputs);
-                inputs.is_empty()
+                caller.submit(&mut inputs)
             }
         });
         match caller.refused() {
