@@ -841,11 +841,11 @@ fn is_right(act: &Act, result: &Result<Output, TaskError>, retries: u32) -> bool
     match (act, result) {
         (Act::Formless, Err(TaskError::Input(_))) => true,
         (Act::Formless, _) => false,
+        // The limit is wall time.
+        (_, Err(TaskError::TimedOut { .. })) => true,
         (Act::Exit(code), _) => is_killed || died == Some(ExitStatus::Code(*code)),
         (Act::Abort, _) => is_killed || died == Some(ExitStatus::Signal(6)),
         (Act::KillItself, _) => is_killed,
-        // Its limit is wall time.
-        (_, Err(TaskError::TimedOut { .. })) => true,
         (_, Err(TaskError::WorkerDied { .. })) => is_killed,
         (Act::Double(number), Ok(Output::Number(double))) => *double == 2 * number,
         (Act::Text(bytes), Ok(Output::Text(text))) => text.len() == *bytes,

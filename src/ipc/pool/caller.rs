@@ -66,6 +66,8 @@ pub(super) struct Caller {
     pub(super) results: Vec<(u64, Outcome)>,
     /// The number of the next input for the table.
     next: u64,
+    /// Buffers of results that were read.
+    spare: Vec<Vec<u8>>,
     /// Nothing came in the last nap.
     is_quiet: bool,
     /// Whether its tasks are withdrawn when it is dropped.
@@ -75,7 +77,15 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(inner: &Arc<Inner>, is_withdrawn: bool) -> Self {
         let batch = inner.lock().add_batch();
-        Caller { inner: Arc::clone(inner), batch, results: Vec::new(), next: 0, is_quiet: false, is_withdrawn }
+        Caller {
+            inner: Arc::clone(inner),
+            batch,
+            results: Vec::new(),
+            next: 0,
+            spare: Vec::new(),
+            is_quiet: false,
+            is_withdrawn,
+        }
     }
 
     /// The next input has this result already.
@@ -112,6 +122,13 @@ impl Caller {
         self.next != before
     }
 
+    /// The buffer of a result that was read is used for another one.
+    pub(super) fn recycle(&mut self, outcome: Outcome) {
+        if let Outcome::Long(buffer) = outcome {
+            self.spare.push(buffer);
+        }
+    }
+
     /// Returns why the first input was not accepted.
     pub(super) fn refused(&mut self) -> Option<TaskError> {
         match self.results.pop() {
@@ -126,6 +143,7 @@ impl Caller {
         let mut state = inner.lock();
         let collected = state.collect(&inner.table);
         state.take_results(self.batch, &mut self.results);
+        state.recycle(&mut self.spare);
         let all = state.collected;
         drop(state);
         if collected > (self.results.len() - before) as u64 {

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::caller::{Caller, Inputs, read};
 use super::state::Outcome;
 use super::supervisor::Inner;
@@ -17,6 +19,8 @@ use crate::sys::clock::monotonic_ns;
 
 /// How much work is under way: enough that no worker waits while the caller does something else.
 const AHEAD: Duration = Duration::from_millis(2);
+/// How many bytes of results are under way: as many as stay in a processor's cache.
+const AHEAD_BYTES: u64 = 1 << 20;
 /// The least number of tasks under way for each worker.
 const LEAST_AHEAD: u64 = 2;
 /// How many inputs are serialised before they are moved to the table together.
@@ -38,11 +42,12 @@ pub(super) struct Feed<I> {
     measured: Measured,
 }
 
-/// When the last measurement was, and how many results were delivered until then.
+/// When the last measurement was, how many results were delivered until then, and how many bytes since.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     at_ns: u64,
     delivered: u64,
+    bytes: u64,
 }
 
 impl<I: Iterator> Feed<I> {
@@ -58,7 +63,7 @@ impl<I: Iterator> Feed<I> {
             held_bytes: 0,
             window: window.unwrap_or(least),
             least,
-            measured: Measured { at_ns: monotonic_ns(), delivered: 0 },
+            measured: Measured { at_ns: monotonic_ns(), delivered: 0, bytes: 0 },
         }
     }
 
@@ -94,8 +99,8 @@ impl<I: Iterator> Feed<I> {
         }
     }
 
-    /// Blocks until results are there or there is room for inputs again, and moves the results to `place`.
-    fn take(&mut self, mut place: impl FnMut(u64, Outcome)) {
+    /// Blocks until results are there or there is room for inputs again, and returns the results.
+    fn take(&mut self) -> Vec<(u64, Outcome)> {
         let has_more = !self.is_drained || !self.encoded.is_empty();
         let encoded = &mut self.encoded;
         self.caller.wait_until(has_more, Deadline::NEVER, |caller| {
@@ -103,24 +108,27 @@ impl<I: Iterator> Feed<I> {
             // Room does not always come with a result: a worker that was killed with a task frees its slot later.
             !caller.results.is_empty() || caller.submit(encoded)
         });
-        for (index, outcome) in self.caller.results.drain(..) {
-            self.held_bytes += outcome.bytes();
-            place(index, outcome);
-        }
+        self.held_bytes += self.caller.results.iter().map(|(_, outcome)| outcome.bytes()).sum::<usize>();
+        std::mem::take(&mut self.caller.results)
     }
 
-    /// Counts a result that is delivered.
-    fn deliver(&mut self, outcome: &Outcome) {
+    /// Counts a result that is delivered, and returns it.
+    fn deliver<O: DeserializeOwned>(&mut self, outcome: Outcome) -> Result<O, TaskError> {
         self.held_bytes -= outcome.bytes();
         self.delivered += 1;
+        self.measured.bytes += outcome.bytes() as u64;
         if self.delivered - self.measured.delivered >= self.window {
             let now_ns = monotonic_ns();
             let (took_ns, results) = (now_ns - self.measured.at_ns, self.delivered - self.measured.delivered);
             let ahead = u128::from(results) * AHEAD.as_nanos() / u128::from(took_ns.max(1));
-            let most = u64::from(self.caller.inner.table.plan.slots).max(self.least);
+            let in_cache = AHEAD_BYTES * results / self.measured.bytes.max(1);
+            let most = u64::from(self.caller.inner.table.plan.slots).min(in_cache).max(self.least);
             self.window = (ahead as u64).clamp(self.least, most);
-            self.measured = Measured { at_ns: now_ns, delivered: self.delivered };
+            self.measured = Measured { at_ns: now_ns, delivered: self.delivered, bytes: 0 };
         }
+        let result = read(&outcome);
+        self.caller.recycle(outcome);
+        result
     }
 
     /// Returns whether all results were delivered.
@@ -148,13 +156,9 @@ pub(super) fn map<T: Task>(
         if feed.is_over() {
             break;
         }
-        let mut delivered = 0;
-        feed.take(|index, outcome| {
-            delivered += 1;
-            results[index as usize] = Some(read(&outcome));
-        });
-        // They are read and not held any more.
-        (feed.delivered, feed.held_bytes) = (feed.delivered + delivered, 0);
+        for (index, outcome) in feed.take() {
+            results[index as usize] = Some(feed.deliver(outcome));
+        }
     }
     results.into_iter().map(|result| result.expect("each task has one result")).collect()
 }
@@ -185,14 +189,15 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
             self.results.resize_with((drawn - self.feed.delivered) as usize, || None);
             if let Some(outcome) = self.results.front_mut().and_then(Option::take) {
                 self.results.pop_front();
-                self.feed.deliver(&outcome);
-                return Some(read(&outcome));
+                return Some(self.feed.deliver(outcome));
             }
             if self.feed.is_over() {
                 return None;
             }
             let first = self.feed.delivered;
-            self.feed.take(|index, outcome| self.results[(index - first) as usize] = Some(outcome));
+            for (index, outcome) in self.feed.take() {
+                self.results[(index - first) as usize] = Some(outcome);
+            }
         }
     }
 
@@ -225,13 +230,12 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for ImapUnordered<'_, T, I>
         loop {
             self.feed.fill();
             if let Some((index, outcome)) = self.results.pop_front() {
-                self.feed.deliver(&outcome);
-                return Some((index as usize, read(&outcome)));
+                return Some((index as usize, self.feed.deliver(outcome)));
             }
             if self.feed.is_over() {
                 return None;
             }
-            self.feed.take(|index, outcome| self.results.push_back((index, outcome)));
+            self.results.extend(self.feed.take());
         }
     }
 

@@ -19,6 +19,8 @@ const PLACES: usize = 64;
 const GROWTH: usize = 256 << 10;
 /// Memory that a worker keeps for its next outputs.
 const KEPT: usize = 4 << 20;
+/// Free memory at the beginning that is used again before memory behind the last output: it is still in the cache.
+const AGAIN: usize = 1 << 20;
 /// Interval at which a worker whose memory is full checks for room. The parent takes outputs at least ten times a second.
 const CHECK_EVERY: Duration = Duration::from_millis(1);
 
@@ -39,11 +41,13 @@ pub(super) struct OutputMemory {
     populated: usize,
     /// How far it was used since it was empty.
     used: usize,
+    /// Length of the last long output: the next one may be as long.
+    last_len: usize,
 }
 
 impl OutputMemory {
-    /// Returns the longest range that is free.
-    fn free(&mut self, table: &Table, area: &Area) -> Range<usize> {
+    /// Returns the range of free memory to use next: at least `len` bytes, if there are.
+    fn free(&mut self, table: &Table, area: &Area, len: usize) -> Range<usize> {
         while let Some(oldest) = self.outstanding.front()
             && !table.slot(oldest.slot).is_some_and(|slot| oldest.done.is_at(slot.word()))
         {
@@ -60,7 +64,7 @@ impl OutputMemory {
                 0..bytes
             }
             Some(oldest) if self.next <= oldest => self.next..oldest,
-            Some(oldest) if oldest > bytes.saturating_sub(self.next) => 0..oldest,
+            Some(oldest) if oldest >= len.max(AGAIN) || oldest > bytes.saturating_sub(self.next) => 0..oldest,
             Some(_) => self.next..bytes,
         }
     }
@@ -104,7 +108,7 @@ impl OutputMemory {
             }
             if long.is_none() {
                 // It is too long for the slot alone.
-                let room = self.free(table, area);
+                let room = self.free(table, area, len);
                 if room.len() >= len {
                     self.populate(area, room.start + len, table.plan.bytes)?;
                     area.write_output(room.start, &short[..len]);
@@ -116,20 +120,24 @@ impl OutputMemory {
                     self.keep(run, room.start, len);
                     return Ok(());
                 }
-                _ => self.await_room(table, area, len),
+                _ => {
+                    self.last_len = len;
+                    self.await_room(table, area, len);
+                }
             }
         }
     }
 
     fn keep(&mut self, run: &Run<'_>, place: usize, len: usize) {
         Slot::set_output_place(run.slot, len, place);
+        self.last_len = len;
         self.outstanding.push_back(Outstanding { slot: run.number, done: run.done(), place });
         self.next = (place + len).next_multiple_of(PLACES);
     }
 
     #[cold]
     fn await_room(&mut self, table: &Table, area: &Area, len: usize) {
-        while self.free(table, area).len() < len {
+        while self.free(table, area, len).len() < len {
             table.tell_all();
             thread::sleep(CHECK_EVERY);
         }
@@ -154,7 +162,8 @@ pub(super) struct Output<'a> {
 impl Output<'_> {
     fn put_long(&mut self, bytes: &[u8]) {
         if self.long.is_none() {
-            self.long = Some(self.memory.free(self.table, self.area));
+            let len = self.memory.last_len;
+            self.long = Some(self.memory.free(self.table, self.area, len));
             let (short, len) = (self.short, self.len);
             self.write_at(0, &short[..len]);
         }

@@ -108,6 +108,8 @@ pub(super) enum Condemnation {
     Cancelled,
 }
 
+/// How many bytes of buffers are kept.
+const KEPT: usize = 4 << 20;
 /// Deaths in a row of workers that could not run tasks, after which the pool gives up.
 const MOST_FAILURES: u32 = 3;
 
@@ -121,6 +123,8 @@ pub(super) struct State {
     /// A position at or before the head's.
     seen_head: u64,
     batches: Vec<Option<Batch>>,
+    /// Buffers for long results.
+    spare: Vec<Vec<u8>>,
     pub(super) pending: usize,
     /// By their numbers.
     pub(super) members: Vec<Option<Member>>,
@@ -146,6 +150,7 @@ impl State {
             published: 0,
             seen_head: 0,
             batches: Vec::new(),
+            spare: Vec::new(),
             pending: 0,
             members: (0..workers).map(|_| None).collect(),
             phase: Phase::Open,
@@ -175,6 +180,15 @@ impl State {
     /// Moves the results of a batch that are there to `results`.
     pub(super) fn take_results(&mut self, batch: usize, results: &mut Vec<(u64, Outcome)>) {
         results.append(&mut self.batch(batch).results);
+    }
+
+    /// Uses these buffers for further results, as far as they are worth keeping.
+    pub(super) fn recycle(&mut self, buffers: &mut Vec<Vec<u8>>) {
+        let mut kept: usize = self.spare.iter().map(Vec::capacity).sum();
+        self.spare.extend(buffers.drain(..).take_while(|buffer| {
+            kept += buffer.capacity();
+            kept <= KEPT
+        }));
     }
 
     /// Nobody will ask for the results of a batch.
@@ -318,7 +332,7 @@ impl State {
             return;
         }
         let member = self.members[worker].as_ref().expect("its results are read before it is removed");
-        let outcome = read_outcome(slot, &member.area, &member.name);
+        let outcome = read_outcome(slot, &member.area, &member.name, &mut self.spare);
         self.deliver(number, outcome);
         done.to(SlotState::Free, 0).store(slot.word());
         self.release(table, number);
@@ -528,7 +542,7 @@ impl State {
 }
 
 /// Reads a result from its slot, and from the area of its worker.
-fn read_outcome(slot: &Slot, area: &Area, worker: &str) -> Outcome {
+fn read_outcome(slot: &Slot, area: &Area, worker: &str, spare: &mut Vec<Vec<u8>>) -> Outcome {
     let (len, place) = slot.output();
     let outcome = match place {
         None => {
@@ -537,7 +551,8 @@ fn read_outcome(slot: &Slot, area: &Area, worker: &str) -> Outcome {
             Outcome::Short { len: len as u8, bytes }
         }
         Some(place) if area.has_place(place, len) => {
-            let mut bytes = vec![0; len];
+            let mut bytes = spare.pop().unwrap_or_default();
+            bytes.resize(len, 0);
             area.read_output(place, &mut bytes);
             Outcome::Long(bytes)
         }

@@ -28,7 +28,7 @@ use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
 use crate::ipc::explore::worker::Explored;
 use crate::sys::exec::FIRST_DESCRIPTOR;
-use crate::sys::{Pid, exec, fd, memfd, signal};
+use crate::sys::{Pid, exec, fd, membarrier, memfd, signal};
 
 /// Set for a worker only: the boot record's descriptor, device and inode.
 pub(crate) const BOOT_VARIABLE: &str = "IPC_DEMO_BOOT";
@@ -190,6 +190,8 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     exec::forget_variable(BOOT_VARIABLE);
     signal::report_file_limit();
+    // While this is the only thread: for a process with several, the kernel takes ten milliseconds.
+    membarrier::register();
     note_panics();
     let mut explored = None;
     loop {
