@@ -25,6 +25,7 @@ mod held;
 mod joinable;
 mod manager;
 mod pipe;
+mod pool;
 mod prelude;
 mod prodcons;
 mod queue;
@@ -53,6 +54,7 @@ pub(crate) static SCENARIOS: &[Entry] = &[
     Entry::of::<prodcons::Prodcons>(),
     Entry::of::<joinable::Joinable>(),
     Entry::of::<values::Values>(),
+    Entry::of::<pool::Pool>(),
     Entry::of::<semaphore::Semaphore>(),
     Entry::of::<event::Event>(),
     Entry::of::<barrier::Barrier>(),
@@ -106,6 +108,7 @@ pub(crate) mod facts {
     pub(crate) use super::held::{LockFact, PermitFact};
     pub(crate) use super::manager::ManagerFact;
     pub(crate) use super::pipe::PipeFact;
+    pub(crate) use super::pool::PoolFact;
     pub(crate) use super::tickets::SaleFact;
     pub(crate) use super::values::ValuesFact;
 }

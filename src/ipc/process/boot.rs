@@ -210,6 +210,17 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     }
 }
 
+/// The name of this worker.
+static NAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Returns the name that this worker's parent gave it; `None` in a process that is not a worker.
+///
+/// # Standard
+/// Python `multiprocessing.current_process().name`.
+pub fn current_name() -> Option<String> {
+    NAME.lock().expect("nothing panics while it holds the lock").clone()
+}
+
 /// The names of the roles that this program has; `None` before it has called [`enter`].
 static KNOWN: Mutex<Option<Vec<&'static str>>> = Mutex::new(None);
 
@@ -274,6 +285,7 @@ fn work(
     check_names(roles).map_err(WorkerFailure::startup)?;
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
     signal::name_thread(&record.worker);
+    *NAME.lock().expect("nothing panics while it holds the lock") = Some(record.worker.clone());
     let descriptors = match explored {
         Some(explored) => explored.take_next(record.slot).map_err(startup)?,
         None => {
