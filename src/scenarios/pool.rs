@@ -175,7 +175,7 @@ pub(crate) enum PoolFact {
     /// The result of a task is an error, because of its last worker.
     TaskFailed {
         task: u64,
-        worker: String,
+        last_worker: String,
         /// How many workers died of it; none if it took too long.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attempts: Option<u32>,
@@ -201,7 +201,7 @@ impl PoolFact {
             ExitStatus::Signal(signal) => (None, Some(signal)),
             ExitStatus::Unknown => (None, None),
         };
-        Some(PoolFact::TaskFailed { task, worker: worker.to_string(), attempts, exit_code, signal })
+        Some(PoolFact::TaskFailed { task, last_worker: worker.to_string(), attempts, exit_code, signal })
     }
 }
 
@@ -224,16 +224,16 @@ impl Fact for PoolFact {
             Self::TaskFinished { task, value } => {
                 say!(wording, "finishes task {task}: {value}", "完成任务 {task}，结果 {value}")
             }
-            Self::TaskFailed { task, worker, attempts: None, .. } => {
-                let worker = wording.name(worker);
+            Self::TaskFailed { task, last_worker, attempts: None, .. } => {
+                let worker = wording.name(last_worker);
                 say!(
                     wording,
                     "gives up task {task}: it took too long, {worker} was killed",
                     "放弃任务 {task}：超时，{worker}已被杀死"
                 )
             }
-            Self::TaskFailed { task, worker, attempts: Some(attempts), exit_code, signal } => {
-                let worker = wording.name(worker);
+            Self::TaskFailed { task, last_worker, attempts: Some(attempts), exit_code, signal } => {
+                let worker = wording.name(last_worker);
                 let (en, zh) = match (signal, exit_code) {
                     (Some(signal), _) => (format!("was killed by signal {signal}"), format!("被信号 {signal} 结束")),
                     (None, Some(code)) => (format!("exited with code {code}"), format!("结束，退出码 {code}")),
