@@ -50,7 +50,7 @@ fn square(task: u64) -> u64 {
 impl Scenario for Pool {
     const NAME: &'static str = "pool";
     const ABOUT: &'static str = "\
-A pool of workers: each task has one result, also if its worker is killed
+A pool of workers: each task has one result, whoever is killed
 
 The workers share tasks of unequal length, so that none is idle before the end. If a worker is killed (kill -9), another \
 one does its task again, and a new worker takes its place. A task that kills its workers twice has an error as its result; \
@@ -167,6 +167,7 @@ impl Pool {
 /// What the workers of a pool do, and what the runner gets of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the events")]
 pub(crate) enum PoolFact {
     /// A worker has begun a task.
     TaskStarted { task: u64 },

@@ -104,7 +104,6 @@ impl Does {
     }
 }
 
-#[expect(clippy::exit, reason = "a task that ends its process is what is tested")]
 impl Task for Does {
     const NAME: &'static str = "test.pool.does";
     type Input = Act;
@@ -398,7 +397,6 @@ impl Task for NeverReady {
     type Input = u64;
     type Output = u64;
 
-    #[expect(clippy::exit, reason = "what is tested")]
     fn set_up(&mut self) -> RoleResult {
         let tries = self.tries.update(|tries| tries + 1)?;
         match self.how {
@@ -529,7 +527,7 @@ fn endless_input_is_drawn_as_results_are_taken() {
     }
     drop(results);
     drawn.set(0);
-    assert_eq!(pool.imap_unordered(endless()).take(20_000).map(|(_, result)| number(result)).count(), 20_000);
+    assert!(pool.imap_unordered(endless()).take(20_000).all(|(_, result)| number(result) > 0));
     assert!(drawn.get() <= 20_000 + 4096 + 64);
     assert!(pool.map([Act::Double(1)]).pop().is_some_and(|result| result.is_ok()), "the rest was withdrawn");
 }

@@ -163,6 +163,9 @@ pub(super) fn map<T: Task>(
     results.into_iter().map(|result| result.expect("each task has one result")).collect()
 }
 
+/// Keeps the pool from being dropped before the iterator.
+type OfPool<'p, T> = PhantomData<(&'p (), fn() -> T)>;
+
 /// The results of [`Pool::imap`](super::Pool::imap), in the order of the inputs.
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
@@ -171,7 +174,7 @@ pub struct Imap<'p, T, I> {
     feed: Feed<I>,
     /// The results from the next one on.
     results: VecDeque<Option<Outcome>>,
-    pool: PhantomData<(&'p (), fn() -> T)>,
+    pool: OfPool<'p, T>,
 }
 
 impl<T: Task, I: Iterator<Item = T::Input>> Imap<'_, T, I> {
@@ -214,7 +217,7 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
 pub struct ImapUnordered<'p, T, I> {
     feed: Feed<I>,
     results: VecDeque<(u64, Outcome)>,
-    pool: PhantomData<(&'p (), fn() -> T)>,
+    pool: OfPool<'p, T>,
 }
 
 impl<T: Task, I: Iterator<Item = T::Input>> ImapUnordered<'_, T, I> {

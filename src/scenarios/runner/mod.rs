@@ -88,10 +88,7 @@ pub(crate) struct Runner<'a> {
     shown: Vec<Event>,
     /// All workers, in the order of start.
     children: Vec<Child>,
-    /// What a pool tells of its workers, with the time, and what wakes the runner for it.
-    pool: Option<(mpsc::Receiver<(u64, WorkerEvent)>, Arc<Wakeup>)>,
-    /// The role of the pool's workers.
-    pool_role: &'static str,
+    pool: Option<PoolReports>,
     kills: RequestedKills,
     cut: Option<Cut>,
     /// Shutting down: worker exits are expected.
@@ -101,6 +98,14 @@ pub(crate) struct Runner<'a> {
     /// What happened to these, or to one that could not be started.
     loss: Option<Loss>,
     unexpected_exits: UnexpectedExits,
+}
+
+/// What a pool tells of its workers, with the time, and what wakes the runner for it.
+struct PoolReports {
+    told: mpsc::Receiver<(u64, WorkerEvent)>,
+    wakeup: Arc<Wakeup>,
+    /// The role of its workers.
+    role: &'static str,
 }
 
 impl<'a> Runner<'a> {
@@ -136,7 +141,6 @@ impl<'a> Runner<'a> {
             shown: Vec::new(),
             children: Vec::new(),
             pool: None,
-            pool_role: "",
             kills: RequestedKills::new(&options.kills),
             cut: None,
             stopping: false,
@@ -274,7 +278,7 @@ impl<'a> Runner<'a> {
             kill_at: None,
         };
         let ((tell, told), wakeup) = (mpsc::channel(), Arc::new(Wakeup::new()?));
-        (self.pool, self.pool_role) = (Some((told, Arc::clone(&wakeup))), role);
+        self.pool = Some(PoolReports { told, wakeup: Arc::clone(&wakeup), role });
         let clock = self.clock.clone();
         let on_worker = move |event| {
             // The runner may have ended.
@@ -287,14 +291,14 @@ impl<'a> Runner<'a> {
     /// Notes what the pool has told of its workers so far; and of worker `awaited`, which has reported something, at any
     /// rate.
     fn note_pool(&mut self, awaited: Option<u32>) {
-        let Some((told, wakeup)) = &self.pool else { return };
+        let Some(PoolReports { told, wakeup, role }) = &self.pool else { return };
         wakeup.clear();
         loop {
             let is_awaited = awaited.is_some_and(|awaited| self.children.len() <= awaited as usize);
             let event = if is_awaited { told.recv_timeout(GRACE).ok() } else { told.try_recv().ok() };
             match event {
                 Some((at_us, WorkerEvent::Started { name, pid })) => {
-                    let started = WorkerStarted { role: self.pool_role, daemon: false }.into();
+                    let started = WorkerStarted { role, daemon: false }.into();
                     self.order.push(Event { at_us, worker: name.clone(), pid, fact: started }, self.clock.system_us());
                     self.children.push(Child::of_pool(name, pid));
                 }
@@ -406,7 +410,7 @@ impl<'a> Runner<'a> {
         let until = due.map_or(until, |due| until.or_after(due.max(Duration::from_millis(1))));
         let running = self.children.iter().filter(|child| child.is_running());
         let mut sources: Vec<_> = running.filter_map(Child::sentinel).collect();
-        sources.extend(self.pool.as_ref().map(|(_, wakeup)| wakeup.as_fd()));
+        sources.extend(self.pool.as_ref().map(|pool| pool.wakeup.as_fd()));
         sources.push(self.receiver.as_fd());
         // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
         if self.cut.is_none() {
