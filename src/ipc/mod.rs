@@ -23,6 +23,7 @@ pub use error::{Error, Result};
 #[cfg(test)]
 mod tests {
     use crate::pipe::{Connection, DatagramReceiver, DatagramSender, Receiver, Sender};
+    use crate::pool::{JobHandle, Pool, Stopper};
     use crate::process::StopSignals;
     use crate::sync::{LockGuard, OwnedSemaphore, Permit};
     use crate::{Array, Barrier, BoundedSemaphore, Condition, Event, Lock, Process, RLock, Semaphore, Value};
@@ -51,6 +52,9 @@ mod tests {
         is_free::<DatagramSender<String>>();
         is_free::<Process>();
         is_free::<StopSignals>();
+        is_free::<Pool<()>>();
+        is_free::<JobHandle<()>>();
+        is_free::<Stopper>();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -182,7 +183,7 @@ impl Builder {
         let supervisor = Supervisor { inner: Arc::clone(&inner), starter, limit_ns, not_before_ns: 0 };
         let thread = thread::Builder::new().name("pool".into()).spawn(move || supervisor.run());
         let thread = thread.map_err(os("start the thread of a pool"))?;
-        Ok(Pool { inner, supervisor: Some(thread), task: PhantomData })
+        Ok(Pool { inner, supervisor: Some(AssertUnwindSafe(thread)), task: PhantomData })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pool.
 
 use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -36,7 +37,8 @@ use crate::ipc::error::check_not_forked;
 /// None for a task, while workers and callers are busy; `futex` to sleep and to wake.
 pub struct Pool<T> {
     pub(super) inner: Arc<Inner>,
-    pub(super) supervisor: Option<JoinHandle<()>>,
+    /// Only joined, when this is dropped.
+    pub(super) supervisor: Option<AssertUnwindSafe<JoinHandle<()>>>,
     pub(super) task: PhantomData<fn() -> T>,
 }
 
@@ -136,7 +138,7 @@ impl<T> Drop for Pool<T> {
             self.inner.stop();
             if let Some(supervisor) = self.supervisor.take() {
                 // It panics only if `on_worker` does, which was printed.
-                let _ = supervisor.join();
+                let _ = supervisor.0.join();
             }
         }
     }
