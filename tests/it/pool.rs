@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::pool::{Builder, Pool, Task, TaskError, WorkerEvent};
+use ipc_demo::pool::{Builder, DEFAULT_IN_FLIGHT, Pool, Task, TaskError, WorkerEvent};
 use ipc_demo::process::{ExitStatus, Fd};
 use ipc_demo::{Error, Lock, Role, RoleEntry, RoleResult, Value};
 use nix::sys::signal::{Signal, kill};
@@ -192,12 +192,12 @@ fn smoke() {
     assert!(pool.imap([]).next().is_none());
 }
 
-/// Kills the worker that has begun a task last, if it is one of the pool's. Returns whether it is.
-fn kill_one(pool: &Pool<Does>, last: &Value<u32>) -> bool {
+/// Kills the worker that has begun a task last, if it is one of the pool's. Returns its process id.
+fn kill_one(pool: &Pool<Does>, last: &Value<u32>) -> Option<u32> {
     let last = last.get();
     // Until it is buried, nobody else has its process id.
     let is_there = pool.workers().iter().any(|(_, pid)| *pid == last);
-    is_there && kill(Pid::from_raw(last as i32), Signal::SIGKILL).is_ok()
+    (is_there && kill(Pid::from_raw(last as i32), Signal::SIGKILL).is_ok()).then_some(last)
 }
 
 /// One bad task among eleven good ones: the good ones are right, and the bad one has the error.
@@ -931,19 +931,26 @@ fn many_tasks(tasks: u64, kills: u64) {
         }
     });
     let pool = pool.build(task).expect("a pool");
-    let mut is_done = vec![false; tasks as usize];
-    let mut killed = 0;
-    for (taken, (index, result)) in pool.imap_unordered((0..tasks).map(Act::Double)).enumerate() {
+    let (mut is_done, mut taken, mut killed) = (Vec::new(), 0, Vec::new());
+    for (index, result) in pool.imap_unordered((0..).map(Act::Double)) {
         assert_eq!(number(result), 2 * index as u64);
+        is_done.resize(is_done.len().max(index + 1), false);
         assert!(!std::mem::replace(&mut is_done[index], true), "task {index} has two results");
-        if (taken as u64).is_multiple_of(tasks / kills) && kill_one(&pool, &last) {
-            killed += 1;
+        taken += 1;
+        // A worker that was killed may still be the last that has begun a task.
+        let is_due = (killed.len() as u64) < kills.min(taken * kills / tasks) && !killed.contains(&last.get());
+        if is_due && let Some(pid) = kill_one(&pool, &last) {
+            killed.push(pid);
+        }
+        if taken >= tasks && killed.len() as u64 == kills {
+            break;
         }
     }
-    assert!(is_done.into_iter().all(|is_done| is_done));
+    let missing = is_done.iter().filter(|is_done| !**is_done).count();
+    assert!(missing <= DEFAULT_IN_FLIGHT, "{missing} tasks were begun before others that have results");
     pool.join();
     let deaths = *deaths.lock().expect("no panic");
-    assert!(deaths > kills / 2 && deaths <= killed, "{deaths} of {killed} kills hit");
+    assert_eq!(deaths, killed.len(), "each kill is one death");
 }
 
 #[test]
