@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.managers import SyncManager
 from platform import python_version
@@ -225,6 +226,33 @@ def joinable(times, capacity):
     return {"elapsed_ns": elapsed}
 
 
+def work(busy_ns, size, number):
+    end = clock() + busy_ns
+    while busy_ns and clock() < end:
+        pass
+    return bytes(size) if size else number
+
+
+def pool(times, workers, busy_ns, bytes):
+    with fork.Pool(workers, die_with, (os.getpid(),)) as it:
+        it.map(abs, range(workers))
+        begun = clock()
+        results = it.map(partial(work, busy_ns, bytes), range(times))
+        elapsed = clock() - begun
+    check(len(results) == times, "another number of results came")
+    return {"elapsed_ns": elapsed}
+
+
+def pool_start(times, workers):
+    elapsed = 0
+    for _ in range(times):
+        begun = clock()
+        with fork.Pool(workers, die_with, (os.getpid(),)) as it:
+            check(it.apply(abs, (-7,)) == 7, "another result came")
+            elapsed += clock() - begun
+    return {"elapsed_ns": elapsed}
+
+
 def manager(times, way, call, clients):
     # An address without a file: nothing to leave behind.
     address = f"\0ipc-demo-bench-{os.getpid()}" if way == "unix" else ("127.0.0.1", 0)
@@ -262,7 +290,10 @@ def spawn(times):
 
 TASKS = {
     task.__name__: task
-    for task in (lock, rlock, semaphore, value, event, condition, barrier, pipe, queue, ping_pong, joinable, manager, spawn)
+    for task in (
+        lock, rlock, semaphore, value, event, condition, barrier, pipe, queue, ping_pong, joinable, pool, pool_start, manager,
+        spawn,
+    )
 }
 
 

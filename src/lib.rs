@@ -57,6 +57,7 @@
 //! | `Process` | [`Process`], with a [`Role`] instead of a target function | [`process`] |
 //! | arguments of a process | a role's fields, handles included | [`process`] |
 //! | `freeze_support` | [`enter`] | [`process`] |
+//! | `current_process().name` | [`current_name`](process::current_name) | [`process`] |
 //! | `KeyboardInterrupt` | [`StopSignals`](process::StopSignals) | [`process`] |
 //! | `Lock`, `RLock` | [`Lock`], [`RLock`] | [`sync`] |
 //! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | [`sync`] |
@@ -70,6 +71,7 @@
 //! | `Pipe(False)`, `Pipe(True)` | [`pipe::pipe`], [`pipe::duplex`] | [`mod@pipe`] |
 //! | `connection.Connection` | [`Connection`](pipe::Connection), or [`Receiver`](pipe::Receiver) or [`Sender`](pipe::Sender) of one type | [`mod@pipe`] |
 //! | `connection.wait` | [`pipe::wait`] | [`mod@pipe`] |
+//! | `Pool`, `ProcessPoolExecutor` | [`Pool`](pool::Pool) of a [`Task`](pool::Task): each has one result, also if its worker is killed | [`pool`] |
 //! | - | [`pipe::datagrams`]: whole messages from many senders to one receiver | [`mod@pipe`] |
 //! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`](shared::Plain) number | [`shared`] |
 //! | `Manager` | [`Manager`](manager/struct.Manager.html), and proxies for fourteen types of objects | [`manager`](manager/index.html) |
@@ -122,7 +124,7 @@ pub use ipc::process::{Process, Role, RoleEntry, RoleResult, enter};
 pub use ipc::queue::{Consumer, JoinableQueue, Producer, Queue};
 pub use ipc::shared::{Array, Value};
 pub use ipc::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore};
-pub use ipc::{Error, Result, explore, pipe, process, queue, shared, sync};
+pub use ipc::{Error, Result, explore, pipe, pool, process, queue, shared, sync};
 
 /// Compiles the examples in the README.
 #[cfg(all(doctest, feature = "cli"))]

@@ -10,6 +10,7 @@ mod machine;
 mod manager;
 mod measure;
 mod pipe;
+mod pool;
 mod process;
 mod python;
 mod queue;
@@ -54,6 +55,7 @@ fn workloads<'a>() -> Vec<Workload<'a>> {
     all.push(pipe::workload());
     all.extend(queue::workloads());
     all.push(joinable::workload());
+    all.extend(pool::workloads());
     all.extend(manager::workloads());
     all.push(process::workload());
     all.extend(explore::workloads());
@@ -63,7 +65,7 @@ fn workloads<'a>() -> Vec<Workload<'a>> {
 
 /// Roles of the workers that the workloads start.
 pub(crate) fn roles() -> impl Iterator<Item = RoleEntry> {
-    let several = [queue::ROLES, joinable::ROLES];
+    let several = [queue::ROLES, joinable::ROLES, pool::ROLES];
     [pipe::ROLE, manager::ROLE, process::ROLE, explore::ROLE].into_iter().chain(several.into_iter().flatten().copied())
 }
 

@@ -129,6 +129,23 @@ pub enum Error {
         #[source]
         source: CodecError,
     },
+    /// This program has not called [`enter`](crate::enter), so its workers could not find their role.
+    #[error(
+        "workers cannot run {role}: main has to call ipc_demo::enter first thing, with a table that has it; \
+         in a test, a #[test] has to, and Builder::program names it"
+    )]
+    NotEntered {
+        /// The role's name.
+        role: &'static str,
+    },
+    /// The table that this program gave to [`enter`](crate::enter) does not have this role.
+    #[error("the table given to ipc_demo::enter has no {role} (it has: {known})")]
+    NoSuchRole {
+        /// The role's name.
+        role: &'static str,
+        /// The names in the table.
+        known: String,
+    },
     /// A worker was not given what its role names, or what it starts with.
     #[error("descriptor {index} was not given to this worker (it got {given})")]
     NoSuchDescriptor {

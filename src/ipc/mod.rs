@@ -3,14 +3,17 @@
 pub(crate) mod codec;
 pub(crate) mod deadline;
 mod error;
+pub(crate) mod event_count;
 pub mod explore;
 #[cfg(feature = "manager")]
 pub mod manager;
 pub(crate) mod operation;
 pub mod pipe;
+pub mod pool;
 pub mod process;
 pub mod queue;
 pub mod shared;
+pub(crate) mod spin;
 pub mod sync;
 #[cfg(test)]
 pub(crate) mod test_util;
@@ -20,6 +23,7 @@ pub use error::{Error, Result};
 #[cfg(test)]
 mod tests {
     use crate::pipe::{Connection, DatagramReceiver, DatagramSender, Receiver, Sender};
+    use crate::pool::{JobHandle, Pool, Stopper};
     use crate::process::StopSignals;
     use crate::sync::{LockGuard, OwnedSemaphore, Permit};
     use crate::{Array, Barrier, BoundedSemaphore, Condition, Event, Lock, Process, RLock, Semaphore, Value};
@@ -48,6 +52,9 @@ mod tests {
         is_free::<DatagramSender<String>>();
         is_free::<Process>();
         is_free::<StopSignals>();
+        is_free::<Pool<()>>();
+        is_free::<JobHandle<()>>();
+        is_free::<Stopper>();
     }
 
     #[test]

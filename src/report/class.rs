@@ -198,9 +198,14 @@ impl<'a> Class<'a> {
         Class { transfer: Some(transfer), ..Class::default() }
     }
 
+    /// Begins to work on an item.
+    pub(crate) fn works(key: Key<'a>) -> Self {
+        Class { begins: Some((SpanKind::Working, Subject::Item(key))), ..Class::default() }
+    }
+
     /// Receives an item and begins to work on it.
     pub(crate) fn takes(key: Key<'a>, value: &'a Value, again: bool) -> Self {
-        Class { begins: Some((SpanKind::Working, Subject::Item(key))), ..Class::receives(key, value, again) }
+        Class { transfer: Class::receives(key, value, again).transfer, ..Class::works(key) }
     }
 
     /// Ends the work on an item.

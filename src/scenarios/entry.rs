@@ -98,7 +98,7 @@ pub(super) fn started<S: Scenario>(scenario: &S, options: &RunOptions) -> RunSta
         version: env!("CARGO_PKG_VERSION"),
         args: options.args.clone(),
         workers: scenario.workers().len() as u32,
-        has_tasks: moments.contains(&"task_done"),
+        has_tasks: moments.contains(&"task_done") || moments.contains(&"task_finished"),
         moments,
         names: S::NAMES,
         is_explored: false,

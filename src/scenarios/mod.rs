@@ -25,6 +25,7 @@ mod held;
 mod joinable;
 mod manager;
 mod pipe;
+mod pool;
 mod prelude;
 mod prodcons;
 mod queue;
@@ -53,6 +54,7 @@ pub(crate) static SCENARIOS: &[Entry] = &[
     Entry::of::<prodcons::Prodcons>(),
     Entry::of::<joinable::Joinable>(),
     Entry::of::<values::Values>(),
+    Entry::of::<pool::Pool>(),
     Entry::of::<semaphore::Semaphore>(),
     Entry::of::<event::Event>(),
     Entry::of::<barrier::Barrier>(),
@@ -172,6 +174,7 @@ mod tests {
             of::<prodcons::Prodcons>(),
             of::<joinable::Joinable>(),
             of::<values::Values>(),
+            of::<pool::Pool>(),
             of::<semaphore::Semaphore>(),
             of::<event::Event>(),
             of::<barrier::Barrier>(),
@@ -195,6 +198,7 @@ mod tests {
                 ],
                 ["every task is done exactly once, and none is lost", "每个任务恰好处理一次，且不丢失"],
                 ["no update is lost", "没有更新丢失"],
+                ["every task has exactly one result", "每个任务恰好有一个结果"],
                 [
                     "every car gets in; never more inside than there are spaces",
                     "每辆车都能停入，且同时停放的车辆不超过车位数"
@@ -227,7 +231,7 @@ mod tests {
             let fields = serde_json::json!({
                 "event": event, "value": 0, "from": "", "number": 1, "timeout_us": 0, "waited_us": 0, "held_us": 0,
                 "ran_us": 0, "lock": "", "abandoned": false, "semaphore": "", "condition": "", "round": 1, "cause": "",
-                "left": 0, "error": "", "made": 0, "seen": 0, "object": "", "method": "", "args": [],
+                "left": 0, "error": "", "made": 0, "seen": 0, "object": "", "method": "", "args": [], "task": 1,
             });
             S::FACTS.iter().find_map(|parse| parse(&fields.to_string()).ok()).unwrap_or_else(|| panic!("{event}"))
         };
@@ -253,6 +257,7 @@ mod tests {
         compare_moments::<prodcons::Prodcons>(&[]);
         compare_moments::<joinable::Joinable>(&[]);
         compare_moments::<values::Values>(&[]);
+        compare_moments::<pool::Pool>(&[]);
         compare_moments::<semaphore::Semaphore>(&[]);
         compare_moments::<event::Event>(&[]);
         compare_moments::<barrier::Barrier>(&[]);

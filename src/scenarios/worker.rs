@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use crate::pipe::DatagramSender;
+use crate::process::current_name;
 use crate::report::AnyFact;
 use crate::sys::signal::kill_self;
 use crate::{Error, Result};
@@ -22,7 +23,7 @@ pub(super) struct Message {
 }
 
 /// The context of a running worker: reports its events, and pauses at the run's speed. Part of its role.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WorkerContext {
     pub(super) events: DatagramSender<Message>,
     /// The worker's name.
@@ -68,6 +69,11 @@ impl WorkerContext {
         }
     }
 
+    /// Returns the seed of the run.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Returns the microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
         self.clock.now_us()
@@ -106,5 +112,30 @@ impl WorkerContext {
         // Spread by the golden ratio: neighbouring seeds and workers share no sequence.
         let own = u64::from(self.worker).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         StdRng::seed_from_u64(self.seed ^ own)
+    }
+}
+
+/// The context of all workers of a pool: each makes it its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PoolContext {
+    pub(super) worker: WorkerContext,
+    /// The moments at which workers kill themselves, by name.
+    pub(super) kills: Vec<(String, String)>,
+}
+
+impl PoolContext {
+    /// Makes this the context of the pool's worker that this process is.
+    pub(crate) fn enter(&mut self) {
+        let name = current_name().unwrap_or_default();
+        // Workers are started in the order of their numbers, which count from 1.
+        let number = name.rsplit_once('-').and_then(|(_, number)| number.parse::<u32>().ok());
+        self.worker.worker = number.map_or(0, |number| number.saturating_sub(1));
+        self.worker.kill_at = self.kills.iter().find(|(worker, _)| *worker == name).map(|(_, moment)| moment.clone());
+        self.worker.name = name;
+    }
+
+    /// Returns the context of this worker.
+    pub(crate) fn worker(&self) -> &WorkerContext {
+        &self.worker
     }
 }

@@ -21,7 +21,7 @@ static REGISTERED: AtomicU32 = AtomicU32::new(0);
 const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
 const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
 
-/// Registers this process, once.
+/// Registers this process, once. In a process with several threads it takes the kernel ten milliseconds.
 pub(crate) fn register() {
     if REGISTERED.load(Relaxed) == 0 {
         REGISTERED.store(1 + u32::from(call(REGISTER_GLOBAL_EXPEDITED)), Relaxed);

@@ -60,6 +60,8 @@ fn every_kind_of_workload_is_measured() {
         "queue-ping-pong",
         "queue-alone",
         "joinable",
+        "pool",
+        "pool-64k",
         "manager-set",
         "manager-tcp-get",
         "spawn",
@@ -139,11 +141,16 @@ fn python_does_the_same_work() {
     }
     let workloads = ["rlock", "value", "event", "condition", "barrier", "pipe", "queue-1k-2to2", "queue-ping-pong"];
     let more = ["joinable", "manager-set", "manager-tcp-get", "spawn"];
-    let (begun, sides) = measured(Demo::run("bench").args(["--against", "python"]).args(workloads).args(more));
+    let pools = ["pool-64k", "pool-start"];
+    let demo = Demo::run("bench").args(["--against", "python"]).args(workloads).args(more).args(pools);
+    let (begun, sides) = measured(demo);
     assert!(begun["python"].as_str().is_some_and(|version| version.starts_with("3.")), "{begun}");
     for workload in workloads.iter().chain(&more) {
         let python = of(&sides, workload, "python");
         assert_eq!(python.len(), of(&sides, workload, "ours").len().min(if workload.starts_with("m") { 3 } else { 1 }));
+    }
+    for workload in pools {
+        assert_eq!(of(&sides, workload, "python").len(), 2, "{workload}");
     }
     assert!(of(&sides, "queue-ping-pong", "python")[0]["p99_ns"].is_f64());
 }

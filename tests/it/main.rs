@@ -10,6 +10,7 @@
 //! | `sync` | exclusion and waiting between processes, also killed; deadlocks are found, and nothing else is |
 //! | `queue` | what every queue does, run on each, also with its ends in other processes; the effects of killed workers |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
+//! | `pool` | each task has one result, whatever becomes of its worker; nothing is left behind |
 //! | `shared` | shared numbers: no update is lost or partial |
 //! | `manager` | a manager's clients, shared objects, refused guests, and other hosts; a manager that is killed |
 //! | `scenarios` | each scenario through the real binary: its events, and the effects of kills |
@@ -26,6 +27,7 @@ mod explore;
 mod harness;
 mod manager;
 mod pipe;
+mod pool;
 mod process;
 mod queue;
 mod report;

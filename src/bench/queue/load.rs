@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A payload.
-pub(super) trait Load: Serialize + DeserializeOwned + Clone + Send + 'static {
+pub(in crate::bench) trait Load: Serialize + DeserializeOwned + Clone + Send + 'static {
     const PUTS: &'static str;
     const GETS: &'static str;
     fn make(number: u64, bytes: usize) -> Self;
@@ -26,7 +26,7 @@ impl Load for u64 {
 
 /// A fresh vector of bytes, serialised as such.
 #[derive(Clone)]
-pub(super) struct Block(pub(super) Vec<u8>);
+pub(in crate::bench) struct Block(pub(super) Vec<u8>);
 
 impl Load for Block {
     const PUTS: &'static str = "bench.puts-block";

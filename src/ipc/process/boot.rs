@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
 use crate::ipc::explore::worker::Explored;
 use crate::sys::exec::FIRST_DESCRIPTOR;
-use crate::sys::{Pid, exec, fd, memfd, signal};
+use crate::sys::{Pid, exec, fd, membarrier, memfd, signal};
 
 /// Set for a worker only: the boot record's descriptor, device and inode.
 pub(crate) const BOOT_VARIABLE: &str = "IPC_DEMO_BOOT";
@@ -170,6 +170,7 @@ impl Boot {
 /// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is
 /// removed, as `sd_listen_fds(3)` does, so that programs started by the worker do not use it.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
+    *KNOWN.lock().expect("nothing panics while it holds the lock") = Some(roles.iter().map(RoleEntry::name).collect());
     let Some(variable) = std::env::var_os(BOOT_VARIABLE) else {
         check_names(roles).unwrap_or_else(|message| panic!("{message}"));
         return None;
@@ -189,12 +190,14 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     exec::forget_variable(BOOT_VARIABLE);
     signal::report_file_limit();
-    let panicked_at = note_panics();
+    // While this is the only thread: for a process with several, the kernel takes ten milliseconds.
+    membarrier::register();
+    note_panics();
     let mut explored = None;
     loop {
         let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
         let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
-        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored, &panicked_at));
+        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored));
         if let Err(failure) = &worked
             && let Ok(bytes) = codec::to_vec(failure)
         {
@@ -204,6 +207,32 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         if !explored.as_mut().is_some_and(Explored::wait_for_next) {
             return Some(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
         }
+    }
+}
+
+/// The name of this worker.
+static NAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Returns the name that this worker's parent gave it; `None` in a process that is not a worker.
+///
+/// # Standard
+/// Python `multiprocessing.current_process().name`.
+pub fn current_name() -> Option<String> {
+    NAME.lock().expect("nothing panics while it holds the lock").clone()
+}
+
+/// The names of the roles that this program has; `None` before it has called [`enter`].
+static KNOWN: Mutex<Option<Vec<&'static str>>> = Mutex::new(None);
+
+/// Checks that the workers of this program have a role.
+///
+/// # Errors
+/// [`Error::NotEntered`] and [`Error::NoSuchRole`].
+pub(crate) fn check_known(role: &'static str) -> Result<()> {
+    match &*KNOWN.lock().expect("nothing panics while it holds the lock") {
+        None => Err(Error::NotEntered { role }),
+        Some(known) if known.contains(&role) => Ok(()),
+        Some(known) => Err(Error::NoSuchRole { role, known: known.join(", ") }),
     }
 }
 
@@ -252,11 +281,11 @@ fn work(
     roles: &[RoleEntry],
     note: impl Fn(u8) -> io::Result<()>,
     explored: &mut Option<Explored>,
-    panicked_at: &PanicPlace,
 ) -> std::result::Result<(), WorkerFailure> {
     check_names(roles).map_err(WorkerFailure::startup)?;
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
     signal::name_thread(&record.worker);
+    *NAME.lock().expect("nothing panics while it holds the lock") = Some(record.worker.clone());
     let descriptors = match explored {
         Some(explored) => explored.take_next(record.slot).map_err(startup)?,
         None => {
@@ -271,7 +300,7 @@ fn work(
     };
     note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
     let observing = explored.as_mut().zip(record.explored).map(|(explored, index)| explored.begin(index));
-    let worked = guarded(|| entry.run(&record.role_bytes, descriptors), panicked_at);
+    let worked = guarded(|| entry.run(&record.role_bytes, descriptors));
     drop(observing);
     worked?;
     // A lost note matters only where the exit status is unknown too.
@@ -313,35 +342,31 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>, explored: &mut Opt
     Ok(descriptors)
 }
 
-/// Where this thread panicked.
-type PanicPlace = Arc<Mutex<Option<String>>>;
+/// Where the thread of the role panicked.
+static PANICKED_AT: Mutex<Option<String>> = Mutex::new(None);
 
 /// Notes where this thread panics from now on, instead of printing it.
-fn note_panics() -> PanicPlace {
-    let place = PanicPlace::default();
+fn note_panics() {
     let role_thread = thread::current().id();
     let previous = panic::take_hook();
-    let noted = Arc::clone(&place);
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() != role_thread {
             return previous(info);
         }
-        if let Ok(mut place) = noted.lock() {
+        if let Ok(mut place) = PANICKED_AT.lock() {
             *place = info.location().map(ToString::to_string);
         }
     }));
-    place
 }
 
-/// Runs the role; a panic becomes data, with its location, and prints nothing.
-fn guarded(
-    role: impl FnOnce() -> std::result::Result<(), WorkerFailure>,
-    panicked_at: &PanicPlace,
-) -> std::result::Result<(), WorkerFailure> {
-    match panic::catch_unwind(AssertUnwindSafe(role)) {
+/// Runs `work` in the thread of the role; a panic becomes data, with its location, and prints nothing.
+pub(crate) fn guarded<R>(
+    work: impl FnOnce() -> std::result::Result<R, WorkerFailure>,
+) -> std::result::Result<R, WorkerFailure> {
+    match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome,
         Err(payload) => {
-            let location = panicked_at.lock().ok().and_then(|mut place| place.take());
+            let location = PANICKED_AT.lock().ok().and_then(|mut place| place.take());
             Err(WorkerFailure { location, ..WorkerFailure::new(FailureKind::Panic, panic_message(&*payload)) })
         }
     }

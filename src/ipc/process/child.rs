@@ -231,7 +231,6 @@ pub struct Ended {
 }
 
 impl Ended {
-    #[cfg(all(test, feature = "cli"))]
     pub(crate) fn of(status: ExitStatus, failure: Option<WorkerFailure>) -> Self {
         Ended { status, failure, has_returned: false }
     }

@@ -23,7 +23,7 @@ pub(crate) mod transfer;
 pub(crate) mod wait_record;
 
 pub use crate::ipc::codec::CodecError;
-pub use boot::enter;
+pub use boot::{current_name, enter};
 pub use child::{Builder, Ended, ExitStatus, Process};
 pub use failure::{FailureKind, WorkerFailure};
 pub use role::{Role, RoleEntry, RoleResult};

@@ -13,7 +13,7 @@ use crate::ipc::codec::{self, Sink};
 use crate::ipc::error::{self, Error, Result};
 
 /// Bytes in front of each item of a batch: its length.
-const HEADER_BYTES: usize = 4;
+pub(crate) const HEADER_BYTES: usize = 4;
 /// Buffers that grew beyond this are kept only between two items of that size.
 const KEPT_BYTES: usize = 1 << 20;
 /// Buffers that grew beyond this are not kept.

@@ -4,7 +4,7 @@
 //! None: the number of unfinished tasks is computed from the ring's slots.
 //!
 //! # Ordering
-//! A task ends, then the event count is notified; a joiner announces itself, then counts. See [`super::event_count`].
+//! A task ends, then the event count is notified; a joiner announces itself, then counts. See [`crate::ipc::event_count`].
 //!
 //! # Death
 //! If a consumer is killed between the end of its task and the notification, the joiner counts again by itself. If it

@@ -12,13 +12,12 @@
 //! What can be put is an [`Item`]. A put that fails gives the item back, in a [`PutError`].
 
 // The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which otherwise is a `shm_queue`; `ring`
-// is the ring in shared memory; `participants` counts the handles that can still put and get, and `event_count` wakes
-// them; `encoding` is the serialised form of items.
+// is the ring in shared memory; `participants` counts the handles that can still put and get; `encoding` is the
+// serialised form of items.
 
 pub(crate) mod access;
 pub(crate) mod encoding;
 pub(crate) mod ends;
-pub(crate) mod event_count;
 pub(crate) mod item;
 pub(crate) mod joinable_queue;
 pub(crate) mod joining;

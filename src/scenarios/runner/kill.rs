@@ -72,6 +72,11 @@ impl RequestedKills {
         self.0.iter_mut().find(|(kill, state)| kill.worker == name && *state == State::Pending)
     }
 
+    /// Returns the moments at which workers kill themselves, by name.
+    pub(super) fn all(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|(kill, _)| (kill.worker.clone(), kill.moment.clone())).collect()
+    }
+
     /// Returns the moment at which a worker that is started now kills itself.
     pub(super) fn next_of(&mut self, name: &str) -> Option<String> {
         self.pending(name).map(|(kill, _)| kill.moment.clone())

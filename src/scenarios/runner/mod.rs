@@ -16,22 +16,25 @@ mod kill;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::Context;
 
 use super::clock::{Clock, Pause};
 use super::speed::Speed;
-use super::worker::{Message, WorkerContext};
+use super::worker::{Message, PoolContext, WorkerContext};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::scheduler::{self, Scheduler};
 use crate::pipe::{DatagramReceiver, DatagramSender, unscheduled_datagrams};
+use crate::pool::WorkerEvent;
 use crate::process::{ExitStatus, StopSignals};
 use crate::report::{
     AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
 };
 use crate::sys::clock::monotonic_ns;
+use crate::sys::epoll::Wakeup;
 use crate::sys::{Signal, fd};
 use crate::{Error, Process, Role};
 use child::Child;
@@ -85,6 +88,7 @@ pub(crate) struct Runner<'a> {
     shown: Vec<Event>,
     /// All workers, in the order of start.
     children: Vec<Child>,
+    pool: Option<PoolReports>,
     kills: RequestedKills,
     cut: Option<Cut>,
     /// Shutting down: worker exits are expected.
@@ -94,6 +98,14 @@ pub(crate) struct Runner<'a> {
     /// What happened to these, or to one that could not be started.
     loss: Option<Loss>,
     unexpected_exits: UnexpectedExits,
+}
+
+/// What a pool tells of its workers, with the time, and what wakes the runner for it.
+struct PoolReports {
+    told: mpsc::Receiver<(u64, WorkerEvent)>,
+    wakeup: Arc<Wakeup>,
+    /// The role of its workers.
+    role: &'static str,
 }
 
 impl<'a> Runner<'a> {
@@ -128,6 +140,7 @@ impl<'a> Runner<'a> {
             order: Reorder::default(),
             shown: Vec::new(),
             children: Vec::new(),
+            pool: None,
             kills: RequestedKills::new(&options.kills),
             cut: None,
             stopping: false,
@@ -168,7 +181,7 @@ impl<'a> Runner<'a> {
 
     /// Returns the process ID that is shown of a worker: in an exploration, its number in the order of start.
     fn pid_of(&self, worker: usize) -> u32 {
-        if self.is_explored() { worker as u32 + 1 } else { self.children[worker].process.pid() }
+        if self.is_explored() { worker as u32 + 1 } else { self.children[worker].pid() }
     }
 
     /// Returns whether the run was cut short: then a scenario starts nothing more.
@@ -211,7 +224,7 @@ impl<'a> Runner<'a> {
 
     /// Returns the name of the worker with this process ID.
     pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
-        self.children.iter().find(|child| child.process.pid() == pid).map(|child| child.name.as_str())
+        self.children.iter().find(|child| child.pid() == pid).map(|child| child.name.as_str())
     }
 
     /// Starts a worker of the scenario.
@@ -248,6 +261,54 @@ impl<'a> Runner<'a> {
         role: impl Fn(WorkerContext) -> R,
     ) -> anyhow::Result<()> {
         names.into_iter().try_for_each(|name| self.spawn(&name, false, &role))
+    }
+
+    /// Returns the context of the workers of a pool, and what the pool has to tell the runner of them. They are the only
+    /// workers of the scenario.
+    pub(crate) fn pool_context(
+        &mut self,
+        role: &'static str,
+    ) -> anyhow::Result<(PoolContext, impl Fn(WorkerEvent) + Send + use<>)> {
+        let ctx = WorkerContext {
+            events: self.sender.clone(),
+            name: String::new(),
+            worker: 0,
+            clock: self.clock.clone(),
+            seed: self.options.seed,
+            kill_at: None,
+        };
+        let ((tell, told), wakeup) = (mpsc::channel(), Arc::new(Wakeup::new()?));
+        self.pool = Some(PoolReports { told, wakeup: Arc::clone(&wakeup), role });
+        let clock = self.clock.clone();
+        let on_worker = move |event| {
+            // The runner may have ended.
+            let _ = tell.send((clock.now_us(), event));
+            wakeup.wake();
+        };
+        Ok((PoolContext { worker: ctx, kills: self.kills.all() }, on_worker))
+    }
+
+    /// Notes what the pool has told of its workers so far; and of worker `awaited`, which has reported something, at any
+    /// rate.
+    fn note_pool(&mut self, awaited: Option<u32>) {
+        let Some(PoolReports { told, wakeup, role }) = &self.pool else { return };
+        wakeup.clear();
+        loop {
+            let is_awaited = awaited.is_some_and(|awaited| self.children.len() <= awaited as usize);
+            let event = if is_awaited { told.recv_timeout(GRACE).ok() } else { told.try_recv().ok() };
+            match event {
+                Some((at_us, WorkerEvent::Started { name, pid })) => {
+                    let started = WorkerStarted { role, daemon: false }.into();
+                    self.order.push(Event { at_us, worker: name.clone(), pid, fact: started }, self.clock.system_us());
+                    self.children.push(Child::of_pool(name, pid));
+                }
+                Some((_, WorkerEvent::Ended { name, ended, .. })) => {
+                    let child = self.children.iter_mut().rfind(|child| child.name == name);
+                    child.expect("a worker was started before it ended").note_end(ended);
+                }
+                None => return,
+            }
+        }
     }
 
     /// Shows events until every non-daemon worker has ended, or the run is cut short.
@@ -316,6 +377,7 @@ impl<'a> Runner<'a> {
 
     /// Shows everything that was reported, and which workers have ended.
     fn note_ended(&mut self) -> anyhow::Result<()> {
+        self.note_pool(None);
         // A worker that has ended by now reported everything before: collected first, shown last.
         let ended = self.children.iter().enumerate().filter(|(_, child)| child.has_ended());
         let ended: Vec<usize> = ended.map(|(index, _)| index).collect();
@@ -347,7 +409,8 @@ impl<'a> Runner<'a> {
         // An event that waits for its cause is checked again soon.
         let until = due.map_or(until, |due| until.or_after(due.max(Duration::from_millis(1))));
         let running = self.children.iter().filter(|child| child.is_running());
-        let mut sources: Vec<_> = running.map(|child| child.process.sentinel()).collect();
+        let mut sources: Vec<_> = running.filter_map(Child::sentinel).collect();
+        sources.extend(self.pool.as_ref().map(|pool| pool.wakeup.as_fd()));
         sources.push(self.receiver.as_fd());
         // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
         if self.cut.is_none() {
@@ -374,6 +437,7 @@ impl<'a> Runner<'a> {
         while let Some(Message { worker, at_us, json }) = self.receiver.try_receive()? {
             let fact = self.facts.iter().find_map(|parse| parse(&json).ok());
             let fact = fact.with_context(|| format!("a worker reported no event of the scenario: {json}"))?;
+            self.note_pool(Some(worker));
             let child = self.children.get(worker as usize).context("an unknown worker reported something")?;
             let (name, pid) = (child.name.clone(), self.pid_of(worker as usize));
             self.kills.note(worker, &name, &fact);
@@ -403,7 +467,8 @@ impl<'a> Runner<'a> {
     fn join(&mut self, index: usize) -> anyhow::Result<()> {
         let pid = self.pid_of(index);
         let child = &mut self.children[index];
-        let (worker, ended) = (child.name.clone(), child.process.join()?.clone());
+        let (worker, ended) = (child.name.clone(), child.join()?);
+        let is_pooled = child.is_pooled();
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
         self.is_cut();
         if is_ended_by(Signal::SIGTERM) && !self.stopping && self.cut.is_none() {
@@ -415,7 +480,7 @@ impl<'a> Runner<'a> {
         if is_ended_by(Signal::SIGKILL) && (self.kills.note_death(index as u32) || is_scheduled) {
             self.died.push(worker.clone());
             self.loss = Some(Loss::Killed);
-        } else if !ended.is_success() && !self.stopping && !self.is_cut() {
+        } else if !ended.is_success() && !is_pooled && !self.stopping && !self.is_cut() {
             self.died.push(worker.clone());
             self.loss = self.loss.max(Some(child::loss(ended.status, ended.failure.as_ref())));
             self.unexpected_exits.note(&worker, pid, &ended);

@@ -166,6 +166,34 @@ pub(crate) enum Fact {
         /// 1-based index among that worker's items.
         number: u64,
     },
+    /// A worker of a pool has begun a task.
+    TaskStarted {
+        /// The task, from 1.
+        task: u64,
+    },
+    /// It has finished it.
+    TaskFinished {
+        /// The task.
+        task: u64,
+        /// Its output.
+        value: u64,
+    },
+    /// The result of a task is an error, because of its last worker.
+    TaskFailed {
+        /// The task.
+        task: u64,
+        /// The worker that died last, or was killed because the task took too long.
+        last_worker: String,
+        /// How many workers died of it; none if it took too long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempts: Option<u32>,
+        /// The exit code of the last one; none if a signal ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// The signal that ended the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    },
     /// A put found no space in time.
     QueueFull {
         /// How long it waited for space.

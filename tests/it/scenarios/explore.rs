@@ -369,6 +369,9 @@ fn what_cannot_be_explored_or_replayed_is_refused_and_nothing_is_started() {
         ("explore --timeline x tickets", "explore does not use --timeline: it runs many schedules"),
         ("explore tickets --trace x", "explore does not use --trace: it runs many schedules"),
         ("explore tickets --schedule a", "explore does not use --schedule: it runs many schedules"),
+        ("explore pool", "cannot explore pool: a pool has a thread that replaces workers"),
+        ("pool --schedule a", "cannot replay a schedule of pool: a pool has a thread"),
+        ("pool --step", "cannot choose the schedule of pool: a pool has a thread"),
         ("explore queue --transport pipe", "cannot explore queue: a queue over a pipe has feeder threads"),
         (
             "explore manager --connect unix:a --authkey-file a",

@@ -187,6 +187,7 @@ fn every_event_of_a_worker_is_a_moment() {
         &["prodcons", "--capacity", "2"],
         &["joinable"],
         &["values"],
+        &["pool"],
         &["semaphore"],
         &["event"],
         &["barrier"],

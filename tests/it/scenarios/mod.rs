@@ -8,6 +8,7 @@ mod explore;
 mod kill;
 mod manager;
 mod pipe;
+mod pool;
 mod queues;
 mod semaphore;
 mod tickets;

@@ -7,13 +7,14 @@ use super::{reason, verdict};
 use crate::harness::{Demo, fact, send, watchdog};
 
 /// Every scenario with workers, with the options that make its claim a guarantee.
-const RUNS: [&[&str]; 11] = [
+const RUNS: [&[&str]; 12] = [
     &["tickets", "--lock"],
     &["pipe"],
     &["queue"],
     &["prodcons"],
     &["joinable"],
     &["values", "--lock"],
+    &["pool"],
     &["semaphore"],
     &["event"],
     &["barrier"],

@@ -6,7 +6,7 @@
 //! computed from the slots. Long items have their bytes in [`large`].
 //!
 //! # Ordering
-//! The word of a slot orders its producer against its consumer. Sleepers: see [`super::event_count`].
+//! The word of a slot orders its producer against its consumer. Sleepers: see [`crate::ipc::event_count`].
 //!
 //! # Death
 //! A change is complete with the store of one word: before it nothing has happened, after it everything. The owner in
@@ -27,7 +27,6 @@ mod model;
 mod plan;
 mod put;
 mod segments;
-mod spin;
 mod waiting;
 mod word;
 
@@ -37,12 +36,12 @@ pub(crate) use waiting::Waiting;
 pub(crate) use word::{State, Word};
 
 use self::segments::{NOWHERE, Slot};
-use self::spin::Spin;
 use self::waiting::WaitQueue;
-use super::event_count::EventCount;
 use super::participants::{Counted, Handle, Participants, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::event_count::EventCount;
 use crate::ipc::process::table as process;
+use crate::ipc::spin::Spin;
 use crate::ipc::sync::holder::HeldBy;
 use crate::sys::atomic::{self, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::robust::RobustMutex;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::spin::Spin;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
+use crate::ipc::event_count::EventCount;
 use crate::ipc::operation::{Object, Waits};
-use crate::ipc::queue::event_count::EventCount;
+use crate::ipc::spin::Spin;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;

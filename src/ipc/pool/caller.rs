@@ -1,0 +1,273 @@
+//! The tasks of one caller: how they are submitted, and how the caller waits for their results.
+//!
+//! # State
+//! A caller that waits takes the results of all tasks out of the table, those of others too, so that no other thread has
+//! to run for it. First it sleeps for a millisecond at most, or until workers have many results or run out of tasks;
+//! if nothing has come in that time, until the next result.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::Task;
+use super::state::Outcome;
+use super::supervisor::Inner;
+use super::task::TaskError;
+use crate::ipc::codec::{self, CodecError};
+use crate::ipc::deadline::{Deadline, LOOK_EVERY};
+use crate::ipc::error::Error;
+use crate::ipc::queue::encoding;
+use crate::ipc::queue::item::Item;
+use crate::sys::futex;
+
+/// How many results of one worker are worth a wake-up.
+const MANY: u32 = 128;
+/// How long results may wait until a caller takes them.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Inputs that are serialised, and not in the table yet.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    batch: Vec<u8>,
+    /// How much of it is in the table.
+    taken: usize,
+}
+
+impl Inputs {
+    /// Serialises another input. If that fails, nothing stands in its place.
+    pub(super) fn add<I: Item>(&mut self, input: &I, longest: usize) -> Result<(), TaskError> {
+        if self.is_empty() {
+            self.batch.clear();
+            self.taken = 0;
+        }
+        let len = self.batch.len();
+        encoding::append(input, longest, &mut self.batch).map_err(|error| {
+            self.batch.truncate(len);
+            self.batch.extend_from_slice(&[0; encoding::HEADER_BYTES]);
+            TaskError::Input(Box::new(match error {
+                Error::Codec { source, .. } => source,
+                error => CodecError::Refused(error.to_string()),
+            }))
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == self.batch.len()
+    }
+}
+
+/// A caller of a pool.
+pub(super) struct Caller {
+    pub(super) inner: Arc<Inner>,
+    pub(super) batch: usize,
+    /// Results that were taken out of the table.
+    pub(super) results: Vec<(u64, Outcome)>,
+    /// The number of the next input for the table.
+    next: u64,
+    /// Buffers of results that were read.
+    spare: Vec<Vec<u8>>,
+    /// Nothing came in the last nap.
+    is_quiet: bool,
+    /// Whether its tasks are withdrawn when it is dropped.
+    is_withdrawn: bool,
+}
+
+impl Caller {
+    pub(super) fn new(inner: &Arc<Inner>, is_withdrawn: bool) -> Self {
+        let batch = inner.lock().add_batch();
+        Caller {
+            inner: Arc::clone(inner),
+            batch,
+            results: Vec::new(),
+            next: 0,
+            spare: Vec::new(),
+            is_quiet: false,
+            is_withdrawn,
+        }
+    }
+
+    /// The next input has this result already.
+    pub(super) fn refuse(&mut self, index: u64, error: TaskError) {
+        self.results.push((index, Outcome::failed(error)));
+    }
+
+    /// Moves as many inputs to the table as there is room for. Returns whether that were any.
+    pub(super) fn submit(&mut self, inputs: &mut Inputs) -> bool {
+        if inputs.is_empty() {
+            return false;
+        }
+        let (before, inner, mut state) = (self.next, &self.inner, self.inner.lock());
+        let refusal = state.refusal();
+        for input in encoding::items(&inputs.batch[inputs.taken..]) {
+            let submitted = match &refusal {
+                // It has a result.
+                _ if input.is_empty() => Ok(true),
+                Some(error) => Err(error.clone()),
+                None => state.submit(&inner.table, self.batch, self.next, input).map_err(|error| {
+                    TaskError::Input(CodecError::Refused(format!("there is no memory for it: {error}")).into())
+                }),
+            };
+            match submitted {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => self.results.push((self.next, Outcome::failed(error))),
+            }
+            self.next += 1;
+            inputs.taken += encoding::HEADER_BYTES + input.len();
+        }
+        state.publish(&inner.table);
+        inner.supervise(&mut state);
+        self.next != before
+    }
+
+    /// The buffer of a result that was read is used for another one.
+    pub(super) fn recycle(&mut self, outcome: Outcome) {
+        if let Outcome::Long(buffer) = outcome {
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Returns why the first input was not accepted.
+    pub(super) fn refused(&mut self) -> Option<TaskError> {
+        match self.results.pop() {
+            Some((_, Outcome::Failed(error))) => Some(*error),
+            _ => None,
+        }
+    }
+
+    /// Takes the results that are there. Returns how many the pool had so far.
+    pub(super) fn look(&mut self) -> u64 {
+        let (inner, before) = (&self.inner, self.results.len());
+        let mut state = inner.lock();
+        let collected = state.collect(&inner.table);
+        state.take_results(self.batch, &mut self.results);
+        state.recycle(&mut self.spare);
+        let all = state.collected;
+        drop(state);
+        if collected > (self.results.len() - before) as u64 {
+            // Somebody else waits for the others.
+            inner.table.tell_all();
+        }
+        all
+    }
+
+    /// Blocks until `is_done`, which is called now and whenever something may have happened. Returns `false` on timeout.
+    ///
+    /// `has_more` says that the caller has more tasks as soon as there is room.
+    pub(super) fn wait_until(
+        &mut self,
+        has_more: bool,
+        until: Deadline,
+        mut is_done: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let inner = Arc::clone(&self.inner);
+        let (table, results) = (&inner.table, inner.table.results());
+        loop {
+            if is_done(self) {
+                return true;
+            }
+            if until.has_passed() {
+                return false;
+            }
+            let (after, nap) = if self.is_quiet { (1, LOOK_EVERY) } else { (MANY, NAP) };
+            table.report_after(after, if has_more { (table.waiting() / 2) as u32 } else { 0 });
+            let (word, value) = results.announce_sleeper();
+            let before = self.look();
+            if is_done(self) {
+                results.retract_sleeper(value);
+                return true;
+            }
+            futex::wait(word, value, until.or_after(nap).at_ns());
+            table.report_after(1, 0);
+            self.is_quiet = self.look() == before;
+        }
+    }
+
+    /// Blocks until there are results. Returns `false` on timeout.
+    pub(super) fn wait(&mut self, has_more: bool, until: Deadline) -> bool {
+        self.wait_until(has_more, until, |caller| {
+            caller.look();
+            !caller.results.is_empty()
+        })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if crate::sys::fork::forked_from().is_some() {
+            return;
+        }
+        let mut state = self.inner.lock();
+        if self.is_withdrawn {
+            state.withdraw(&self.inner.table, self.batch);
+        }
+        state.abandon(self.batch);
+    }
+}
+
+/// Returns the output of a task, or why there is none.
+pub(super) fn read<O: DeserializeOwned>(outcome: &Outcome) -> Result<O, TaskError> {
+    match outcome {
+        Outcome::Failed(error) => Err((**error).clone()),
+        outcome => codec::from_slice(&outcome.as_slice()[1..]).map_err(|error| TaskError::Output(error.into())),
+    }
+}
+
+/// A task that was submitted by [`Pool::submit`](super::Pool::submit). Dropping it lets the task go on, without anybody
+/// to take its result.
+#[must_use = "the result of the task is what `wait` returns"]
+pub struct JobHandle<T> {
+    caller: Caller,
+    outcome: Option<Outcome>,
+    task: PhantomData<fn() -> T>,
+}
+
+impl<T: Task> JobHandle<T> {
+    pub(super) fn of(caller: Caller) -> Self {
+        JobHandle { caller, outcome: None, task: PhantomData }
+    }
+
+    /// Blocks until the task has its result, and returns it. May be repeated.
+    ///
+    /// # Errors
+    /// Why the task has no output.
+    pub fn wait(&mut self) -> Result<T::Output, TaskError> {
+        self.take(Deadline::NEVER).expect("a wait without end ends with the result")
+    }
+
+    /// Blocks until the task has its result, for at most `timeout`. Returns `None` on timeout: the task goes on, and
+    /// may be waited for again, or [cancelled](Self::cancel). `Duration::ZERO` only checks.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T::Output, TaskError>> {
+        self.take(Deadline::after(timeout))
+    }
+
+    fn take(&mut self, until: Deadline) -> Option<Result<T::Output, TaskError>> {
+        if self.outcome.is_none() {
+            if !self.caller.wait(false, until) {
+                return None;
+            }
+            self.outcome = self.caller.results.pop().map(|(_, outcome)| outcome);
+        }
+        self.outcome.as_ref().map(read)
+    }
+
+    /// Cancels the task, also while it runs: then its worker is killed, and replaced. Returns `true` if the result is
+    /// [`TaskError::Cancelled`] now, and `false` if the task had another result before.
+    pub fn cancel(&self) -> bool {
+        if let Some(outcome) = &self.outcome {
+            return matches!(outcome, Outcome::Failed(error) if **error == TaskError::Cancelled);
+        }
+        let inner = &self.caller.inner;
+        let is_cancelled = inner.lock().cancel(&inner.table, self.caller.batch);
+        inner.table.tell_all();
+        is_cancelled
+    }
+}
+
+impl<T> std::fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobHandle").field("has_result", &self.outcome.is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! The pool.
+
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::builder::Builder;
+use super::caller::{Caller, Inputs, JobHandle};
+use super::iter::{self, Imap, ImapUnordered};
+use super::state::Phase;
+use super::supervisor::Inner;
+use super::task::{Task, TaskError};
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::check_not_forked;
+
+/// A pool of worker processes that run a [`Task`].
+///
+/// Several threads may use it at once. Dropping it kills the workers, as [`terminate`](Self::terminate) does, and waits
+/// for their end.
+///
+/// # Death
+/// A worker that dies costs the task that it was running: it is tried again by another worker, as often as
+/// [`Builder::retries`] says, and then has the result [`TaskError::WorkerDied`]. Any exit from within a task is a death.
+/// Results that were finished are kept, tasks that wait are run by others, and the worker is replaced. One that cannot
+/// run tasks ([`Task::set_up`] fails, or the program does not [`enter`](crate::enter)) is replaced after a moment; after
+/// three in a row, while no other worker can run tasks, each task has the result [`TaskError::NoWorkers`]. A worker that
+/// is stopped (SIGSTOP) keeps its task, unless there is a [`Builder::time_limit`]; the others go on.
+///
+/// The workers are killed when this process ends in any way.
+///
+/// # Standard
+/// Python `multiprocessing.Pool` and `concurrent.futures.ProcessPoolExecutor`. Differs: a worker's death is survived, and
+/// there is no chunk size to choose.
+///
+/// # System calls
+/// None for a task, while workers and callers are busy; `futex` to sleep and to wake.
+pub struct Pool<T> {
+    pub(super) inner: Arc<Inner>,
+    /// Only joined, when this is dropped.
+    pub(super) supervisor: Option<AssertUnwindSafe<JoinHandle<()>>>,
+    pub(super) task: PhantomData<fn() -> T>,
+}
+
+impl Pool<()> {
+    /// Returns a builder for a pool.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl<T: Task> Pool<T> {
+    /// Runs a task for each input, and returns all results in the order of the inputs.
+    ///
+    /// Inputs are drawn by this thread, as there is room for them. A pool that is closed or cannot run tasks gives each
+    /// its error.
+    pub fn map<I: IntoIterator<Item = T::Input>>(&self, inputs: I) -> Vec<Result<T::Output, TaskError>> {
+        iter::map::<T>(&self.inner, inputs.into_iter())
+    }
+
+    /// Runs a task for each input. The iterator gives the results in the order of the inputs; an error of one task does
+    /// not end it.
+    ///
+    /// Inputs are drawn in `next`, by the thread that calls it, and only as far ahead as keeps the workers busy: by two
+    /// milliseconds of work, at least two inputs for each worker, and [`Builder::in_flight`] and
+    /// [`Builder::in_flight_bytes`] at most. Results that were not taken count, so endless inputs need bounded memory.
+    pub fn imap<I: IntoIterator<Item = T::Input>>(&self, inputs: I) -> Imap<'_, T, I::IntoIter> {
+        Imap::new(&self.inner, inputs.into_iter())
+    }
+
+    /// As [`imap`](Self::imap), but gives each result as soon as it is there, with the index of its input.
+    pub fn imap_unordered<I: IntoIterator<Item = T::Input>>(&self, inputs: I) -> ImapUnordered<'_, T, I::IntoIter> {
+        ImapUnordered::new(&self.inner, inputs.into_iter())
+    }
+
+    /// Runs a task once. Blocks only while as many tasks are under way as may be.
+    ///
+    /// # Errors
+    /// [`TaskError::Input`] if the input has no serialised form or is too long, [`TaskError::Stopped`] if the pool is
+    /// closed, and [`TaskError::NoWorkers`]. Nothing runs then.
+    pub fn submit(&self, input: T::Input) -> Result<JobHandle<T>, TaskError> {
+        let (mut inputs, mut caller) = (Inputs::default(), Caller::new(&self.inner, false));
+        inputs.add(&input, self.inner.table.plan.bytes)?;
+        caller.wait_until(true, Deadline::NEVER, |caller| {
+            // Results of others make room.
+            caller.submit(&mut inputs) || {
+                caller.look();
+                caller.submit(&mut inputs)
+            }
+        });
+        match caller.refused() {
+            Some(error) => Err(error),
+            None => Ok(JobHandle::of(caller)),
+        }
+    }
+
+    /// Accepts no further tasks. The workers end when all tasks have their results.
+    pub fn close(&self) {
+        let mut state = self.inner.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closed;
+        }
+        drop(state);
+        self.inner.wakeup.wake();
+    }
+
+    /// [Closes](Self::close) the pool, and blocks until all tasks have their results and all workers have ended.
+    pub fn join(&self) {
+        self.close();
+        let mut caller = Caller::new(&self.inner, false);
+        caller.wait_until(false, Deadline::NEVER, |caller| {
+            caller.look();
+            caller.inner.lock().phase == Phase::Ended
+        });
+    }
+
+    /// Kills the workers. Tasks without a result have the result [`TaskError::Stopped`].
+    pub fn terminate(&self) {
+        self.inner.stop();
+    }
+
+    /// Returns a handle that can [terminate](Self::terminate) the pool from another thread, as on Ctrl-C.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { inner: Arc::clone(&self.inner) }
+    }
+
+    /// Returns the names and process ids of the workers that there are now.
+    pub fn workers(&self) -> Vec<(String, u32)> {
+        let state = self.inner.lock();
+        state.members.iter().flatten().map(|member| (member.name.clone(), member.process.pid())).collect()
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    fn drop(&mut self) {
+        // In a forked child, the workers are the parent's.
+        if check_not_forked().is_ok() {
+            self.inner.stop();
+            if let Some(supervisor) = self.supervisor.take() {
+                // It panics only if `on_worker` does, which was printed.
+                let _ = supervisor.0.join();
+            }
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.inner.lock();
+        f.debug_struct("Pool")
+            .field("workers", &state.members.len())
+            .field("pending", &state.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Terminates a pool from another thread; see [`Pool::stopper`].
+#[derive(Clone)]
+pub struct Stopper {
+    inner: Arc<Inner>,
+}
+
+impl Stopper {
+    /// Kills the workers. Tasks without a result have the result [`TaskError::Stopped`].
+    pub fn stop(&self) {
+        self.inner.stop();
+    }
+}
+
+impl std::fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopper").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,599 @@
+//! What the parent knows of a pool: which task is in which slot, for whom, and who its workers are.
+//!
+//! # State
+//! A task under way has a [`Job`] in the entry of its slot. Taking the job out of there is its one result: a result that
+//! is found for a slot without a job, or for another generation, is none.
+//!
+//! Nothing here calls code of the user, so no panic leaves it half changed.
+
+use std::io;
+
+use super::inputs::{Extent, InputMemory};
+use super::table::{Area, CONTENT_BYTES, INLINE_INPUT, Slot, Table};
+use super::task::TaskError;
+use super::word::{State as SlotState, Word};
+use super::worker::{FAILURE, INPUT_REFUSED, OUTPUT};
+use crate::Process;
+use crate::ipc::codec::{self, CodecError};
+use crate::process::{Ended, FailureKind, WorkerFailure};
+use crate::sys::atomic::{Ordering::SeqCst, fence};
+
+/// A task under way.
+#[derive(Debug)]
+struct Job {
+    batch: usize,
+    /// Its index in the batch.
+    index: u64,
+    /// How many workers have died of it.
+    deaths: u32,
+}
+
+/// What the parent knows of a slot.
+#[derive(Debug, Default)]
+struct Entry {
+    job: Option<Job>,
+    generation: u64,
+    /// Behind the position at which it was written to the ring last; 0 if it never was.
+    after: u64,
+    input: Option<Extent>,
+}
+
+/// An output as its worker wrote it, or why there is none.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    Short { len: u8, bytes: [u8; CONTENT_BYTES] },
+    Long(Vec<u8>),
+    Failed(Box<TaskError>),
+}
+
+impl Outcome {
+    pub(super) fn failed(error: TaskError) -> Self {
+        Outcome::Failed(Box::new(error))
+    }
+
+    /// Returns how much memory it takes beyond its own size.
+    pub(super) fn bytes(&self) -> usize {
+        if let Outcome::Long(bytes) = self { bytes.len() } else { 0 }
+    }
+}
+
+/// Tasks whose results one caller waits for.
+#[derive(Debug, Default)]
+struct Batch {
+    results: Vec<(u64, Outcome)>,
+    /// How many have no result yet.
+    pending: usize,
+    /// Whether nobody will ask for the results.
+    is_abandoned: bool,
+}
+
+/// A worker of the pool.
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) process: Process,
+    pub(super) area: Area,
+    /// How many entries of its list were read.
+    read: u64,
+    was_ready: bool,
+    /// Whether it was started after others could not run tasks.
+    is_replacement: bool,
+}
+
+impl Member {
+    pub(super) fn new(name: String, process: Process, area: Area) -> Self {
+        Member { name, process, area, read: 0, was_ready: false, is_replacement: false }
+    }
+
+    pub(super) fn was_ready(&self) -> bool {
+        self.was_ready
+    }
+}
+
+/// What a pool still accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// No further tasks.
+    Closed,
+    /// No results either.
+    Stopped,
+    /// All workers have ended.
+    Ended,
+}
+
+/// Why a task that was running has no output.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Condemnation {
+    TimedOut,
+    Cancelled,
+}
+
+/// How many bytes of buffers are kept.
+const KEPT: usize = 4 << 20;
+/// Deaths in a row of workers that could not run tasks, after which the pool gives up.
+const MOST_FAILURES: u32 = 3;
+
+pub(super) struct State {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    inputs: InputMemory,
+    /// Behind the last entry of the ring.
+    tail: u64,
+    published: u64,
+    /// A position at or before the head's.
+    seen_head: u64,
+    batches: Vec<Option<Batch>>,
+    /// Buffers for long results.
+    spare: Vec<Vec<u8>>,
+    pub(super) pending: usize,
+    /// By their numbers.
+    pub(super) members: Vec<Option<Member>>,
+    pub(super) phase: Phase,
+    retries: u32,
+    /// Deaths in a row of workers that were not ready.
+    pub(super) failures: u32,
+    /// Why no worker can run tasks.
+    pub(super) no_workers: Option<String>,
+    /// How many results were collected.
+    pub(super) collected: u64,
+    /// Whether the supervisor sleeps until it is woken.
+    pub(super) is_unsupervised: bool,
+}
+
+impl State {
+    pub(super) fn new(table: &Table, workers: usize, slots: u32, retries: u32) -> Self {
+        State {
+            entries: (0..table.plan.slots).map(|_| Entry::default()).collect(),
+            free: (0..slots).rev().collect(),
+            inputs: InputMemory::new(table.plan.bytes),
+            tail: 0,
+            published: 0,
+            seen_head: 0,
+            batches: Vec::new(),
+            spare: Vec::new(),
+            pending: 0,
+            members: (0..workers).map(|_| None).collect(),
+            phase: Phase::Open,
+            retries,
+            failures: 0,
+            no_workers: None,
+            collected: 0,
+            is_unsupervised: false,
+        }
+    }
+
+    /// Adds a batch without tasks.
+    pub(super) fn add_batch(&mut self) -> usize {
+        let free = self.batches.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.batches.push(None);
+            self.batches.len() - 1
+        });
+        self.batches[number] = Some(Batch::default());
+        number
+    }
+
+    fn batch(&mut self, batch: usize) -> &mut Batch {
+        self.batches[batch].as_mut().expect("a batch is there until nobody can ask for it")
+    }
+
+    /// Moves the results of a batch that are there to `results`.
+    pub(super) fn take_results(&mut self, batch: usize, results: &mut Vec<(u64, Outcome)>) {
+        results.append(&mut self.batch(batch).results);
+    }
+
+    /// Uses these buffers for further results, as far as they are worth keeping.
+    pub(super) fn recycle(&mut self, buffers: &mut Vec<Vec<u8>>) {
+        let mut kept: usize = self.spare.iter().map(Vec::capacity).sum();
+        self.spare.extend(buffers.drain(..).take_while(|buffer| {
+            kept += buffer.capacity();
+            kept <= KEPT
+        }));
+    }
+
+    /// Nobody will ask for the results of a batch.
+    pub(super) fn abandon(&mut self, batch: usize) {
+        let abandoned = self.batch(batch);
+        abandoned.results.clear();
+        abandoned.is_abandoned = true;
+        if abandoned.pending == 0 {
+            self.batches[batch] = None;
+        }
+    }
+
+    /// Withdraws the tasks of a batch that no worker has begun.
+    pub(super) fn withdraw(&mut self, table: &Table, batch: usize) {
+        for (number, slot) in table.all() {
+            let entry = &self.entries[number as usize];
+            let ready = Word::ready(entry.generation);
+            if entry.job.as_ref().is_some_and(|job| job.batch == batch)
+                && ready.replace(slot.word(), ready.to(SlotState::Free, 0))
+            {
+                self.deliver(number, Outcome::failed(TaskError::Cancelled));
+                self.release(table, number);
+            }
+        }
+    }
+
+    /// Ends the only task of a batch, if it has no result. Returns whether that is so.
+    pub(super) fn cancel(&mut self, table: &Table, batch: usize) -> bool {
+        let is_its = |entry: &Entry| entry.job.as_ref().is_some_and(|job| job.batch == batch);
+        self.withdraw(table, batch);
+        match self.entries.iter().position(is_its) {
+            Some(number) => self.condemn(table, number as u32, Condemnation::Cancelled),
+            None => self
+                .batch(batch)
+                .results
+                .iter()
+                .any(|(_, outcome)| matches!(outcome, Outcome::Failed(error) if **error == TaskError::Cancelled)),
+        }
+    }
+
+    /// Puts an input into a slot, for task `index` of a batch. Returns `false` if there is no room for it now.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub(super) fn submit(&mut self, table: &Table, batch: usize, index: u64, input: &[u8]) -> io::Result<bool> {
+        let Some(&number) = self.free.last() else { return Ok(false) };
+        let slot = table.slot(number).expect("the free ones are slots");
+        let entry = &mut self.entries[number as usize];
+        if input.len() <= INLINE_INPUT {
+            slot.set_input(input);
+        } else {
+            let Some(extent) = self.inputs.allocate(table, input.len())? else { return Ok(false) };
+            table.write_input(extent.place, input);
+            slot.set_input_place(input.len(), extent.place);
+            entry.input = Some(extent);
+        }
+        self.free.pop();
+        entry.job = Some(Job { batch, index, deaths: 0 });
+        self.pending += 1;
+        self.batch(batch).pending += 1;
+        self.make_ready(table, number, slot);
+        Ok(true)
+    }
+
+    /// Lets the workers have a slot with an input.
+    fn make_ready(&mut self, table: &Table, number: u32, slot: &Slot) {
+        let entry = &mut self.entries[number as usize];
+        entry.generation += 1;
+        Word::ready(entry.generation).store(slot.word());
+        self.enqueue(table, number);
+    }
+
+    /// Adds a slot that is ready to the ring, unless it is there.
+    fn enqueue(&mut self, table: &Table, number: u32) {
+        let entry = &mut self.entries[number as usize];
+        if entry.after > self.seen_head {
+            // Before it was ready or after that: who takes the entry that is there will look at the slot's word.
+            fence(SeqCst);
+            self.seen_head = table.head();
+            if entry.after > self.seen_head {
+                return;
+            }
+        }
+        table.set_entry(self.tail, number);
+        self.tail += 1;
+        entry.after = self.tail;
+    }
+
+    /// Publishes the tasks that were added, and wakes as many workers.
+    pub(super) fn publish(&mut self, table: &Table) {
+        let mut added = self.tail - self.published;
+        if added == 0 {
+            return;
+        }
+        self.published = self.tail;
+        table.publish(self.tail);
+        for member in self.members.iter().flatten() {
+            if added == 0 {
+                return;
+            }
+            member.area.tasks().notify_if(|| {
+                added -= 1;
+                true
+            });
+        }
+    }
+
+    /// Wakes all workers.
+    pub(super) fn wake_all(&self) {
+        self.members.iter().flatten().for_each(|member| member.area.tasks().notify());
+    }
+
+    /// Delivers the results that the workers have finished. Returns how many.
+    pub(super) fn collect(&mut self, table: &Table) -> u64 {
+        let before = self.collected;
+        for number in 0..self.members.len() {
+            self.collect_of(table, number);
+        }
+        self.collected - before
+    }
+
+    fn collect_of(&mut self, table: &Table, worker: usize) {
+        let Some(member) = self.members[worker].as_mut() else { return };
+        let (finished, mut read) = (member.area.finished(), member.read);
+        while read != finished {
+            let member = self.members[worker].as_ref().expect("it is there while its list is read");
+            let number = member.area.finished_at(read);
+            read += 1;
+            self.take_done(table, worker, number);
+        }
+        if let Some(member) = self.members[worker].as_mut() {
+            member.read = read;
+        }
+    }
+
+    /// Delivers the result in a slot, if there is one of this worker.
+    fn take_done(&mut self, table: &Table, worker: usize, number: u32) {
+        let (Some(entry), Some(slot)) = (self.entries.get(number as usize), table.slot(number)) else { return };
+        let done = Word::new(SlotState::Done, worker as u32, entry.generation);
+        if entry.job.is_none() || !done.is_at(slot.word()) {
+            return;
+        }
+        let member = self.members[worker].as_ref().expect("its results are read before it is removed");
+        let outcome = read_outcome(slot, &member.area, &member.name, &mut self.spare);
+        self.deliver(number, outcome);
+        done.to(SlotState::Free, 0).store(slot.word());
+        self.release(table, number);
+    }
+
+    /// Gives the task in a slot its result.
+    fn deliver(&mut self, number: u32, outcome: Outcome) {
+        let job = self.entries[number as usize].job.take().expect("a task has one result");
+        self.pending -= 1;
+        self.collected += 1;
+        let batch = self.batch(job.batch);
+        batch.pending -= 1;
+        if !batch.is_abandoned {
+            batch.results.push((job.index, outcome));
+        } else if batch.pending == 0 {
+            self.batches[job.batch] = None;
+        }
+    }
+
+    /// Makes a slot that no worker uses free for another task.
+    fn release(&mut self, table: &Table, number: u32) {
+        if let Some(extent) = self.entries[number as usize].input.take() {
+            self.inputs.free(table, extent);
+        }
+        self.free.push(number);
+    }
+
+    /// Ends the task that is running in a slot: condemns it first, so that its worker cannot take another, and then
+    /// kills the worker. Returns `false` if the task has ended before.
+    pub(super) fn condemn(&mut self, table: &Table, number: u32, why: Condemnation) -> bool {
+        let Some(slot) = table.slot(number) else { return false };
+        let word = Word::load(slot.word());
+        if word.state() != Some(SlotState::Running) || self.entries[number as usize].job.is_none() {
+            return false;
+        }
+        let Some(Some(member)) = self.members.get(word.worker() as usize) else { return false };
+        if !word.replace(slot.word(), word.to(SlotState::Condemned, word.worker())) {
+            return false;
+        }
+        // What cannot be killed is not given another task, either.
+        let _ = member.process.kill();
+        let error = match why {
+            Condemnation::TimedOut => TaskError::TimedOut { worker: member.name.clone().into() },
+            Condemnation::Cancelled => TaskError::Cancelled,
+        };
+        self.deliver(number, Outcome::failed(error));
+        true
+    }
+
+    /// Condemns the tasks that have been running since before `limit_ns` ago. Returns when to look again.
+    pub(super) fn apply_limit(&mut self, table: &Table, limit_ns: u64, now_ns: u64) -> u64 {
+        let mut next_ns = now_ns.saturating_add(limit_ns);
+        for number in 0..self.members.len() {
+            let Some(member) = &self.members[number] else { continue };
+            let current = member.area.current();
+            let Some(slot) = table.slot(current) else { continue };
+            let word = Word::load(slot.word());
+            if word.state() != Some(SlotState::Running) || word.worker() as usize != number {
+                continue;
+            }
+            // Read after the word: that of this task, or of a later one.
+            let ends_ns = member.area.started_ns().saturating_add(limit_ns);
+            if ends_ns <= now_ns {
+                self.condemn(table, current, Condemnation::TimedOut);
+            } else {
+                next_ns = next_ns.min(ends_ns);
+            }
+        }
+        next_ns
+    }
+
+    /// Notes which workers have become ready.
+    pub(super) fn note_ready(&mut self) {
+        for member in self.members.iter_mut().flatten() {
+            if !member.was_ready && member.area.is_ready() {
+                member.was_ready = true;
+                self.failures = 0;
+            }
+        }
+    }
+
+    /// Removes a worker that has ended: keeps its results, and gives its task to another worker. Returns whether it had
+    /// been ready to run tasks.
+    pub(super) fn bury(&mut self, table: &Table, worker: usize, ended: &Ended) -> bool {
+        self.note_ready();
+        self.collect_of(table, worker);
+        for (number, slot) in table.all() {
+            let word = Word::load(slot.word());
+            if word.worker() as usize != worker {
+                continue;
+            }
+            match word.state() {
+                // Killed before it added the slot to its list.
+                Some(SlotState::Done) => self.take_done(table, worker, number),
+                Some(SlotState::Running) => self.retry(table, number, slot, worker, ended),
+                Some(SlotState::Condemned) => {
+                    word.to(SlotState::Free, 0).store(slot.word());
+                    self.release(table, number);
+                }
+                _ => {}
+            }
+        }
+        let member = self.members[worker].take().expect("a worker is buried once");
+        if !member.was_ready {
+            self.note_failure(table, last_words(ended));
+        }
+        self.audit(table);
+        self.publish(table);
+        member.was_ready
+    }
+
+    /// Gives the task of a dead worker to another one, or its result.
+    fn retry(&mut self, table: &Table, number: u32, slot: &Slot, worker: usize, ended: &Ended) {
+        let Some(job) = self.entries[number as usize].job.as_mut() else { return };
+        job.deaths += 1;
+        let attempts = job.deaths;
+        if attempts <= self.retries && self.phase != Phase::Stopped {
+            return self.make_ready(table, number, slot);
+        }
+        let name = self.members[worker].as_ref().expect("it is being buried").name.as_str().into();
+        self.deliver(number, Outcome::failed(TaskError::WorkerDied { worker: name, status: ended.status, attempts }));
+        Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
+        self.release(table, number);
+    }
+
+    /// Adds the slots that are ready to the ring whose entries were taken: by a worker that died, or was stopped, before
+    /// it took the task. Takes results that are missing from a list for the same reason.
+    pub(super) fn audit(&mut self, table: &Table) {
+        self.seen_head = table.head();
+        for (number, slot) in table.all() {
+            if self.entries[number as usize].job.is_none() {
+                continue;
+            }
+            let word = Word::load(slot.word());
+            match word.state() {
+                Some(SlotState::Ready) => self.enqueue(table, number),
+                Some(SlotState::Done) if self.members.get(word.worker() as usize).is_some_and(Option::is_some) => {
+                    self.take_done(table, word.worker() as usize, number);
+                }
+                _ => {}
+            }
+        }
+        self.publish(table);
+    }
+
+    /// Adds a worker that was started.
+    pub(super) fn add_member(&mut self, number: usize, member: Member) {
+        if self.phase == Phase::Stopped {
+            // What cannot be killed now is killed when it is dropped.
+            let _ = member.process.kill();
+        }
+        self.members[number] = Some(Member { is_replacement: self.failures > 0, ..member });
+    }
+
+    /// A worker could not be started, or ended before it was ready. After some in a row no task gets a worker, unless
+    /// there is one that is ready, or was started before the first of them failed.
+    pub(super) fn note_failure(&mut self, table: &Table, last_words: String) {
+        self.note_ready();
+        self.failures += 1;
+        let has_hope = self.members.iter().flatten().any(|member| member.was_ready || !member.is_replacement);
+        if self.failures >= MOST_FAILURES && !has_hope && self.no_workers.is_none() && self.phase != Phase::Stopped {
+            self.end_all(table, &TaskError::NoWorkers { last_words: last_words.as_str().into() });
+            self.no_workers = Some(last_words);
+            self.kill_all();
+        }
+    }
+
+    fn kill_all(&self) {
+        for member in self.members.iter().flatten() {
+            // What cannot be killed now is killed when it is dropped.
+            let _ = member.process.kill();
+        }
+    }
+
+    /// Gives every task this result.
+    fn end_all(&mut self, table: &Table, error: &TaskError) {
+        self.collect(table);
+        for (number, slot) in table.all() {
+            if self.entries[number as usize].job.is_none() {
+                continue;
+            }
+            self.deliver(number, Outcome::failed(error.clone()));
+            let word = Word::load(slot.word());
+            if word.state() == Some(SlotState::Ready) && word.replace(slot.word(), word.to(SlotState::Free, 0)) {
+                self.release(table, number);
+            }
+        }
+    }
+
+    /// Kills all workers, and ends all tasks.
+    pub(super) fn stop(&mut self, table: &Table) {
+        if matches!(self.phase, Phase::Open | Phase::Closed) {
+            self.phase = Phase::Stopped;
+            self.kill_all();
+            self.end_all(table, &TaskError::Stopped);
+        }
+    }
+
+    /// Returns why no task can be submitted.
+    pub(super) fn refusal(&self) -> Option<TaskError> {
+        match (&self.no_workers, self.phase) {
+            (_, Phase::Closed | Phase::Stopped | Phase::Ended) => Some(TaskError::Stopped),
+            (Some(last_words), _) => Some(TaskError::NoWorkers { last_words: last_words.as_str().into() }),
+            (None, Phase::Open) => None,
+        }
+    }
+}
+
+/// Reads a result from its slot, and from the area of its worker.
+fn read_outcome(slot: &Slot, area: &Area, worker: &str, spare: &mut Vec<Vec<u8>>) -> Outcome {
+    let (len, place) = slot.output();
+    let outcome = match place {
+        None => {
+            let mut bytes = [0; CONTENT_BYTES];
+            slot.copy_output(&mut bytes[..len]);
+            Outcome::Short { len: len as u8, bytes }
+        }
+        Some(place) if area.has_place(place, len) => {
+            let mut bytes = spare.pop().unwrap_or_default();
+            bytes.resize(len, 0);
+            area.read_output(place, &mut bytes);
+            Outcome::Long(bytes)
+        }
+        Some(_) => Outcome::Long(Vec::new()),
+    };
+    match outcome.as_slice().first() {
+        Some(&OUTPUT) => outcome,
+        _ => Outcome::failed(failure(outcome.as_slice(), worker)),
+    }
+}
+
+impl Outcome {
+    /// Returns the bytes of a result as the worker wrote them.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Outcome::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Outcome::Long(bytes) => bytes,
+            Outcome::Failed(_) => &[],
+        }
+    }
+}
+
+/// Returns why a task of this worker has no output.
+#[cold]
+fn failure(bytes: &[u8], worker: &str) -> TaskError {
+    let refused = |error: CodecError| TaskError::Output(error.into());
+    let Some((kind, reason)) = bytes.split_first() else { return refused(CodecError::Malformed { at: 0 }) };
+    if *kind == FAILURE {
+        return codec::from_slice::<WorkerFailure>(reason).map_or_else(refused, |failure| {
+            let failure = Box::new(WorkerFailure { worker: worker.to_owned(), ..failure });
+            if failure.kind == FailureKind::Panic { TaskError::Panicked(failure) } else { TaskError::Failed(failure) }
+        });
+    }
+    let reason = codec::from_slice(reason).map_or_else(|error| error, CodecError::Refused);
+    if *kind == INPUT_REFUSED { TaskError::Input(reason.into()) } else { refused(reason) }
+}
+
+/// Returns why a worker ended.
+fn last_words(ended: &Ended) -> String {
+    match &ended.failure {
+        Some(failure) => failure.to_string(),
+        None => format!("a worker ended before it could run tasks: {}", ended.status),
+    }
+}

@@ -1,0 +1,347 @@
+//! The pool: tasks of unequal length, workers that may be killed, and one result for each task.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::prelude::*;
+use super::worker::PoolContext;
+use crate::pool::{JobHandle, Task, TaskError};
+use crate::process::ExitStatus;
+use crate::sys::signal::kill_self;
+
+/// How long a task takes, at speed 1.
+const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=2_000;
+/// How long a poisoned task lasts, at speed 1.
+const POISON_PAUSE: Duration = Duration::from_millis(500);
+
+/// The options of a pool.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct PoolArgs {
+    /// How many workers there are
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=500))]
+    workers: u32,
+    /// How many tasks they share
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<u64>(1..=1_000_000))]
+    tasks: u64,
+    /// Which task, from 1, kills every worker that runs it
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1_000_000))]
+    poison: Option<u64>,
+    /// How long a task may take before its worker is killed
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    task_timeout: Option<Duration>,
+}
+
+/// The state of a pool run.
+pub(crate) struct Pool {
+    args: PoolArgs,
+    /// The result of each task that has one, in the order of their arrival.
+    results: Vec<(u64, Result<u64, TaskError>)>,
+}
+
+/// Returns the right result of a task.
+fn square(task: u64) -> u64 {
+    task * task
+}
+
+impl Scenario for Pool {
+    const NAME: &'static str = "pool";
+    const ABOUT: &'static str = "\
+A pool of workers: each task has one result, whoever is killed
+
+The workers share tasks of unequal length, so that none is idle before the end. If a worker is killed (kill -9), another \
+one does its task again, and a new worker takes its place. A task that kills its workers twice has an error as its result; \
+all others have their values.
+
+Examples:
+  ipc-demo pool                      twenty tasks, four workers; kill -9 one of them
+  ipc-demo pool --poison 7           the seventh task kills its worker, twice
+  ipc-demo pool --task-timeout 1s    tasks that take longer than a second are given up";
+    type Args = PoolArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of_task::<Square>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<PoolFact>];
+    const CLAIM: [&'static str; 2] = ["every task has exactly one result", "每个任务恰好有一个结果"];
+    type Observer = Attempts;
+
+    fn not_explored(_: &PoolArgs) -> Option<&'static str> {
+        Some("a pool has a thread that replaces workers, which is not scheduled")
+    }
+
+    fn prepare(args: PoolArgs) -> anyhow::Result<Self> {
+        if let Some(poison) = args.poison {
+            anyhow::ensure!(poison <= args.tasks, "--poison {poison}: there are only {} tasks", args.tasks);
+        }
+        anyhow::ensure!(args.task_timeout != Some(Duration::ZERO), "--task-timeout 0s leaves no time for a task");
+        Ok(Pool { args, results: Vec::new() })
+    }
+
+    fn workers(&self) -> Vec<String> {
+        numbered("worker", self.args.workers)
+    }
+
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["working", "task_started", "task_finished"]
+    }
+
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
+        let PoolArgs { workers, tasks, poison, task_timeout } = self.args;
+        let (ctx, on_worker) = runner.pool_context(Square::NAME)?;
+        let mut builder = crate::pool::Pool::builder().workers(workers as usize).inherit_ignored_signals();
+        if let Some(limit) = task_timeout {
+            builder = builder.time_limit(limit);
+        }
+        let pool = builder.on_worker(on_worker).build(Square { ctx, poison })?;
+        let mut jobs = BTreeMap::new();
+        runner.watch_until(|runner, _| {
+            // As many at a time as the pool takes without waiting.
+            while (jobs.len() as u64) < LOOKAHEAD && (self.results.len() + jobs.len()) < tasks as usize {
+                let task = (self.results.len() + jobs.len()) as u64 + 1;
+                jobs.insert(task, pool.submit(task)?);
+            }
+            self.take_results(&mut jobs, runner)?;
+            Ok(self.results.len() as u64 == tasks)
+        })?;
+        if self.results.len() as u64 == tasks {
+            pool.join();
+        }
+        Ok(())
+    }
+
+    fn check(self, attempts: &Attempts, completion: &Completion) -> anyhow::Result<CheckResult> {
+        let mut of_tasks = BTreeMap::<u64, u32>::new();
+        self.results.iter().for_each(|(task, _)| *of_tasks.entry(*task).or_default() += 1);
+        let wrong = |(task, result): &(u64, Result<u64, TaskError>)| {
+            result.as_ref().is_ok_and(|value| *value != square(*task)) || !(1..=self.args.tasks).contains(task)
+        };
+        let results = self.results.len() as u64;
+        Ok(CheckResult {
+            broken: self.results.iter().any(wrong) || of_tasks.values().any(|results| *results > 1),
+            finished: of_tasks.len() as u64 == self.args.tasks && completion.stopped.is_none(),
+            guaranteed: true,
+            allowance: None,
+            facts: vec![
+                counter("tasks", "任务", self.args.tasks),
+                counter("results", "结果", results),
+                counter("failed", "失败", self.results.iter().filter(|(_, result)| result.is_err()).count() as u64),
+                counter("retried", "重试", attempts.retried()),
+            ],
+            advice: Some([
+                "kill -9 a worker while it works, and watch another one do its task: ipc-demo pool",
+                "在任务执行时用 kill -9 杀死一个工作进程，看另一个进程接手它的任务：ipc-demo pool",
+            ]),
+        })
+    }
+}
+
+/// How many tasks are submitted and have no result.
+const LOOKAHEAD: u64 = 1000;
+
+impl Pool {
+    /// Takes the results that are there.
+    fn take_results(
+        &mut self,
+        jobs: &mut BTreeMap<u64, JobHandle<Square>>,
+        runner: &mut Runner<'_>,
+    ) -> anyhow::Result<()> {
+        let mut results = Vec::new();
+        for (task, job) in jobs.iter_mut() {
+            if let Some(result) = job.wait_timeout(Duration::ZERO) {
+                results.push((*task, result));
+            }
+        }
+        for (task, result) in results {
+            jobs.remove(&task);
+            if let Err(error) = &result {
+                let fact = PoolFact::of_error(task, error).with_context(|| format!("task {task} failed: {error}"))?;
+                runner.emit(fact)?;
+            }
+            self.results.push((task, result));
+        }
+        Ok(())
+    }
+}
+
+/// What the workers of a pool do, and what the runner gets of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the events")]
+pub(crate) enum PoolFact {
+    /// A worker has begun a task.
+    TaskStarted { task: u64 },
+    /// It has finished it.
+    TaskFinished { task: u64, value: u64 },
+    /// The result of a task is an error, because of its last worker.
+    TaskFailed {
+        task: u64,
+        last_worker: String,
+        /// How many workers died of it; none if it took too long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempts: Option<u32>,
+        /// The exit code of the last one; none if a signal ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// The signal that ended the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    },
+}
+
+impl PoolFact {
+    /// Returns the fact of an error that is due to a worker's end.
+    fn of_error(task: u64, error: &TaskError) -> Option<Self> {
+        let (worker, attempts, status) = match error {
+            TaskError::WorkerDied { worker, status, attempts } => (worker, Some(*attempts), *status),
+            TaskError::TimedOut { worker } => (worker, None, ExitStatus::Unknown),
+            _ => return None,
+        };
+        let (exit_code, signal) = match status {
+            ExitStatus::Code(code) => (Some(code), None),
+            ExitStatus::Signal(signal) => (None, Some(signal)),
+            ExitStatus::Unknown => (None, None),
+        };
+        Some(PoolFact::TaskFailed { task, last_worker: worker.to_string(), attempts, exit_code, signal })
+    }
+}
+
+/// What the tasks of a pool are numbered by.
+const TASK: &str = "task";
+
+impl Fact for PoolFact {
+    fn class(&self) -> Class<'_> {
+        let key = |number: &u64| Key::Item { from: TASK, number: *number };
+        match self {
+            Self::TaskStarted { task } => Class::works(key(task)),
+            Self::TaskFinished { task, .. } => Class::finishes(key(task)),
+            Self::TaskFailed { .. } => Class { follows_death: true, ..Class::dot(Severity::Trouble, "任务失败") },
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            Self::TaskStarted { task } => say!(wording, "begins task {task}", "开始任务 {task}"),
+            Self::TaskFinished { task, value } => {
+                say!(wording, "finishes task {task}: {value}", "完成任务 {task}，结果 {value}")
+            }
+            Self::TaskFailed { task, last_worker, attempts: None, .. } => {
+                let worker = wording.name(last_worker);
+                say!(
+                    wording,
+                    "gives up task {task}: it took too long, {worker} was killed",
+                    "放弃任务 {task}：超时，{worker}已被杀死"
+                )
+            }
+            Self::TaskFailed { task, last_worker, attempts: Some(attempts), exit_code, signal } => {
+                let worker = wording.name(last_worker);
+                let (en, zh) = match (signal, exit_code) {
+                    (Some(signal), _) => (format!("was killed by signal {signal}"), format!("被信号 {signal} 结束")),
+                    (None, Some(code)) => (format!("exited with code {code}"), format!("结束，退出码 {code}")),
+                    (None, None) => ("died".to_owned(), "已终止".to_owned()),
+                };
+                say!(
+                    wording,
+                    "gives up task {task} after {attempts} attempts: {worker} {en}",
+                    "尝试 {attempts} 次后放弃任务 {task}：{worker}{zh}"
+                )
+            }
+        }
+    }
+}
+
+/// How often each task was begun.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts(BTreeMap<u64, u64>);
+
+impl Observer for Attempts {
+    fn count(&mut self, event: &Event) {
+        if let Some(PoolFact::TaskStarted { task }) = event.get() {
+            *self.0.entry(*task).or_default() += 1;
+        }
+    }
+}
+
+impl Attempts {
+    /// Returns how often a task was begun again.
+    fn retried(&self) -> u64 {
+        self.0.values().map(|begun| begun - 1).sum()
+    }
+}
+
+/// Takes its time for the square of a number.
+#[derive(Clone, Serialize, Deserialize)]
+struct Square {
+    ctx: PoolContext,
+    poison: Option<u64>,
+}
+
+impl Task for Square {
+    const NAME: &'static str = "pool.square";
+    type Input = u64;
+    type Output = u64;
+
+    fn set_up(&mut self) -> RoleResult {
+        self.ctx.enter();
+        Ok(())
+    }
+
+    fn run(&mut self, task: u64) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+        let ctx = self.ctx.worker();
+        ctx.emit(PoolFact::TaskStarted { task })?;
+        if self.poison == Some(task) {
+            ctx.pause(POISON_PAUSE);
+            kill_self()?;
+        }
+        // The length belongs to the task and not to the worker that has it.
+        let mut rng = StdRng::seed_from_u64(ctx.seed() ^ task.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+        let value = square(task);
+        ctx.emit(PoolFact::TaskFinished { task, value })?;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Verdict;
+
+    fn verdict(results: Vec<(u64, Result<u64, TaskError>)>, completion: &Completion) -> Verdict {
+        let args = PoolArgs { workers: 2, tasks: 3, poison: None, task_timeout: None };
+        let pool = Pool { results, ..Pool::prepare(args).expect("good options") };
+        pool.check(&Attempts::default(), completion).expect("a result").verdict(completion)
+    }
+
+    #[test]
+    fn every_task_has_one_right_result_or_an_error() {
+        let whole = &Completion::default();
+        let failed = || Err(TaskError::Cancelled);
+        assert_eq!(verdict(vec![(2, Ok(4)), (1, Ok(1)), (3, failed())], whole), Verdict::Held);
+        assert_eq!(verdict(vec![(2, Ok(4)), (1, Ok(1))], whole), Verdict::Violated);
+        assert_eq!(verdict(vec![(2, Ok(4)), (1, Ok(1))], &Completion::cut()), Verdict::NotShown);
+        for wrong in [vec![(1, Ok(1)), (2, Ok(4)), (3, Ok(8))], vec![(1, Ok(1)), (1, Ok(1)), (2, Ok(4)), (3, Ok(9))]] {
+            assert_eq!(verdict(wrong, whole), Verdict::Violated);
+        }
+    }
+
+    #[test]
+    fn options_that_cannot_be_are_refused() {
+        let refused = |poison, task_timeout| {
+            let args = PoolArgs { workers: 2, tasks: 3, poison, task_timeout };
+            Pool::prepare(args).err().expect("refused").to_string()
+        };
+        assert!(refused(Some(4), None).contains("only 3 tasks"));
+        assert!(refused(None, Some(Duration::ZERO)).contains("no time"));
+    }
+
+    #[test]
+    fn retries_are_counted_from_what_workers_began() {
+        let mut attempts = Attempts::default();
+        for task in [1, 2, 2, 3, 2] {
+            let fact = PoolFact::TaskStarted { task }.into();
+            attempts.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact });
+        }
+        assert_eq!(attempts.retried(), 2);
+    }
+}
