@@ -119,6 +119,8 @@ mod sys;
 #[cfg(feature = "manager")]
 pub use ipc::manager;
 pub use ipc::process::{Process, Role, RoleEntry, RoleResult, enter};
+#[cfg(feature = "redis")]
+pub use ipc::queue::redis_queue as redis;
 pub use ipc::queue::{Consumer, JoinableQueue, Producer, Queue};
 pub use ipc::shared::{Array, Value};
 pub use ipc::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore};
