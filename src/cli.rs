@@ -17,6 +17,7 @@ use crate::chaos::{self, ChaosArgs};
 use crate::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
+use crate::redis::masked;
 use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
 use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
@@ -109,7 +110,7 @@ impl Globals {
             kills: self.kill.clone(),
             schedule: self.schedule.clone(),
             step: self.step.then(|| self.language()),
-            args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            args: args.iter().skip(1).map(|arg| masked(&arg.to_string_lossy())).collect(),
         }
     }
 

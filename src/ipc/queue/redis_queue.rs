@@ -62,6 +62,9 @@ pub use admin::{MemberInfo, QueueInfo, collect, delete, list, show};
 pub use builder::QueueBuilder;
 pub use error::RedisError;
 pub use joinable::{JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder, Lease};
+#[cfg(feature = "cli")]
+pub(crate) use link::process_name;
+#[cfg(feature = "cli")]
 pub(crate) use server::masked;
 pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
 

@@ -81,6 +81,12 @@ impl QueueBuilder {
         self.open(Rights::GET).map(Queue::of)
     }
 
+    /// As [`build`](Self::build), with these rights: others of the handle are as if closed.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "a side is chosen at run time only by the program"))]
+    pub(crate) fn build_for<T>(&self, puts: bool, gets: bool) -> Result<Queue<T>> {
+        self.open(Rights::of(puts, gets)).map(Queue::of)
+    }
+
     pub(super) fn open(&self, rights: Rights) -> Result<Handle> {
         for (what, given, most) in [
             ("the capacity of a queue", self.plan.capacity, i64::MAX as u64),

@@ -90,6 +90,12 @@ impl JoinableQueueBuilder {
         self.0.open(Rights::BOTH).map(JoinableQueue::of)
     }
 
+    /// As [`build`](Self::build), with these rights: others of the handle are as if closed.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "a side is chosen at run time only by the program"))]
+    pub(crate) fn build_for<T>(&self, puts: bool, gets: bool) -> Result<JoinableQueue<T>> {
+        self.0.open(Rights::of(puts, gets)).map(JoinableQueue::of)
+    }
+
     /// As [`build`](Self::build), but the handle only puts and joins.
     ///
     /// # Errors

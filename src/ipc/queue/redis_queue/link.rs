@@ -113,6 +113,15 @@ struct Child {
     token: String,
 }
 
+impl Member {
+    /// Returns the tokens of the children that have ended.
+    fn dead_children(&self) -> Vec<String> {
+        let Ok(table) = ProcessTable::ours() else { return Vec::new() };
+        let ended = self.children.iter().filter(|child| !table.is_alive(child.slot));
+        ended.map(|child| child.token.clone()).collect()
+    }
+}
+
 #[derive(Default)]
 struct Sessions {
     made: u32,
@@ -184,8 +193,7 @@ impl Link {
     }
 
     fn new(server: Arc<Server>, parts: LinkParts) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let base = format!("{}:{}:{}", host.trim(), std::process::id(), parts.token);
+        let base = format!("{}:{}", process_name(), parts.token);
         let meta = format!("ipcq:{{{}}}:meta", parts.name);
         let member = Member {
             id: format!("{base}-0").into(),
@@ -276,6 +284,10 @@ impl Link {
         let mut sessions = if is_last { std::mem::take(&mut *self.sessions()) } else { Sessions::default() };
         let reused = sessions.idle.pop().map(|session| session.wire);
         let mut wire = reused.unwrap_or_else(|| Wire::new(Arc::clone(&self.server)));
+        if is_last {
+            // Nobody else may be left to do it.
+            let _ = self.declare_dead(&mut wire, &member.dead_children());
+        }
         // The heart cannot rejoin meanwhile: it needs the lock.
         let left = self.leave(&mut wire, &member.id, &lost, sessions.made);
         if is_last {
@@ -322,17 +334,13 @@ impl Link {
         let _internal = InternalThread::count();
         let mut wire = Wire::new(Arc::clone(&self.server));
         let mut next_beat = Instant::now();
-        let mut dead = Vec::new();
         loop {
             let mut member = self.member();
             if member.handles == 0 {
                 member.has_heart = false;
                 return;
             }
-            if let Ok(table) = ProcessTable::ours() {
-                let ended = member.children.extract_if(.., |child| !table.is_alive(child.slot));
-                dead.extend(ended.map(|child| child.token));
-            }
+            let dead = member.dead_children();
             let wait = next_beat.saturating_duration_since(Instant::now());
             if dead.is_empty() && !wait.is_zero() {
                 let wait = if member.children.is_empty() { wait } else { wait.min(LOOK_EVERY) };
@@ -340,23 +348,32 @@ impl Link {
                 continue;
             }
             drop(member);
-            let next = self.beat(&mut wire).and_then(|next| self.declare_dead(&mut wire, &mut dead).map(|()| next));
-            // Without an answer, the server is asked again soon.
-            next_beat = Instant::now() + next.unwrap_or(LOOK_EVERY);
+            let next = self.beat(&mut wire).and_then(|next| self.declare_dead(&mut wire, &dead).map(|()| next));
+            match next {
+                Ok(next) => {
+                    next_beat = Instant::now() + next;
+                    self.member().children.retain(|child| !dead.contains(&child.token));
+                }
+                // It is asked again soon.
+                Err(_) => thread::sleep(LOOK_EVERY),
+            }
         }
     }
 
     /// Declares the members of children that have ended dead.
-    fn declare_dead(&self, wire: &mut Wire, tokens: &mut Vec<String>) -> Result<()> {
-        while let Some(token) = tokens.last() {
-            let everybody = redis::cmd("ZRANGE").arg(self.key("live")).arg(0).arg(-1).to_owned();
-            let everybody: Vec<String> = value(&self.server, wire.command(&everybody, Duration::ZERO)?)?;
-            for id in everybody {
-                if id.rsplit_once('-').is_some_and(|(base, _)| base.ends_with(&format!(":{token}"))) {
-                    self.reap(wire, &id, true)?;
-                }
+    fn declare_dead(&self, wire: &mut Wire, tokens: &[String]) -> Result<()> {
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let everybody = redis::cmd("ZRANGE").arg(self.key("live")).arg(0).arg(-1).to_owned();
+        let everybody: Vec<String> = value(&self.server, wire.command(&everybody, Duration::ZERO)?)?;
+        let token_of = |id: &str| {
+            id.rsplit_once('-').and_then(|(base, _)| base.rsplit_once(':')).map(|(_, token)| token.to_owned())
+        };
+        for id in everybody {
+            if token_of(&id).is_some_and(|token| tokens.contains(&token)) {
+                self.reap(wire, &id, true)?;
             }
-            tokens.pop();
         }
         Ok(())
     }
@@ -407,14 +424,8 @@ impl Link {
             return Ok(());
         }
         let id: Arc<str> = format!("{}-{}", self.base, member.generation + 1).into();
-        let mut rights = 0;
-        if member.puts > 0 {
-            rights |= Rights::PUT.0;
-        }
-        if member.gets > 0 {
-            rights |= Rights::GET.0;
-        }
-        self.enter(wire, &id, Rights(rights), LIFE_MS, Duration::ZERO)?;
+        let rights = Rights::of(member.puts > 0, member.gets > 0);
+        self.enter(wire, &id, rights, LIFE_MS, Duration::ZERO)?;
         member.generation += 1;
         member.id = id;
         Ok(())
@@ -552,6 +563,12 @@ fn letters(rights: Rights) -> String {
     let put = if rights.has(Rights::PUT) { "p" } else { "" };
     let get = if rights.has(Rights::GET) { "g" } else { "" };
     format!("{put}{get}")
+}
+
+/// Returns the name of this process among those of several machines: `HOST:PID`.
+pub(crate) fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), std::process::id())
 }
 
 /// Returns a random name, from the kernel.
