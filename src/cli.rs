@@ -1,6 +1,7 @@
 //! The command line: options for every scenario, and one subcommand for each row of the scenario table.
 
 mod man;
+mod redis;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -12,6 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 
+use self::redis::RedisArgs;
 use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
 use crate::enter;
@@ -139,7 +141,7 @@ impl Tool {
 }
 
 /// In the order of the help.
-static TOOLS: [Tool; 5] = [
+static TOOLS: [Tool; 6] = [
     Tool {
         name: EXPLORE,
         uses: &["seed", "format", "lang", "color", "quiet", "kill", "strict"],
@@ -179,6 +181,15 @@ static TOOLS: [Tool; 5] = [
             let options = chaos::RunOptions { seed, format: globals.format, language, color: globals.color };
             chaos::run(&args_of(matches)?, options)
         },
+    },
+    Tool {
+        name: "redis",
+        uses: &["format"],
+        command: |redis| {
+            let (first, _) = redis::ABOUT.split_once('\n').unwrap_or((redis::ABOUT, ""));
+            RedisArgs::augment_args(redis).about(first).long_about(redis::ABOUT)
+        },
+        run: |matches, globals, _| print(redis::run(&args_of(matches)?, globals.format)?.as_bytes()),
     },
     Tool {
         name: "completions",

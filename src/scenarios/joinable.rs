@@ -192,7 +192,11 @@ impl Role for Worker {
             ctx.emit(task.got(task.redelivered() > 0))?;
             ctx.pause(PAUSE);
             let done = task.done();
-            task.task_done()?;
+            match task.task_done() {
+                // This machine was cut off from the server, and another consumer has the task now.
+                Err(Error::LeaseLost { .. }) => continue,
+                outcome => outcome?,
+            };
             ctx.emit(done)?;
         }
         Ok(())

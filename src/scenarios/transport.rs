@@ -35,7 +35,7 @@ pub(crate) struct TransportArgs {
 
 /// What was typed, not yet checked: an error would show it, with its password.
 #[derive(Clone)]
-struct TransportArg(String);
+pub(crate) struct TransportArg(String);
 
 impl FromStr for TransportArg {
     type Err = std::convert::Infallible;
@@ -95,23 +95,11 @@ impl TransportArgs {
 
     /// Checks what was typed, and that there is a server if one is needed.
     pub(super) fn checked(&self) -> anyhow::Result<Transport> {
-        let typed = &*self.transport.0;
-        let transport = match typed {
+        let transport = match &*self.transport.0 {
             "shm" => Transport::Shm,
             "pipe" => Transport::Pipe,
             _ => {
-                let from_environment = || {
-                    std::env::var(URL).with_context(|| {
-                        format!("--transport redis needs the URL of a server in the environment variable {URL}")
-                    })
-                };
-                let url = if typed == "redis" { from_environment()? } else { typed.to_owned() };
-                ensure!(
-                    url.contains("://"),
-                    "--transport {typed} is none of: shm, pipe, redis, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]"
-                );
-                let server = Server::new(&url).with_context(|| format!("cannot use {}", masked(&url)))?;
-                let server = server.timeout(self.redis_timeout.unwrap_or(redis::DEFAULT_TIMEOUT));
+                let server = self.transport.server(self.redis_timeout)?;
                 Transport::Redis { server, name: self.queue.clone() }
             }
         };
@@ -128,6 +116,25 @@ impl TransportArgs {
             let _ = redis::collect(server);
         }
         Ok(transport)
+    }
+}
+
+impl TransportArg {
+    /// Returns the server at the URL that was typed, or, for `redis`, in the environment.
+    pub(crate) fn server(&self, timeout: Option<Duration>) -> anyhow::Result<Server> {
+        let typed = &*self.0;
+        let url = match typed {
+            "redis" => std::env::var(URL).ok().with_context(|| {
+                format!("--transport redis needs the URL of a server in the environment variable {URL}")
+            })?,
+            typed => typed.to_owned(),
+        };
+        ensure!(
+            url.contains("://"),
+            "--transport {typed} is none of: shm, pipe, redis, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]"
+        );
+        let server = Server::new(&url).with_context(|| format!("cannot use {}", masked(&url)))?;
+        Ok(server.timeout(timeout.unwrap_or(redis::DEFAULT_TIMEOUT)))
     }
 }
 

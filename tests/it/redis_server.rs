@@ -35,6 +35,7 @@ pub(crate) fn shared() -> Option<Server> {
 /// A server process.
 pub(crate) struct RedisServer {
     dir: PathBuf,
+    command: Vec<String>,
     options: Vec<String>,
     /// A shell, which kills the server when its standard input ends.
     keeper: Child,
@@ -44,14 +45,20 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// Starts a server with options beyond the usual ones; `None`, with a printed reason, if there is none to start.
     pub(crate) fn start(options: &[&str]) -> Option<Self> {
+        Self::start_within(&[], options)
+    }
+
+    /// As [`start`](Self::start), through another program, given by the beginning of a command line.
+    pub(crate) fn start_within(starter: &[String], options: &[&str]) -> Option<Self> {
         let Some(program) = program() else {
             skip("redis", "there is no redis-server and no valkey-server");
             return None;
         };
         let dir = tempfile::tempdir().expect("a folder").keep();
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let (keeper, pid) = launch(&program, &dir, &options);
-        let server = RedisServer { dir, options, keeper, pid };
+        let command: Vec<String> = starter.iter().cloned().chain([program]).collect();
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let (keeper, pid) = launch(&command, &dir, &options);
+        let server = RedisServer { dir, command, options, keeper, pid };
         server.await_ready();
         Some(server)
     }
@@ -70,7 +77,7 @@ impl RedisServer {
     }
 
     fn await_ready(&self) {
-        crate::harness::until(|| self.ask("PING").starts_with("+PONG"));
+        crate::harness::until(|| self.ask("PING").starts_with("+PONG") || self.ask("PING").starts_with("-NOAUTH"));
     }
 
     /// Sends one command of words without white space, and returns the beginning of the answer; nothing if there is none.
@@ -101,8 +108,7 @@ impl RedisServer {
 
     /// Starts it again, with the files of before.
     pub(crate) fn restart(&mut self) {
-        let program = program().expect("it was started before");
-        let (keeper, pid) = launch(&program, &self.dir, &self.options);
+        let (keeper, pid) = launch(&self.command, &self.dir, &self.options);
         let mut before = std::mem::replace(&mut self.keeper, keeper);
         self.pid = pid;
         // Its shell waited for the server that was killed.
@@ -112,10 +118,10 @@ impl RedisServer {
     }
 }
 
-fn launch(program: &str, dir: &Path, options: &Vec<String>) -> (Child, Pid) {
+fn launch(command: &[String], dir: &Path, options: &[String]) -> (Child, Pid) {
     let script = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait; rm -rf "$dir""#;
     let mut keeper = Command::new("sh");
-    keeper.args(["-c", script, "sh"]).arg(dir).arg(program);
+    keeper.args(["-c", script, "sh"]).arg(dir).args(command);
     keeper.args(["--port", "0", "--appendonly", "yes", "--save", "", "--unixsocket"]).arg(dir.join("s"));
     keeper.arg("--dir").arg(dir).args(options);
     let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");

@@ -86,6 +86,8 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::queue::remote::ServesPutter<crate::queue::redis_queue::Tasks>>(),
     RoleEntry::of::<crate::queue::remote::ServesGetter<crate::queue::redis_queue::Tasks>>(),
     RoleEntry::of::<crate::queue::redis_queue::LeasesOnServer>(),
+    RoleEntry::of::<crate::queue::redis_storm::PutsInStorm>(),
+    RoleEntry::of::<crate::queue::redis_storm::GetsInStorm>(),
     RoleEntry::of::<crate::queue::stress::StressPuts>(),
     RoleEntry::of::<crate::queue::stress::StressGets>(),
     RoleEntry::of::<crate::queue::stress::StressLeases>(),

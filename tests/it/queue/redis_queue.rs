@@ -131,14 +131,14 @@ impl Role for LeasesOnServer {
     }
 }
 
-struct Leaser {
-    process: Process,
+pub(super) struct Leaser {
+    pub(super) process: Process,
     _said: MeetingReader,
-    release: Fd,
+    pub(super) release: Fd,
 }
 
 /// Returns a worker that has leased `count` items.
-fn leaser(queue: &JoinableQueue<u32>, count: u32) -> Leaser {
+pub(super) fn leaser(queue: &JoinableQueue<u32>, count: u32) -> Leaser {
     let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
     let process = worker("leaser", LeasesOnServer { queue: queue.consumer(), count, said: says, until: until.into() });
     assert_eq!(said.meet(), Some(b'l'));
@@ -146,12 +146,12 @@ fn leaser(queue: &JoinableQueue<u32>, count: u32) -> Leaser {
 }
 
 impl Leaser {
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.process.kill().expect("a signal");
         self.process.join().expect("it ends");
     }
 
-    fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         drop(self.release);
         assert!(self.process.join().expect("it ends").is_success(), "{:?}", self.process.ended());
     }

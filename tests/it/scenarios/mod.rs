@@ -9,6 +9,7 @@ mod kill;
 mod manager;
 mod pipe;
 mod queues;
+mod redis;
 mod semaphore;
 mod tickets;
 mod values;

@@ -10,6 +10,9 @@ use super::script;
 use super::server::Server;
 use crate::ipc::error::Result;
 
+/// A process that has less time left than this has missed a beat.
+const LATE: Duration = Duration::from_millis(900);
+
 /// A queue on a server, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -143,7 +146,7 @@ pub fn collect(server: &Server) -> Result<(Vec<String>, bool)> {
         let Some(before) = show(server, &name).ok().filter(is_temporary) else { continue };
         observer.collect(&name)?;
         match show(server, &name) {
-            Ok(_) => is_uncertain |= before.members.iter().all(|member| member.expires_in.is_err()),
+            Ok(_) => is_uncertain |= before.members.iter().all(|member| member.expires_in.map_or(true, |left| left < LATE)),
             Err(_) => {
                 observer.forget(&name)?;
                 deleted.push(name);

@@ -20,24 +20,22 @@ pub enum RedisError {
         name: String,
     },
     /// The server did not answer for as long as the caller was willing to wait.
-    #[error("{server} does not answer for {seconds} s")]
+    #[error("{server} does not answer for {seconds} s: {reason}")]
     Unreachable {
         /// The server.
         server: String,
         /// For how long it was tried.
         seconds: f64,
         /// The last failure.
-        #[source]
-        source: redis::RedisError,
+        reason: String,
     },
     /// What answers is not a Redis server.
-    #[error("no Redis server at {server}")]
+    #[error("no Redis server at {server}: {reason}")]
     NotRedis {
         /// The server.
         server: String,
         /// The reason.
-        #[source]
-        source: redis::RedisError,
+        reason: String,
     },
     /// The server needs a password, or another one, or the user may not do this.
     #[error("{server} refuses access: {reason}")]
@@ -116,13 +114,12 @@ pub enum RedisError {
         queue: String,
     },
     /// The server refused a request for another reason.
-    #[error("{server} refuses a request")]
+    #[error("{server} refuses a request: {reason}")]
     Refused {
         /// The server.
         server: String,
         /// The reason.
-        #[source]
-        source: redis::RedisError,
+        reason: String,
     },
     /// The server's answer is not one of the library's scripts'.
     #[error("{server} gave an answer that makes no sense: {answer}")]

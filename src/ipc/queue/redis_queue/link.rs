@@ -467,6 +467,8 @@ impl Link {
         let Session { wire, name, request, has_unsettled } = session;
         *has_unsettled = false;
         self.run(wire, script, self.server.patience(), |command| {
+            #[cfg(all(debug_assertions, feature = "cli"))]
+            let name = &crate::sys::failpoint::forget_session(name);
             command.arg(&*name).arg(*request);
             arguments(command);
         })

@@ -15,7 +15,10 @@ impl Script {
 
     /// Returns the program.
     pub(super) fn text(&self) -> String {
-        self.parts.concat()
+        let text = self.parts.concat();
+        #[cfg(all(debug_assertions, feature = "cli"))]
+        let text = crate::sys::failpoint::forget_absence(text);
+        text
     }
 
     /// Returns the digest under which servers know the script; `None` before the first has loaded it.

@@ -58,9 +58,7 @@ impl Server {
         if !is_secure && !matches!(scheme, "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix") {
             return Err(refused("it does not begin with redis://".to_owned()));
         }
-        let info = url.into_connection_info().map_err(|error| {
-            refused(error.detail().map_or_else(|| error.to_string(), |detail| format!("{error}: {detail}")))
-        })?;
+        let info = url.into_connection_info().map_err(|error| refused(told(&error)))?;
         let settings = info.redis_settings().clone().set_skip_set_lib_name();
         let info = info.set_redis_settings(settings);
         let info = info.set_tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true));
@@ -132,7 +130,7 @@ impl Server {
         if error.is_io_error() {
             return None;
         }
-        let (server, source) = (self.address(), error.clone());
+        let (server, reason) = (self.address(), told(error));
         // Redis 6.2 wraps the error of a command in that of the script, so the text counts.
         let text = format!("{error} {}", error.detail().unwrap_or_default());
         let says = |word: &str| error.code() == Some(word) || text.contains(&format!("-{word} "));
@@ -155,11 +153,17 @@ impl Server {
         } else if says("MISCONF") {
             RedisError::DiskFailed { server }
         } else if error.kind() == ErrorKind::Parse {
-            RedisError::NotRedis { server, source }
+            RedisError::NotRedis { server, reason }
         } else {
-            RedisError::Refused { server, source }
+            RedisError::Refused { server, reason }
         })
     }
+}
+
+/// Returns what an error of the client says, without its own classification.
+fn told(error: &redis::RedisError) -> String {
+    let text = error.to_string().replace(" - InvalidClientConfig", "");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Shows no password.
@@ -274,7 +278,7 @@ impl Wire {
             }
             if began.elapsed() >= patience {
                 let (server, seconds) = (self.server.address(), patience.as_secs_f64());
-                return Err(RedisError::Unreachable { server, seconds, source: error }.into());
+                return Err(RedisError::Unreachable { server, seconds, reason: told(&error) }.into());
             }
             thread::sleep(pause.min(patience.saturating_sub(began.elapsed())));
             pause = LAST_PAUSE.min(pause * 2);
