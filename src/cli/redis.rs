@@ -1,7 +1,6 @@
 //! `ipc-demo redis`: what there is on a server.
 
 use std::fmt::Write;
-use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -23,9 +22,6 @@ Examples:
   ipc-demo redis show orders                           one queue, and the processes that use it
   ipc-demo redis delete orders                         with everything in it
   ipc-demo redis list --transport redis://db.example   another server";
-
-/// How long it takes at most until a dead process is known to be dead, once somebody looks.
-const DEATH_SHOWS: Duration = Duration::from_millis(1600);
 
 /// What to do on which server.
 #[derive(Debug, clap::Args)]
@@ -66,10 +62,7 @@ fn performed(action: &Action, server: &Server, format: Format) -> crate::Result<
     server.check()?;
     Ok(match action {
         Action::List => {
-            if redis::collect(server)?.1 {
-                thread::sleep(DEATH_SHOWS);
-                redis::collect(server)?;
-            }
+            redis::collect(server, true)?;
             // One that is deleted meanwhile is not listed.
             let queues = redis::list(server)?;
             let queues: Vec<_> = queues.iter().filter_map(|name| redis::show(server, name).ok()).collect();

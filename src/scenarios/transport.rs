@@ -113,7 +113,7 @@ impl TransportArgs {
                 note_once(server);
             }
             // What runs that were killed have left there. Not this run's concern if it fails.
-            let _ = redis::collect(server);
+            let _ = redis::collect(server, false);
         }
         Ok(transport)
     }

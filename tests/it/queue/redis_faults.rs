@@ -202,7 +202,9 @@ fn stopped_process_is_dead_and_joins_again() {
     let lease = queue.get().expect("it comes back");
     assert_eq!((*lease, lease.redelivered()), (1, 1));
     send(stopped.process.pid(), Signal::SIGCONT);
-    let is_back = |member: &redis::MemberInfo| member.id.contains(&format!(":{}:", stopped.process.pid())) && member.id.ends_with("-1");
+    let is_back = |member: &redis::MemberInfo| {
+        member.id.contains(&format!(":{}:", stopped.process.pid())) && member.id.ends_with("-1")
+    };
     until(|| redis::show(&server, queue.name()).is_ok_and(|info| info.members.iter().any(is_back)));
     drop(std::mem::replace(&mut stopped.release, crate::harness::meeting_point().1));
     stopped.process.join().expect("it ends");

@@ -225,7 +225,8 @@ impl Storm {
         }
         let robbed: usize = self.run.got.iter().flatten().filter(|entry| entry[2] == ROBBED).count();
         self.run.got.iter_mut().for_each(|book| book.retain(|entry| entry[2] != ROBBED));
-        let lost = std::panic::catch_unwind(|| self.run.lost()).map_err(|_| format!("seed {seed}: came twice or in another order"))?;
+        let lost = std::panic::catch_unwind(|| self.run.lost())
+            .map_err(|_| format!("seed {seed}: came twice or in another order"))?;
         let may_be_lost = if joiner.is_some() { 0 } else { self.run.killed_getters };
         if lost > may_be_lost {
             return Err(format!("seed {seed}: {lost} lost by {may_be_lost} killed"));
@@ -246,7 +247,11 @@ impl Storm {
 
 fn has_succeeded(seed: u64, worker: &mut Booked) -> bool {
     let ended = worker.process.join_timeout(Duration::ZERO).expect("a wait").is_some();
-    assert!(!ended || worker.process.ended().is_some_and(Ended::is_success), "seed {seed}: {:?}", worker.process.ended());
+    assert!(
+        !ended || worker.process.ended().is_some_and(Ended::is_success),
+        "seed {seed}: {:?}",
+        worker.process.ended()
+    );
     ended
 }
 

@@ -5,13 +5,16 @@ use std::time::Duration;
 use redis::Value;
 
 use super::error::RedisError;
-use super::link::{INDEX, Observer, VERSION, text, value};
+use super::link::{BEAT_EVERY, INDEX, Observer, VERSION, text, value};
 use super::script;
 use super::server::Server;
 use crate::ipc::error::Result;
 
 /// A process that has less time left than this has missed a beat.
 const LATE: Duration = Duration::from_millis(900);
+
+/// A queue without a name that has not been used for so long is deleted by whoever comes.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// A queue on a server, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,26 +135,45 @@ pub fn delete(server: &Server, name: &str) -> Result<()> {
     observer.forget(name)
 }
 
-/// Declares processes dead that have expired, and with the last of them deletes queues without a name. Returns the names
-/// of the deleted queues, and whether processes may be dead of which that is not known yet: if nobody has reached the
-/// server for a second, everybody is given 1.5 s more.
+/// Deletes queues without a name whose processes are all dead, and returns their names: at once those that nobody has used
+/// for a minute, and `patiently`, in up to 2 s, those whose processes died just now.
 ///
 /// # Errors
 /// [`Error::Redis`](crate::Error::Redis).
-pub fn collect(server: &Server) -> Result<(Vec<String>, bool)> {
+pub fn collect(server: &Server, patiently: bool) -> Result<Vec<String>> {
+    // While the server was away, nobody could use them.
+    let is_long_up = server.check()?.uptime > FORGOTTEN;
     let mut observer = Observer::new(server);
-    let (mut deleted, mut is_uncertain) = (Vec::new(), false);
+    let mut deleted = Vec::new();
+    let mut suspects = Vec::new();
     for name in list(server)? {
-        let is_temporary = |info: &QueueInfo| info.is_temporary;
-        let Some(before) = show(server, &name).ok().filter(is_temporary) else { continue };
-        observer.collect(&name)?;
-        match show(server, &name) {
-            Ok(_) => is_uncertain |= before.members.iter().all(|member| member.expires_in.map_or(true, |left| left < LATE)),
-            Err(_) => {
-                observer.forget(&name)?;
-                deleted.push(name);
+        let Some(info) = show(server, &name).ok().filter(|info| info.is_temporary) else { continue };
+        let are_all = |is_dead: fn(&MemberInfo) -> bool| info.members.iter().all(is_dead);
+        if is_long_up && are_all(|member| member.expires_in.is_err_and(|since| since > FORGOTTEN)) {
+            delete(server, &name)?;
+            deleted.push(name);
+        } else if patiently && are_all(|member| member.expires_in.map_or(true, |left| left < LATE)) {
+            suspects.push(name);
+        }
+    }
+    // If nobody has reached a queue for a second, its processes are given more time; somebody has to reach it meanwhile.
+    for round in 0..5 {
+        if suspects.is_empty() {
+            break;
+        }
+        if round > 0 {
+            std::thread::sleep(BEAT_EVERY);
+        }
+        for name in std::mem::take(&mut suspects) {
+            // An error means that it has ended.
+            match observer.collect(&name).and_then(|()| show(server, &name)) {
+                Ok(_) => suspects.push(name),
+                Err(_) => {
+                    observer.forget(&name)?;
+                    deleted.push(name);
+                }
             }
         }
     }
-    Ok((deleted, is_uncertain))
+    Ok(deleted)
 }

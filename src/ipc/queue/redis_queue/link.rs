@@ -42,7 +42,7 @@ pub(super) const MOST_ITEMS: usize = 1000;
 /// Bytes after which a request is sent.
 const MANY_BYTES: usize = 32 << 20;
 
-const BEAT_EVERY: Duration = Duration::from_millis(500);
+pub(super) const BEAT_EVERY: Duration = Duration::from_millis(500);
 const LIFE_MS: u64 = 1500;
 const PLACEHOLDER_LIFE_MS: u64 = 30_000;
 

@@ -40,6 +40,8 @@ pub struct ServerInfo {
     pub version: String,
     /// Whether it keeps an append-only file. Without one, a restart loses the queues.
     pub is_persistent: bool,
+    /// Since when it has been running.
+    pub uptime: Duration,
 }
 
 impl Server {
@@ -99,7 +101,8 @@ impl Server {
         if field("role") == "slave" {
             return Err(RedisError::ReadOnly { server }.into());
         }
-        Ok(ServerInfo { version, is_persistent: field("aof_enabled") == "1" })
+        let uptime = Duration::from_secs(field("uptime_in_seconds").parse().unwrap_or(0));
+        Ok(ServerInfo { version, is_persistent: field("aof_enabled") == "1", uptime })
     }
 
     pub(super) fn patience(&self) -> Duration {
