@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::time::Duration;
 
 use ipc_demo::process::{Ended, Fd};
@@ -13,8 +14,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::redis_queue::leaser;
 use super::stress::{Booked, Entry, Item, Run, booked, note};
-use crate::harness::{patient_watchdog, worker};
+use crate::harness::{patient_watchdog, until, worker};
 use crate::redis_server::RedisServer;
 
 const PUTTERS: u32 = 2;
@@ -298,4 +300,63 @@ fn five_hundred() {
     for seed in 0..20 {
         storm(seed, seed % 2 == 1, 25).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
+}
+
+#[test]
+fn long_tasks_outlive_a_server_that_is_away() {
+    let _watchdog = patient_watchdog("redis_storm::long_tasks");
+    let Some(mut server) = RedisServer::start(&[]) else { return };
+    let queue = JoinableQueue::<u32>::new(&server.server()).expect("a queue");
+    queue.put_many(&[1, 2, 3, 4]).expect("room");
+    let leasers: Vec<_> = (0..4).map(|_| leaser(&queue, 1)).collect();
+    server.kill();
+    // Longer than a process may be silent.
+    std::thread::sleep(Duration::from_secs(2));
+    server.restart();
+    let is_alive = |member: &redis::MemberInfo| member.expires_in.is_ok();
+    let reached = || server.ask(&format!("HGET ipcq:{{{}}}:meta beat", queue.name()));
+    let before = reached();
+    // Everybody has been heard of again: with two beats of half a second each process has had its turn.
+    until(|| reached() != before);
+    until(|| {
+        redis::show(&server.server(), queue.name())
+            .is_ok_and(|info| info.members.len() == 5 && info.members.iter().all(is_alive))
+    });
+    leasers.into_iter().for_each(|leaser| leaser.finish());
+    queue.join().expect("all is done");
+}
+
+/// A storm of cut connections, for a process with a deliberate fault.
+#[test]
+#[ignore = "a part of another test"]
+fn one_storm() {
+    let seed = std::env::var(SEED).expect("started by the other test").parse().expect("a number");
+    storm(seed, false, 10).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+const SEED: &str = "IPC_DEMO_STORM";
+
+/// Runs a test of this file in a process with a deliberate fault, and returns whether it fails.
+fn fails(test: &str, failpoint: &str, seed: u64) -> bool {
+    let mut this = Command::new(std::env::current_exe().expect("this program"));
+    this.args([&format!("queue::redis_storm::{test}"), "--exact", "--include-ignored"]);
+    this.env("IPC_DEMO_FAILPOINT", failpoint).env(SEED, seed.to_string());
+    let output = this.output().expect("this program starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("running 1 test"), "{said}");
+    !output.status.success()
+}
+
+#[test]
+fn storms_find_deliberate_faults() {
+    let _watchdog = patient_watchdog("redis_storm::deliberate_faults");
+    // Without debug assertions, the faults are not compiled.
+    if !cfg!(debug_assertions) || RedisServer::start(&[]).is_none() {
+        return;
+    }
+    assert!((0..20).any(|seed| fails("one_storm", "no-sessions", seed)), "requests that are not recognised double items");
+    assert!(
+        (0..5).any(|seed| fails("long_tasks_outlive_a_server_that_is_away", "no-absence-rule", seed)),
+        "living processes lose their leases when the server was away"
+    );
 }
