@@ -59,7 +59,7 @@ pub(crate) enum Transport {
     /// A pipe, two locks, a semaphore and a feeder thread: the textbook's.
     Pipe,
     /// A server, and the name of the queue if others can join it.
-    Redis { server: Server, name: Option<String> },
+    Redis { server: Box<Server>, name: Option<String> },
 }
 
 impl TransportArgs {
@@ -99,7 +99,7 @@ impl TransportArgs {
             "shm" => Transport::Shm,
             "pipe" => Transport::Pipe,
             _ => {
-                let server = self.transport.server(self.redis_timeout)?;
+                let server = Box::new(self.transport.server(self.redis_timeout)?);
                 Transport::Redis { server, name: self.queue.clone() }
             }
         };

@@ -9,7 +9,8 @@ mod processes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use self::load::{Block, Load};
+pub(super) use self::load::Block;
+use self::load::Load;
 use self::processes::{Gets, Puts};
 use super::workload::{Point, Workload};
 use crate::RoleEntry;

@@ -243,8 +243,11 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     fn put_waiting(&self, item: T, waiting: Waiting) -> std::result::Result<(), PutError<T>> {
         let mut put = 0;
-        let outcome = self.put_all(std::slice::from_ref(&item), &waiting, &mut put);
-        PutError::unless_put(item, outcome.and_then(|()| if put == 0 { Err(Error::Full) } else { Ok(()) }))
+        let outcome = match self.put_all(std::slice::from_ref(&item), &waiting, &mut put) {
+            Ok(()) if put == 0 => Err(Error::Full),
+            outcome => outcome,
+        };
+        PutError::unless_put(item, outcome)
     }
 
     fn put_some(&self, items: &[T], waiting: &Waiting) -> Result<usize> {

@@ -54,8 +54,7 @@ fn unsuitable_servers_are_refused_with_the_reason() {
     }
     let user = ["--user", "bob", "on", "nopass", "~*", "+info", "+ping"];
     let server = RedisServer::start(&user).expect("a server");
-    let bob = Server::new(&server.url().replace("unix://", "unix://").to_string()).expect("a URL");
-    opened(&bob).expect("the default user may");
+    opened(&server.server()).expect("the default user may");
     let bob = Server::new(&format!("{}?user=bob&pass=x", server.url())).expect("a URL");
     let refused = why(opened(&bob));
     assert!(matches!(refused, RedisError::Access { .. }), "{refused}");

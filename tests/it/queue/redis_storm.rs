@@ -354,7 +354,10 @@ fn storms_find_deliberate_faults() {
     if !cfg!(debug_assertions) || RedisServer::start(&[]).is_none() {
         return;
     }
-    assert!((0..20).any(|seed| fails("one_storm", "no-sessions", seed)), "requests that are not recognised double items");
+    assert!(
+        (0..20).any(|seed| fails("one_storm", "no-sessions", seed)),
+        "requests that are not recognised double items"
+    );
     assert!(
         (0..5).any(|seed| fails("long_tasks_outlive_a_server_that_is_away", "no-absence-rule", seed)),
         "living processes lose their leases when the server was away"

@@ -316,7 +316,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 
     fn take(&self, waiting: &Waiting) -> Result<Option<Lease<'_, T>>> {
-        Ok(self.lease(1, waiting)?.pop().transpose()?)
+        self.lease(1, waiting)?.pop().transpose()
     }
 
     fn take_many(&self, most: usize, waiting: &Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {

@@ -469,7 +469,7 @@ impl Link {
         self.run(wire, script, self.server.patience(), |command| {
             #[cfg(all(debug_assertions, feature = "cli"))]
             let name = &crate::sys::failpoint::forget_session(name);
-            command.arg(&*name).arg(*request);
+            command.arg(name.as_str()).arg(*request);
             arguments(command);
         })
     }

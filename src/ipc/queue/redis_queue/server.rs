@@ -109,6 +109,12 @@ impl Server {
         self.timeout
     }
 
+    /// Connects to it, for commands without a queue.
+    #[cfg(feature = "cli")]
+    pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.info.clone())?.get_connection_with_timeout(READ_TIMEOUT)
+    }
+
     /// Returns where it listens: `HOST:PORT` or the path of a socket.
     pub(super) fn address(&self) -> String {
         self.info.addr().to_string()
