@@ -75,7 +75,64 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         let point = Point::only().ours("Queue on a server", move |items| ours(case, items));
         Workload::new(case.name, case.about, point.baseline(commands, move |items| raw(case, items)))
     };
-    CASES.into_iter().map(workload).collect()
+    [round_trips(), CASES.into_iter().map(workload).collect()].into_iter().flatten().collect()
+}
+
+/// Returns the workloads of single requests, one after the other in one thread.
+fn round_trips<'a>() -> Vec<Workload<'a>> {
+    let fill = |count: u64| -> Result<Queue<u64>> {
+        let queue = Queue::<u64>::new(&server()?)?;
+        (0..count).collect::<Vec<_>>().chunks(MANY).try_for_each(|items| queue.put_many(items))?;
+        Ok(queue)
+    };
+    let put = move |count| {
+        let queue = fill(0)?;
+        Sample::of_each(count, || Ok(queue.put(7).map_err(Error::from)?))
+    };
+    let get = move |count| {
+        let queue = fill(count)?;
+        Sample::of_each(count, || {
+            queue.get()?;
+            Ok(())
+        })
+    };
+    let push = |count| raw_round_trips(count, 0, |list| list.rpush());
+    let pop = |count| raw_round_trips(count, count, |list| list.lpop());
+    let workload = |name, about, point| Workload::new(name, about, point);
+    vec![
+        workload("redis-put", "a put, median", Point::only().ours("Queue on a server", put).baseline("RPUSH", push)),
+        workload("redis-get", "a get, median", Point::only().ours("Queue on a server", get).baseline("LPOP", pop)),
+    ]
+}
+
+/// Items in a request that prepares a measurement.
+const MANY: usize = 1000;
+
+/// A connection to the list of the raw commands.
+struct RawList(::redis::Connection);
+
+impl RawList {
+    fn rpush(&mut self) -> Result<()> {
+        Ok(::redis::cmd("RPUSH").arg(LIST).arg(&[7_u8; 8][..]).exec(&mut self.0)?)
+    }
+
+    fn lpop(&mut self) -> Result<()> {
+        Ok(::redis::cmd("LPOP").arg(LIST).query::<Option<Vec<u8>>>(&mut self.0).map(drop)?)
+    }
+}
+
+fn raw_round_trips(count: u64, filled: u64, operation: impl Fn(&mut RawList) -> Result<()>) -> Result<Sample> {
+    let mut list = RawList(server()?.connect()?);
+    ::redis::cmd("DEL").arg(LIST).exec(&mut list.0)?;
+    for first in (0..filled).step_by(MANY) {
+        let mut push = ::redis::cmd("RPUSH");
+        push.arg(LIST);
+        (first..filled.min(first + MANY as u64)).for_each(|_| _ = push.arg(&[7_u8; 8][..]));
+        push.exec(&mut list.0)?;
+    }
+    let sample = Sample::of_each(count, || operation(&mut list));
+    ::redis::cmd("DEL").arg(LIST).exec(&mut list.0)?;
+    sample
 }
 
 /// Runs producers and consumers in threads until `each` producer has put its share, and all is got.
@@ -213,7 +270,12 @@ fn raw(case: Case, items: u64) -> Result<Sample> {
                 return Ok(got);
             }
             if payloads.is_empty() {
-                thread::yield_now();
+                // Ours waits on the server too; this item goes back to where it was.
+                let waited: Option<(String, Vec<u8>)> =
+                    ::redis::cmd("BLPOP").arg(LIST).arg(0.1).query(&mut connection)?;
+                if let Some((_, item)) = waited {
+                    ::redis::cmd("LPUSH").arg(LIST).arg(item).exec(&mut connection)?;
+                }
             }
         }
     };
