@@ -1,6 +1,7 @@
 //! The command line: options for every scenario, and one subcommand for each row of the scenario table.
 
 mod man;
+mod redis;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -12,11 +13,13 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 
+use self::redis::RedisArgs;
 use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
 use crate::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
+use crate::redis::masked;
 use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
 use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
@@ -109,7 +112,7 @@ impl Globals {
             kills: self.kill.clone(),
             schedule: self.schedule.clone(),
             step: self.step.then(|| self.language()),
-            args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            args: args.iter().skip(1).map(|arg| masked(&arg.to_string_lossy())).collect(),
         }
     }
 
@@ -138,7 +141,7 @@ impl Tool {
 }
 
 /// In the order of the help.
-static TOOLS: [Tool; 5] = [
+static TOOLS: [Tool; 6] = [
     Tool {
         name: EXPLORE,
         uses: &["seed", "format", "lang", "color", "quiet", "kill", "strict"],
@@ -178,6 +181,15 @@ static TOOLS: [Tool; 5] = [
             let options = chaos::RunOptions { seed, format: globals.format, language, color: globals.color };
             chaos::run(&args_of(matches)?, options)
         },
+    },
+    Tool {
+        name: "redis",
+        uses: &["format"],
+        command: |redis| {
+            let (first, _) = redis::ABOUT.split_once('\n').unwrap_or((redis::ABOUT, ""));
+            RedisArgs::augment_args(redis).about(first).long_about(redis::ABOUT)
+        },
+        run: |matches, globals, _| print(redis::run(&args_of(matches)?, globals.format)?.as_bytes()),
     },
     Tool {
         name: "completions",

@@ -67,6 +67,7 @@
 //! | - | [`find_deadlock`](sync::find_deadlock): finds a cycle of waiters and holders | [`sync`] |
 //! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | [`queue`] |
 //! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`](queue::Lease) on every item | [`queue`] |
+//! | `Queue` of a remote manager | [`Queue`](redis/struct.Queue.html) and [`JoinableQueue`](redis/struct.JoinableQueue.html) on a Redis server, for several machines | [`redis`](redis/index.html) |
 //! | `Queue`, as Python makes it | [`PipeQueue`](queue::PipeQueue) | [`queue`] |
 //! | `Pipe(False)`, `Pipe(True)` | [`pipe::pipe`], [`pipe::duplex`] | [`mod@pipe`] |
 //! | `connection.Connection` | [`Connection`](pipe::Connection), or [`Receiver`](pipe::Receiver) or [`Sender`](pipe::Sender) of one type | [`mod@pipe`] |
@@ -84,6 +85,7 @@
 //! ```
 //!
 //! - `manager` (default): the module [`manager`](manager/index.html).
+//! - `redis` (default): the module [`redis`](redis/index.html); `redis-tls` adds `rediss://`.
 //! - `cli` (default): everything that only the program needs. Programs that use the library leave it out.
 //!
 //! # Platform
@@ -121,6 +123,8 @@ mod sys;
 #[cfg(feature = "manager")]
 pub use ipc::manager;
 pub use ipc::process::{Process, Role, RoleEntry, RoleResult, enter};
+#[cfg(feature = "redis")]
+pub use ipc::queue::redis_queue as redis;
 pub use ipc::queue::{Consumer, JoinableQueue, Producer, Queue};
 pub use ipc::shared::{Array, Value};
 pub use ipc::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore};

@@ -61,7 +61,9 @@ impl Failure {
 fn is_refused_by_machine(cause: &(dyn std::error::Error + 'static)) -> bool {
     let errno = cause.downcast_ref::<Errno>().copied();
     let errno = errno.or_else(|| cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw));
-    matches!(cause.downcast_ref(), Some(Error::Os { .. } | Error::Start { .. }))
+    let is_server_lost = matches!(cause.downcast_ref(), Some(Error::Redis(error)) if error.is_machinery());
+    is_server_lost
+        || matches!(cause.downcast_ref(), Some(Error::Os { .. } | Error::Start { .. }))
         || matches!(errno, Some(Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC))
 }
 

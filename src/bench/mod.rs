@@ -14,6 +14,7 @@ mod pool;
 mod process;
 mod python;
 mod queue;
+mod redis;
 mod report;
 mod start_barrier;
 mod sync;
@@ -44,10 +45,17 @@ struct Group {
     has: fn(&Workload<'_>) -> bool,
 }
 
-const GROUPS: [Group; 2] = [
+const GROUPS: [Group; 3] = [
     Group { name: "manager", about: "all workloads of the manager", has: |it| it.name.starts_with("manager-") },
+    Group { name: REDIS, about: "all workloads over the Redis server of IPC_DEMO_REDIS", has: is_of_redis },
     Group { name: "growth", about: "all workloads with a growing parameter", has: |it| it.axis.is_some() },
 ];
+
+const REDIS: &str = "redis";
+
+fn is_of_redis(workload: &Workload<'_>) -> bool {
+    workload.name.starts_with("redis-")
+}
 
 /// Returns all workloads, in the order of the output.
 fn workloads<'a>() -> Vec<Workload<'a>> {
@@ -60,6 +68,7 @@ fn workloads<'a>() -> Vec<Workload<'a>> {
     all.push(process::workload());
     all.extend(explore::workloads());
     all.extend(queue::growing());
+    all.extend(redis::workloads());
     all
 }
 
@@ -74,6 +83,7 @@ Examples:
   ipc-demo bench lock queue              only these
   ipc-demo bench manager                 all workloads of the manager
   ipc-demo bench growth                  all workloads with a growing parameter
+  ipc-demo bench redis                   over the server of IPC_DEMO_REDIS
   ipc-demo bench spawn --against python  compare with python3's multiprocessing
   ipc-demo bench --rounds 21             slower, more precise
   ipc-demo bench --chart bench.svg       a picture for a slide";
@@ -119,6 +129,11 @@ fn is_chosen(workload: &Workload<'_>, names: &[String]) -> bool {
 /// Measures and prints, workload by workload.
 pub(crate) fn run(args: &BenchArgs, format: Format) -> Result<Outcome, Failure> {
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
+    let is_redis_named = workloads().iter().any(|it| is_of_redis(it) && is_chosen(it, &args.workloads));
+    if is_redis_named && !args.workloads.is_empty() {
+        let server = redis::server().map_err(Failure::Unusable)?;
+        server.check().map_err(|error| Failure::of_preparing(error.into()))?;
+    }
     let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
     let chart = args.chart.as_deref().map(|path| PictureFile::open(PictureKind::Chart, path));
     let chart = chart.transpose().map_err(|error| Failure::Unusable(error.into()))?;
@@ -155,7 +170,10 @@ fn perform(
         return Ok(Outcome::ReaderGone);
     }
     let mut all = Vec::new();
-    for mut workload in workloads().into_iter().filter(|workload| is_chosen(workload, &args.workloads)) {
+    // Without a server, all means all others.
+    let can_run = |workload: &Workload<'_>| !is_of_redis(workload) || redis::server().is_ok();
+    let chosen = |workload: &Workload<'_>| is_chosen(workload, &args.workloads) && can_run(workload);
+    for mut workload in workloads().into_iter().filter(chosen) {
         if let Some(python) = python {
             python.join_in(&mut workload);
         }

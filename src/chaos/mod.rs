@@ -133,6 +133,11 @@ impl TypedValueParser for Objects {
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
         let plain = |name: &str| name.replace(['-', '_', ' '], "").to_lowercase();
         let typed = plain(&value.to_string_lossy());
+        if typed == "redis" {
+            let reason = "a queue on a server is not killed at its instructions: they are the server's, which other \
+                          machines use too; kill workers with --kill, and the server as you like\n";
+            return Err(clap::Error::raw(clap::error::ErrorKind::InvalidValue, reason).with_cmd(command));
+        }
         match Self::names().find(|name| plain(name) == typed) {
             Some(name) => Ok(name.to_owned()),
             None => PossibleValuesParser::new(Self::names()).parse_ref(command, arg, value),

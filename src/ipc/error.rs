@@ -8,6 +8,8 @@ use crate::ipc::codec::CodecError;
 #[cfg(feature = "manager")]
 use crate::ipc::manager::error::ManagerError;
 use crate::ipc::process::failure::WorkerFailure;
+#[cfg(feature = "redis")]
+use crate::ipc::queue::redis_queue::RedisError;
 use crate::ipc::sync::break_cause::BreakCause;
 use crate::sys::Errno;
 use crate::sys::fork::forked_from;
@@ -181,6 +183,10 @@ pub enum Error {
     #[cfg(feature = "manager")]
     #[error(transparent)]
     Manager(#[from] ManagerError),
+    /// An operation on a Redis server failed.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(Box<RedisError>),
     /// The other end of a connection is closed, and all messages are read.
     #[error("the other end is closed")]
     EndOfFile,
@@ -335,6 +341,13 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 impl From<WorkerFailure> for Error {
     fn from(failure: WorkerFailure) -> Self {
         Error::Worker(Box::new(failure))
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<RedisError> for Error {
+    fn from(error: RedisError) -> Self {
+        Error::Redis(Box::new(error))
     }
 }
 

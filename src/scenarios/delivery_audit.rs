@@ -1,6 +1,7 @@
 //! The fate of every item: which worker made it, which got it, and whether it came once and in order.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -172,18 +173,26 @@ pub(super) struct Maker<Q> {
     pub(super) ctx: WorkerContext,
     pub(super) queue: Q,
     pub(super) items: u64,
+    /// What distinguishes its run from others on the same queue.
+    pub(super) origin: Option<String>,
 }
 
-impl<Q: PutEnd<Item>> Maker<Q> {
+impl<Q: Deref<Target: PutEnd<Item>>> Maker<Q> {
     pub(super) fn run(self) -> RoleResult {
         let mut rng = self.ctx.rng();
+        let from = origin_of(self.ctx.name(), self.origin.as_deref());
         put_all(&self.ctx, self.items, |number| {
-            let item = Item { from: self.ctx.name().to_owned(), number, value: rng.random() };
+            let item = Item { from: from.clone(), number, value: rng.random() };
             let put = item.put();
             self.queue.put(item)?;
             Ok(put)
         })
     }
+}
+
+/// Returns the name under which a worker's items go.
+pub(super) fn origin_of(name: &str, origin: Option<&str>) -> String {
+    origin.map_or_else(|| name.to_owned(), |origin| format!("{name}@{origin}"))
 }
 
 /// Puts the items with these numbers. Stops when all are put or no consumer is left.
@@ -332,6 +341,33 @@ impl DeliveryAudit {
             Some(Allowance::Lost)
         } else {
             (is_short && completion.died() > 0).then_some(Allowance::Unfinished)
+        }
+    }
+
+    /// Returns the result of a run on a queue that other runs use too. It is about what this run's workers did, of which
+    /// `planned` puts, and about the items that are `lost` by the server's count.
+    pub(crate) fn shared_result(
+        &self,
+        queued: u64,
+        lost: u64,
+        planned: Option<u64>,
+        completion: &Completion,
+    ) -> CheckResult {
+        let produced = self.accounts.values().map(|account| account.put).sum::<u64>();
+        let is_short = planned.is_none_or(|planned| produced < planned);
+        CheckResult {
+            broken: self.duplicated > 0 || self.out_of_order,
+            finished: completion.stopped.is_none() && lost == 0 && (!is_short || planned.is_none()),
+            guaranteed: true,
+            allowance: (is_short && completion.died() > 0).then_some(Allowance::Unfinished),
+            facts: vec![
+                counter("produced", "生产", produced),
+                counter("consumed", "消费", self.consumed()),
+                counter("lost", "丢失", lost),
+                counter("duplicated", "重复", self.duplicated),
+                counter("still_queued", "仍在队列中", queued),
+            ],
+            advice: None,
         }
     }
 

@@ -6,8 +6,8 @@ use anyhow::Context;
 
 use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
 use super::prelude::*;
-use crate::queue::{JoinableConsumer, JoinableProducer};
-use crate::{Error, JoinableQueue};
+use super::transport::{TaskGetting, TaskPutting, TransportArgs};
+use crate::Error;
 
 /// How long the runner waits for the last task in an exploration, where it waits at most for its turn.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -16,22 +16,24 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(crate) struct JoinableArgs {
     /// How many producers there are
-    #[arg(long, value_name = "P", default_value_t = 2, value_parser = whole::<u32>(1..=500))]
+    #[arg(long, value_name = "P", default_value_t = 2, value_parser = whole::<u32>(0..=500))]
     producers: u32,
     /// How many consumers there are; they are daemons
-    #[arg(long, value_name = "C", default_value_t = 1, value_parser = whole::<u32>(1..=500))]
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = whole::<u32>(0..=500))]
     consumers: u32,
     /// How many items each producer makes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(0..=100_000_000))]
     items: u64,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 /// The state of a run with counted tasks.
 pub(crate) struct Joinable {
     args: JoinableArgs,
-    putting: JoinableProducer<Item>,
+    putting: TaskPutting<Item>,
     /// Present until the consumers have theirs.
-    getting: Option<JoinableConsumer<Item>>,
+    getting: Option<TaskGetting<Item>>,
 }
 
 impl Scenario for Joinable {
@@ -45,17 +47,25 @@ task, nothing is lost: another consumer gets the task.
 
 Examples:
   ipc-demo joinable                    two producers, one consumer
-  ipc-demo joinable --consumers 3      kill one: who gets its task?";
+  ipc-demo joinable --consumers 3      kill one: who gets its task?
+  ipc-demo joinable --transport redis://db --queue orders --consumers 0
+  ipc-demo joinable --transport redis://db --queue orders --producers 0
+                                       the same on two machines";
     type Args = JoinableArgs;
-    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker<JoinableProducer<Item>>>(), RoleEntry::of::<Worker>()];
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker<TaskPutting<Item>>>(), RoleEntry::of::<Worker>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
     const CLAIM: [&'static str; 2] =
         ["every task is done exactly once, and none is lost", "每个任务恰好处理一次，且不丢失"];
     type Observer = DeliveryAudit;
 
+    fn not_explored(args: &JoinableArgs) -> Option<&'static str> {
+        args.transport.not_explored()
+    }
+
     fn prepare(args: JoinableArgs) -> anyhow::Result<Self> {
-        let queue = JoinableQueue::new()?;
-        Ok(Joinable { args, putting: queue.producer(), getting: Some(queue.consumer()) })
+        args.transport.check_sides(args.producers, args.consumers)?;
+        let (putting, getting) = args.transport.checked()?.open_tasks((args.producers > 0, args.consumers > 0))?;
+        Ok(Joinable { args, putting, getting: Some(getting) })
     }
 
     fn workers(&self) -> Vec<String> {
@@ -67,18 +77,35 @@ Examples:
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
-        let JoinableArgs { producers, consumers, items } = self.args;
+        let JoinableArgs { producers, consumers, items, .. } = self.args;
+        let (origin, is_shared) = (self.args.transport.origin(), self.args.transport.is_shared());
         let (putting, getting) = (&self.putting, self.getting.take().context("a scenario runs once")?);
-        runner.spawn_each(named("producer", producers), |ctx| Maker { ctx, queue: putting.clone(), items })?;
+        runner.spawn_each(named("producer", producers), |ctx| Maker {
+            ctx,
+            queue: putting.clone(),
+            items,
+            origin: origin.clone(),
+        })?;
+        // Without producers here, consumers end when those elsewhere are gone.
+        let are_daemons = producers > 0;
         for name in named("consumer", consumers) {
-            runner.spawn(&name, true, |ctx| Worker { ctx, queue: getting.clone() })?;
+            runner.spawn(&name, are_daemons, |ctx| Worker { ctx, queue: getting.clone() })?;
         }
         // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
-        unobserved(|| drop(getting));
+        unobserved(|| {
+            drop(getting);
+            if is_shared {
+                putting.close();
+            }
+        });
+        if !are_daemons {
+            return runner.watch();
+        }
         let (mut audit, mut joined) = (DeliveryAudit::default(), false);
         let mut count = |events: &[Event]| {
             events.iter().for_each(|event| audit.count(event));
-            audit.tasks_done() >= audit.produced(0)
+            // Of what others make, only that which came here is known here.
+            audit.tasks_done() >= if is_shared { audit.consumed() } else { audit.produced(0) }
         };
         runner.watch_until(|runner, events| {
             count(events);
@@ -101,15 +128,23 @@ Examples:
         }
         // The worker of the last task may not have reported it yet.
         runner.watch_reports(count)?;
-        runner.emit(ItemFact::QueueJoined { tasks: audit.tasks_done() })
+        let tasks = if consumers == 0 { audit.produced(0) } else { audit.tasks_done() };
+        runner.emit(ItemFact::QueueJoined { tasks })
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
-        let unfinished = self.putting.unfinished();
+        let unfinished = self.putting.unfinished()?;
         // The unfinished tasks that were not reported as got.
         let still_queued = unfinished.min(audit.produced(0) - audit.consumed());
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
         let planned = self.args.items * u64::from(self.args.producers);
+        if self.args.transport.is_shared() {
+            let queued = self.putting.qsize().context("cannot see what is left in the queue")? as u64;
+            let lost = if completion.is_regular() { unfinished } else { 0 };
+            let mut result = audit.shared_result(queued, lost, Some(planned), completion);
+            result.facts.push(counter("tasks_done", "已处理", tasks_done));
+            return Ok(CheckResult { finished: result.finished && unfinished == 0, ..result });
+        }
         let unreported = produced.saturating_sub(tasks_done + unfinished);
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
         let mut result = audit.result(still_queued, Some(planned), completion);
@@ -132,7 +167,7 @@ Examples:
     }
 }
 
-impl Role for Maker<JoinableProducer<Item>> {
+impl Role for Maker<TaskPutting<Item>> {
     const NAME: &'static str = "joinable.producer";
 
     fn run(self) -> RoleResult {
@@ -144,7 +179,7 @@ impl Role for Maker<JoinableProducer<Item>> {
 #[derive(Serialize, Deserialize)]
 struct Worker {
     ctx: WorkerContext,
-    queue: JoinableConsumer<Item>,
+    queue: TaskGetting<Item>,
 }
 
 impl Role for Worker {
@@ -157,7 +192,11 @@ impl Role for Worker {
             ctx.emit(task.got(task.redelivered() > 0))?;
             ctx.pause(PAUSE);
             let done = task.done();
-            task.task_done()?;
+            match task.task_done() {
+                // This machine was cut off from the server, and another consumer has the task now.
+                Err(Error::LeaseLost { .. }) => continue,
+                outcome => outcome?,
+            };
             ctx.emit(done)?;
         }
         Ok(())

@@ -44,6 +44,7 @@ pub(crate) use entry::Entry;
 pub(crate) use exploration::ExploreArgs;
 pub(crate) use runner::{Kill, RunOptions};
 pub(crate) use speed::Speed;
+pub(crate) use transport::TransportArg;
 
 /// All scenarios, in the order of the help.
 pub(crate) static SCENARIOS: &[Entry] = &[

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::delivery_audit::{DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
 use super::prelude::*;
-use super::transport::{Getting, Putting, Transport};
+use super::transport::{Getting, Putting, Transport, TransportArgs};
 use crate::queue::PutError;
 
 /// The time between two steps of the filler, at speed 1.
@@ -29,14 +29,14 @@ pub(crate) struct QueueArgs {
     /// Continue until Ctrl-C, as the reference program does
     #[arg(long, conflicts_with = "items")]
     forever: bool,
-    /// What the queue is made of
-    #[arg(long, value_name = "KIND", value_enum, default_value_t = Transport::Shm)]
-    transport: Transport,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 /// The state of a queue run.
 pub(crate) struct Queue {
     args: QueueArgs,
+    transport: Transport,
     putting: Putting<u64>,
     /// Present until the workers have theirs.
     getting: Option<Getting<u64>>,
@@ -49,7 +49,8 @@ A producer puts numbers into a queue, a consumer takes them out
 
 Each takes one second per item. With --fill one process fills the queue to its capacity, tries to put one more, \
 empties it and tries to get one more, five steps per second. --transport pipe is the textbook queue, \
-made of a pipe, locks, a semaphore and a thread; the default queue is in shared memory.
+made of a pipe, locks, a semaphore and a thread; --transport redis://HOST is on a server; the default queue is in shared \
+memory.
 
 Examples:
   ipc-demo queue                            ten numbers
@@ -66,13 +67,13 @@ Examples:
     type Observer = DeliveryAudit;
 
     fn not_explored(args: &QueueArgs) -> Option<&'static str> {
-        let reason = "a queue over a pipe has feeder threads, which are not scheduled";
-        (args.transport == Transport::Pipe).then_some(reason)
+        args.transport.not_explored()
     }
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
-        let (putting, getting) = args.transport.open(args.capacity)?;
-        Ok(Queue { args, putting, getting: Some(getting) })
+        let transport = args.transport.checked()?;
+        let (putting, getting) = transport.open(Some(args.capacity), (true, true))?;
+        Ok(Queue { args, transport, putting, getting: Some(getting) })
     }
 
     fn workers(&self) -> Vec<String> {
@@ -101,8 +102,8 @@ Examples:
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
-        let QueueArgs { capacity, items, fill, forever, transport } = self.args;
-        let still_queued = self.putting.qsize().unwrap_or(0) as u64;
+        let QueueArgs { capacity, items, fill, forever, .. } = self.args;
+        let still_queued = self.putting.qsize().context("cannot see what is left in the queue")? as u64;
         let planned = if fill { capacity.into() } else { items };
         let reached_limits = !fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
@@ -111,7 +112,7 @@ Examples:
             finished: (is_emptied && reached_limits && completion.shows(audit.consumed()))
                 || (!fill && audit.consumed() == items && completion.stopped.is_none())
                 || (forever && completion.died.is_empty()),
-            guaranteed: transport == Transport::Shm || completion.is_regular(),
+            guaranteed: self.transport.is_safe() || completion.is_regular(),
             ..audit.result(still_queued, (!forever).then_some(planned), completion)
         })
     }

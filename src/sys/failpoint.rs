@@ -41,6 +41,39 @@ impl Failpoint {
     }
 }
 
+/// The variable that names a fault in the client of a Redis server, in this process and its workers. The workers of a test
+/// have no command line to name one.
+#[cfg(feature = "redis")]
+const ON_SERVERS: &str = "IPC_DEMO_FAILPOINT";
+
+#[cfg(feature = "redis")]
+fn is_in_environment(name: &str) -> bool {
+    static NAMED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    NAMED.get_or_init(|| std::env::var(ON_SERVERS).unwrap_or_default()) == name
+}
+
+/// Called for each attempt at a request: with the fault `no-sessions` every attempt is in a new session, so the server does
+/// not recognise one that was made before.
+#[cfg(feature = "redis")]
+pub(crate) fn forget_session(name: &str) -> String {
+    static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+    match is_in_environment("no-sessions") {
+        true => format!("{name}.{}", ATTEMPTS.fetch_add(1, Relaxed)),
+        false => name.to_owned(),
+    }
+}
+
+/// Called before a script is sent to a server: with the fault `no-absence-rule` processes are declared dead although
+/// nobody could reach the server.
+#[cfg(feature = "redis")]
+pub(crate) fn forget_absence(script: String) -> String {
+    if !is_in_environment("no-absence-rule") {
+        return script;
+    }
+    let rule = ["if time - last > 1000 then", " or time - call('HGET', meta, 'beat') > 1000"];
+    script.replace(rule[0], "if false then").replace(rule[1], "")
+}
+
 /// Called before a system call that changes a futex word and wakes its sleepers: with the fault the word is changed
 /// here, and an operand that changes nothing is returned. A process killed between the two steps leaves sleepers
 /// behind.

@@ -47,10 +47,10 @@ fn unusable_options_start_nothing() {
 #[test]
 fn numbers_are_asked_for_with_their_bounds() {
     let _watchdog = watchdog("cli::numbers");
-    for (option, most) in [("--producers", 500), ("--consumers", 500), ("--capacity", 1_000_000)] {
-        for word in ["x", "1.5", "", "0"] {
+    for (option, least, most) in [("--producers", 0, 500), ("--consumers", 0, 500), ("--capacity", 1, 1_000_000)] {
+        for word in ["x", "1.5", "", "1000001"] {
             let said = format!("invalid value '{word}' for '{option} ");
-            let expected = format!(": expected a whole number from 1 to {most}\n");
+            let expected = format!(": expected a whole number from {least} to {most}\n");
             refused(Demo::run("prodcons").args([option, word]), &[&said, &expected]);
         }
     }

@@ -6,6 +6,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
+//! | `redis_server` | a Redis server of this test program |
 //! | `process` | start, join, exit status and failures; handles in roles; descriptors; stopped workers |
 //! | `sync` | exclusion and waiting between processes, also killed; deadlocks are found, and nothing else is |
 //! | `queue` | what every queue does, run on each, also with its ends in other processes; the effects of killed workers |
@@ -30,6 +31,7 @@ mod pipe;
 mod pool;
 mod process;
 mod queue;
+mod redis_server;
 mod report;
 mod roles;
 mod scenarios;

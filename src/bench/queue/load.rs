@@ -26,7 +26,7 @@ impl Load for u64 {
 
 /// A fresh vector of bytes, serialised as such.
 #[derive(Clone)]
-pub(in crate::bench) struct Block(pub(super) Vec<u8>);
+pub(in crate::bench) struct Block(pub(in crate::bench) Vec<u8>);
 
 impl Load for Block {
     const PUTS: &'static str = "bench.puts-block";

@@ -26,6 +26,8 @@ pub(crate) mod leasing;
 pub(crate) mod participants;
 pub(crate) mod pipe_queue;
 pub(crate) mod put_error;
+#[cfg(feature = "redis")]
+pub mod redis_queue;
 pub(crate) mod ring;
 pub(crate) mod shm_queue;
 

@@ -33,6 +33,11 @@ impl Rights {
     pub(crate) const GET: Rights = Rights(1);
     pub(crate) const BOTH: Rights = Rights(Rights::PUT.0 | Rights::GET.0);
 
+    /// Returns the right to put, to get, both or none.
+    pub(crate) fn of(puts: bool, gets: bool) -> Rights {
+        Rights(if puts { Rights::PUT.0 } else { 0 } | if gets { Rights::GET.0 } else { 0 })
+    }
+
     /// Returns whether the two have a right in common.
     #[inline]
     pub(crate) fn has(self, right: Rights) -> bool {

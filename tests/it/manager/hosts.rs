@@ -375,13 +375,13 @@ fn server_that_is_killed_ends_the_plays_at_it() {
 }
 
 /// A network of its own, for the lifetime of this value: held by an idle process in it.
-struct Network {
-    holder: Child,
+pub(crate) struct Network {
+    pub(crate) holder: Child,
 }
 
 impl Network {
     /// Starts the holder by a command that creates the network. Returns the command's message if it fails.
-    fn new(command: &[&str]) -> Result<Self, String> {
+    pub(crate) fn new(command: &[&str]) -> Result<Self, String> {
         let mut holder = Command::new(command[0]);
         holder.args(&command[1..]).args(["sh", "-c", "echo made; exec cat"]);
         let holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -397,12 +397,12 @@ impl Network {
     }
 
     /// Returns the beginning of a command that runs in it.
-    fn entrance(&self) -> Vec<String> {
+    pub(crate) fn entrance(&self) -> Vec<String> {
         let words = ["nsenter", "--preserve-credentials", "-U", "-n", "-t"].map(str::to_owned);
         words.into_iter().chain([self.holder.id().to_string()]).collect()
     }
 
-    fn run(&self, command: &str) -> Result<(), String> {
+    pub(crate) fn run(&self, command: &str) -> Result<(), String> {
         let entrance = self.entrance();
         let output = Command::new(&entrance[0]).args(&entrance[1..]).args(command.split(' ')).output();
         let output = output.map_err(|error| error.to_string())?;

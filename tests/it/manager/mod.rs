@@ -2,7 +2,7 @@
 
 pub(crate) mod barrier;
 pub(crate) mod client;
-mod hosts;
+pub(crate) mod hosts;
 mod listener;
 pub(crate) mod sharing;
 

@@ -57,6 +57,9 @@ pub(crate) struct BothAway<Q>(PhantomData<Q>);
 
 impl<Q: Givable> Kind for PutterAway<Q> {
     const KIND: Self = PutterAway(PhantomData);
+    fn is_available() -> bool {
+        Q::is_available()
+    }
 }
 
 impl<Q: Givable> Transport<Item> for PutterAway<Q> {
@@ -71,6 +74,9 @@ impl<Q: Givable> Transport<Item> for PutterAway<Q> {
 
 impl<Q: Givable> Kind for GetterAway<Q> {
     const KIND: Self = GetterAway(PhantomData);
+    fn is_available() -> bool {
+        Q::is_available()
+    }
 }
 
 impl<Q: Givable> Transport<Item> for GetterAway<Q> {
@@ -85,6 +91,9 @@ impl<Q: Givable> Transport<Item> for GetterAway<Q> {
 
 impl<Q: Givable> Kind for BothAway<Q> {
     const KIND: Self = BothAway(PhantomData);
+    fn is_available() -> bool {
+        Q::is_available()
+    }
 }
 
 impl<Q: Givable> Transport<Item> for BothAway<Q> {

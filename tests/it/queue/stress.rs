@@ -27,32 +27,32 @@ use crate::harness::{states, watchdog, worker};
 /// Its putter, its number, and bytes that follow from both.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
-    putter: u32,
-    number: u32,
+    pub(super) putter: u32,
+    pub(super) number: u32,
     bytes: Vec<u8>,
 }
 
 impl Item {
-    fn new(putter: u32, number: u32) -> Self {
+    pub(super) fn new(putter: u32, number: u32) -> Self {
         // Mostly small, at times larger than a chunk of a small queue.
         let len = if number.is_multiple_of(1000) { 10_000 } else { number as usize * 7 % 64 };
         Item { putter, number, bytes: vec![(putter ^ number) as u8; len] }
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let is_whole = self.bytes == Item::new(self.putter, self.number).bytes;
         if is_whole { Ok(()) } else { Err(format!("torn: {self:?}")) }
     }
 }
 
 /// An entry in a getter's log: putter, number, times returned.
-type Entry = [u32; 3];
+pub(super) type Entry = [u32; 3];
 
-fn note(book: &mut File, entry: Entry) -> std::io::Result<()> {
+pub(super) fn note(book: &mut File, entry: Entry) -> std::io::Result<()> {
     book.write_all(entry.map(u32::to_le_bytes).as_flattened())
 }
 
-fn read_book(mut book: &File) -> Vec<Entry> {
+pub(super) fn read_book(mut book: &File) -> Vec<Entry> {
     let mut bytes = Vec::new();
     book.rewind().expect("a file");
     book.read_to_end(&mut bytes).expect("a file");
@@ -133,12 +133,12 @@ impl Role for StressLeases {
 }
 
 /// A worker and its log.
-struct Booked {
-    process: Process,
-    book: File,
+pub(super) struct Booked {
+    pub(super) process: Process,
+    pub(super) book: File,
 }
 
-fn booked(start: impl FnOnce(&Fd) -> Process) -> Booked {
+pub(super) fn booked(start: impl FnOnce(&Fd) -> Process) -> Booked {
     let book = Fd::new(tempfile::tempfile().expect("a file"));
     Booked { process: start(&book), book: File::from(book.into_owned().expect("a descriptor")) }
 }
@@ -227,14 +227,14 @@ impl Watch {
 
 /// What happened in a run.
 #[derive(Default)]
-struct Run {
+pub(super) struct Run {
     put: BTreeMap<u32, u32>,
-    got: Vec<Vec<Entry>>,
-    killed_getters: usize,
+    pub(super) got: Vec<Vec<Entry>>,
+    pub(super) killed_getters: usize,
 }
 
 impl Run {
-    fn close_putter(&mut self, number: u32, worker: Booked) {
+    pub(super) fn close_putter(&mut self, number: u32, worker: Booked) {
         let mut count = [0; 4];
         // A worker that was killed before its first put has an empty log.
         let _ = worker.book.read_exact_at(&mut count, 0);
@@ -246,7 +246,7 @@ impl Run {
     }
 
     /// Returns how many items were never got, after checking the order and that nothing came twice.
-    fn lost(&self) -> usize {
+    pub(super) fn lost(&self) -> usize {
         let mut got: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
         for book in &self.got {
             let mut last: BTreeMap<u32, u32> = BTreeMap::new();

@@ -1,0 +1,141 @@
+//! `ipc-demo redis`: what there is on a server.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::outcome::Failure;
+use crate::redis::{self, MemberInfo, QueueInfo, Server};
+use crate::report::Format;
+use crate::scenarios::TransportArg;
+
+/// What the command is for; the first line alone is its short form.
+pub(super) const ABOUT: &str = "\
+Show the queues on a Redis server, or delete one
+
+The server is that of IPC_DEMO_REDIS, or of --transport. list also deletes the queues without a name whose processes are \
+all dead: with kill -9 they had no time to do it.
+
+Examples:
+  ipc-demo redis list                                  every queue
+  ipc-demo redis show orders                           one queue, and the processes that use it
+  ipc-demo redis delete orders                         with everything in it
+  ipc-demo redis list --transport redis://db.example   another server";
+
+/// What to do on which server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RedisArgs {
+    #[command(subcommand)]
+    action: Action,
+    /// The server: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or redis for the URL in IPC_DEMO_REDIS
+    #[arg(long, value_name = "URL", default_value = "redis", global = true)]
+    transport: TransportArg,
+    /// Give up if the server does not answer for so long [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, global = true)]
+    redis_timeout: Option<Duration>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the queues
+    List,
+    /// Show one queue, and the processes that use it
+    Show {
+        /// The queue
+        name: String,
+    },
+    /// Delete a queue with everything in it
+    Delete {
+        /// The queue
+        name: String,
+    },
+}
+
+/// Does it, and returns what is to be printed.
+pub(super) fn run(args: &RedisArgs, format: Format) -> Result<String, Failure> {
+    let server = args.transport.server(args.redis_timeout).map_err(Failure::Unusable)?;
+    performed(&args.action, &server, format).map_err(|error| Failure::of_preparing(error.into()))
+}
+
+fn performed(action: &Action, server: &Server, format: Format) -> crate::Result<String> {
+    server.check()?;
+    Ok(match action {
+        Action::List => {
+            redis::collect(server, true)?;
+            // One that is deleted meanwhile is not listed.
+            let queues = redis::list(server)?;
+            let queues: Vec<_> = queues.iter().filter_map(|name| redis::show(server, name).ok()).collect();
+            match format {
+                Format::Json => queues.iter().map(|queue| as_json(queue) + "\n").collect(),
+                Format::Text if queues.is_empty() => format!("no queues on {server}\n"),
+                Format::Text => queues.iter().map(|queue| in_a_line(queue) + "\n").collect(),
+            }
+        }
+        Action::Show { name } => {
+            let queue = redis::show(server, name)?;
+            match format {
+                Format::Json => as_json(&queue) + "\n",
+                Format::Text => in_full(&queue),
+            }
+        }
+        Action::Delete { name } => {
+            redis::delete(server, name)?;
+            match format {
+                Format::Json => json!({ "deleted": name }).to_string() + "\n",
+                Format::Text => format!("deleted {name}\n"),
+            }
+        }
+    })
+}
+
+fn in_a_line(queue: &QueueInfo) -> String {
+    let kind = if queue.is_joinable { "joinable" } else { "plain" };
+    let own = if queue.is_temporary { ", without a name" } else { "" };
+    let QueueInfo { name, queued, unfinished, dead_letters, members, .. } = queue;
+    let processes = if members.len() == 1 { "process" } else { "processes" };
+    format!(
+        "{name}: {kind}{own}, {queued} queued, {unfinished} unfinished, {dead_letters} dead letters, {} {processes}",
+        members.len()
+    )
+}
+
+fn in_full(queue: &QueueInfo) -> String {
+    let mut text = in_a_line(queue) + "\n";
+    let capacity = queue.capacity.map_or("unlimited".to_owned(), |items| format!("{items} items"));
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "  capacity {capacity}, {} bytes", queue.bytes);
+    for member in &queue.members {
+        let does = does(member);
+        let state = match member.expires_in {
+            Ok(_) => "alive",
+            Err(_) => "dead",
+        };
+        let _ = writeln!(text, "  {}: {does}, {} leased, {state}", member.id, member.leases);
+    }
+    text
+}
+
+fn does(member: &MemberInfo) -> &'static str {
+    match (member.puts, member.gets) {
+        (true, true) => "puts and gets",
+        (true, false) => "puts",
+        (false, true) => "gets",
+        (false, false) => "watches",
+    }
+}
+
+fn as_json(queue: &QueueInfo) -> String {
+    let members = queue.members.iter().map(|member| {
+        json!({
+            "id": member.id, "puts": member.puts, "gets": member.gets, "leases": member.leases,
+            "alive": member.expires_in.is_ok(),
+        })
+    });
+    json!({
+        "name": queue.name, "joinable": queue.is_joinable, "temporary": queue.is_temporary,
+        "capacity": queue.capacity, "queued": queue.queued, "unfinished": queue.unfinished,
+        "dead_letters": queue.dead_letters, "bytes": queue.bytes, "members": members.collect::<Vec<_>>(),
+    })
+    .to_string()
+}

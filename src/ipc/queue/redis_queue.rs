@@ -1,0 +1,369 @@
+//! Queues on a Redis or Valkey server, for processes on several machines.
+//!
+//! [`Queue`] and [`JoinableQueue`] have the methods and errors of the queues in shared memory. What differs is what a
+//! server, and a network to it, cannot do:
+//!
+//! | | in shared memory | on a server |
+//! |---|---|---|
+//! | a process is dead | when the kernel says so | when it has not reached the server for 1.5 s while others did; its parent sees it within 250 ms |
+//! | a stopped process | lives | is dead after 1.5 s: what it had leased goes to others, and its `task_done` is [`Error::LeaseLost`] |
+//! | the server is away | - | calls wait and are repeated, for the [timeout](Server::timeout) of the server; nobody is dead for that |
+//! | a killed plain `get` | may lose one item | may lose the batch that it got last |
+//! | reading the state | cannot fail | can, so `qsize` and the like return a `Result` |
+//! | `try_put`, `try_get` | do not wait | wait for the server's answer |
+//!
+//! # State
+//! All of it is on the server, in keys with the prefix `ipcq:{NAME}:`. `items` has the payload of every item by number;
+//! the lists `wait`, `back` (returned; served first) and `dead` (dead letters), and a set `lease:ID` for each process,
+//! have the numbers. So the number of unfinished tasks is the size of `items` less that of `dead`. Each operation is one
+//! script, in which it happens as a whole or not at all. A process that must wait registers in that script, and then
+//! blocks on a list of tokens, one for each that may go on; a token that is lost delays its waiter by a second.
+//!
+//! # Death
+//! Every request has a number in its session, and the server keeps the session's last answer: a request whose answer was
+//! lost is sent again, and is not performed twice. What a crash leaves:
+//!
+//! | killed | what remains | what repairs it |
+//! |---|---|---|
+//! | a producer, before the answer | the item is in the queue, once, or not | - |
+//! | a consumer | its leases | any other process returns them, marked as redelivered |
+//! | a waiting process | its registration | the next token, which wakes nobody |
+//! | the server | what its append-only file has | processes reconnect and repeat their requests |
+//! | all processes | a queue without a name | the next run finds it: [`collect`] |
+//!
+//! A server with `appendfsync everysec` can lose the last second at a power failure, and a failover to a replica what
+//! was not copied yet.
+//!
+//! # Cost
+//! A round trip for an operation, of one item or up to 1,000; a script takes the server about 16 µs. One queue is on one
+//! server thread: about 20,000 leased items a second one by one, 300,000 in batches of 256. Beyond that, use several
+//! queues (`orders.0`, `orders.1`, ...), which a cluster spreads over its nodes; order is kept in each. Beyond that, use
+//! a broker that replicates and partitions itself: NATS JetStream, Kafka, or RabbitMQ quorum queues.
+//!
+//! # Standard
+//! Python has a managed `Queue` for other machines; brokers on Redis: Celery's kombu, BullMQ.
+
+mod admin;
+mod builder;
+pub(crate) mod error;
+mod joinable;
+mod link;
+mod script;
+mod server;
+mod transport;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+pub use admin::{MemberInfo, QueueInfo, collect, delete, list, show};
+pub use builder::QueueBuilder;
+pub use error::RedisError;
+pub use joinable::{JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder, Lease};
+#[cfg(feature = "cli")]
+pub(crate) use link::process_name;
+#[cfg(feature = "cli")]
+pub(crate) use server::masked;
+pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
+
+use self::link::{Handle, SentHandle};
+use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+use super::encoding;
+use super::item::Item;
+use super::participants::Rights;
+use super::put_error::PutError;
+use super::ring::Waiting;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::process::transfer::sent_in_roles;
+
+/// A queue of items of type `T` on a server.
+///
+/// As [`ipc_demo::Queue`](crate::Queue): `A` determines the kind of handle, and handles travel in roles. All handles of a
+/// queue in a process are one member of it on the server.
+///
+/// ```no_run
+/// use ipc_demo::redis::{Queue, Server};
+///
+/// let server = Server::new("redis://db.example")?;
+/// let queue = Queue::builder(&server).name("numbers").capacity(1000).build()?;
+/// queue.put(1)?;
+/// assert_eq!(queue.get()?, 1);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+pub struct Queue<T, A: Access = Both> {
+    handle: Handle,
+    types: PhantomData<fn(T, A) -> T>,
+}
+
+/// The putting end of a [`Queue`].
+pub type Producer<T> = Queue<T, PutOnly>;
+/// The getting end of a [`Queue`].
+pub type Consumer<T> = Queue<T, GetOnly>;
+
+impl<T> Queue<T> {
+    /// Creates a queue without a name, of up to [`DEFAULT_BYTE_LIMIT`](crate::queue::DEFAULT_BYTE_LIMIT).
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn new(server: &Server) -> Result<Self> {
+        Queue::<T>::builder(server).build()
+    }
+
+    /// Creates a queue without a name of at most `capacity_items` items; `usize::MAX` means no limit.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn bounded(server: &Server, capacity_items: usize) -> Result<Self> {
+        Queue::<T>::builder(server).capacity(capacity_items).build()
+    }
+
+    /// Returns a builder for a queue with options.
+    pub fn builder(server: &Server) -> QueueBuilder {
+        QueueBuilder::new(server)
+    }
+
+    /// Returns a handle that only puts.
+    pub fn producer(&self) -> Producer<T> {
+        self.another()
+    }
+
+    /// Returns a handle that only gets.
+    pub fn consumer(&self) -> Consumer<T> {
+        self.another()
+    }
+}
+
+impl<T, A: Access> Queue<T, A> {
+    fn of(handle: Handle) -> Self {
+        Queue { handle, types: PhantomData }
+    }
+
+    fn another<U, B: Access>(&self) -> Queue<U, B> {
+        Queue::of(self.handle.another(Rights(B::RIGHTS)))
+    }
+
+    /// Returns the queue's name.
+    pub fn name(&self) -> &str {
+        self.handle.link.name()
+    }
+
+    /// Returns the number of items in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub fn qsize(&self) -> Result<usize> {
+        Ok(self.handle.counts()?.queued)
+    }
+
+    /// Returns whether the queue is empty.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.qsize()? == 0)
+    }
+
+    /// Returns whether the queue has as many items as it can have. Long items may have no room before.
+    ///
+    /// # Errors
+    /// [`Error::Redis`].
+    pub fn is_full(&self) -> Result<bool> {
+        self.capacity().map_or(Ok(false), |capacity| Ok(self.qsize()? >= capacity))
+    }
+
+    /// Returns the maximum number of items; `None` if unlimited.
+    pub fn capacity(&self) -> Option<usize> {
+        self.handle.link.capacity()
+    }
+
+    /// Returns the maximum number of bytes of serialised items.
+    pub fn byte_limit(&self) -> u64 {
+        self.handle.link.byte_limit()
+    }
+}
+
+impl<T: Item, A: Puts> Queue<T, A> {
+    /// Puts an item. Blocks while the queue is full.
+    ///
+    /// When it returns, the item is in the queue even if this process dies.
+    ///
+    /// # Errors
+    /// [`PutError::Failed`] with [`Error::Codec`], [`Error::TooLong`], [`Error::Closed`] and [`Error::Disconnected`] as
+    /// [`ipc_demo::Queue::put`](crate::Queue::put), and with [`Error::Redis`]. After
+    /// [`RedisError::Unreachable`] the item may be in the queue.
+    ///
+    /// # Death
+    /// If the process is killed in the call, the item is in the queue or not.
+    ///
+    /// # Cost
+    /// One round trip; another when there is room.
+    pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        self.put_waiting(item, Waiting::FOREVER)
+    }
+
+    /// Puts an item, blocking for at most `timeout` while the queue is full.
+    ///
+    /// # Errors
+    /// [`PutError::Full`] if there was no room, and as [`put`](Self::put).
+    pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
+        self.put_waiting(item, Waiting::at_most(timeout))
+    }
+
+    /// Puts an item if there is room.
+    ///
+    /// # Errors
+    /// As [`put_timeout`](Self::put_timeout).
+    pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        self.put_waiting(item, Waiting::NO)
+    }
+
+    /// Puts all of `items` in order, up to 1,000 in a round trip. Blocks while the queue is full.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). After [`Error::Codec`] and [`Error::TooLong`] no item was put; after others a prefix may
+    /// have been put.
+    pub fn put_many(&self, items: &[T]) -> Result<()> {
+        self.put_all(items, &Waiting::FOREVER, &mut 0)
+    }
+
+    /// Puts `items` in order, blocking for at most `timeout` in total. Returns the number of items put.
+    ///
+    /// # Errors
+    /// As [`put_many`](Self::put_many), and only if no item was put.
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
+        self.put_some(items, &Waiting::at_most(timeout))
+    }
+
+    /// Closes this handle for puts.
+    pub fn close(&self) {
+        self.handle.give_up(Rights::PUT);
+    }
+
+    fn put_waiting(&self, item: T, waiting: Waiting) -> std::result::Result<(), PutError<T>> {
+        let mut put = 0;
+        let outcome = match self.put_all(std::slice::from_ref(&item), &waiting, &mut put) {
+            Ok(()) if put == 0 => Err(Error::Full),
+            outcome => outcome,
+        };
+        PutError::unless_put(item, outcome)
+    }
+
+    fn put_some(&self, items: &[T], waiting: &Waiting) -> Result<usize> {
+        let mut put = 0;
+        let outcome = self.put_all(items, waiting, &mut put);
+        // The next call meets the same error again.
+        if put > 0 { Ok(put) } else { outcome.map(|()| 0) }
+    }
+
+    /// Puts items in order as room becomes free, until timeout, and counts them in `put`.
+    fn put_all(&self, items: &[T], waiting: &Waiting, put: &mut usize) -> Result<()> {
+        let longest = usize::try_from(self.byte_limit()).unwrap_or(usize::MAX);
+        let mut batch = encoding::borrow_buffer();
+        batch.clear();
+        let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
+        let outcome = encoded.and_then(|()| {
+            let payloads: Vec<&[u8]> = encoding::items(&batch).collect();
+            while *put < payloads.len() {
+                match self.handle.put(&payloads[*put..], waiting)? {
+                    0 => break,
+                    count => *put += count,
+                }
+            }
+            Ok(())
+        });
+        let used = batch.len();
+        encoding::recycle(batch, used);
+        outcome
+    }
+}
+
+impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
+    /// Removes and returns the oldest item. Blocks while the queue is empty.
+    ///
+    /// # Errors
+    /// [`Error::Disconnected`] if the queue is empty and no producer is left, [`Error::Codec`] if the bytes are not a
+    /// valid `T`, and [`Error::Redis`]. In a queue with a name, the first producer is waited for.
+    ///
+    /// # Death
+    /// If the process is killed in the call, or after it before its next one, the item is lost with it.
+    pub fn get(&self) -> Result<T> {
+        Ok(self.take(&Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
+    }
+
+    /// Removes and returns the oldest item, blocking for at most `timeout`. Returns `None` on timeout.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<T>> {
+        self.take(&Waiting::at_most(timeout))
+    }
+
+    /// Removes and returns the oldest item if there is one.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn try_get(&self) -> Result<Option<T>> {
+        self.take(&Waiting::NO)
+    }
+
+    /// Removes up to `most` of the items that are in the queue, at most 1,000, in one round trip. Blocks while there is
+    /// none. Returns a result for each item.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), except for errors of single items. No item was removed then.
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
+        self.take_many(most, &Waiting::FOREVER)
+    }
+
+    /// As [`get_many`](Self::get_many), blocking for at most `timeout`. Returns an empty vector on timeout.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<T>>> {
+        self.take_many(most, &Waiting::at_most(timeout))
+    }
+
+    /// Removes items one by one, blocking for each, until no more can arrive.
+    pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
+        std::iter::from_fn(|| match self.get() {
+            Err(Error::Disconnected) => None,
+            outcome => Some(outcome),
+        })
+    }
+
+    fn take(&self, waiting: &Waiting) -> Result<Option<T>> {
+        let batch = self.handle.take(1, waiting)?;
+        batch.and_then(|batch| batch.items.into_iter().next()).map(|item| encoding::decode(&item.payload)).transpose()
+    }
+
+    fn take_many(&self, most: usize, waiting: &Waiting) -> Result<Vec<Result<T>>> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let items = self.handle.take(most, waiting)?.map_or_else(Vec::new, |batch| batch.items);
+        Ok(items.into_iter().map(|item| encoding::decode(&item.payload)).collect())
+    }
+}
+
+/// Creates and counts another handle of the same kind. A clone of a closed handle is closed.
+impl<T, A: Access> Clone for Queue<T, A> {
+    fn clone(&self) -> Self {
+        self.another()
+    }
+}
+
+sent_in_roles!(
+    [T, A: Access] Queue<T, A>, "a Redis queue", |queue, recipient| queue.handle.counted_for(recipient),
+    |sent: SentHandle| Handle::received(sent).map(Queue::of)
+);
+
+impl<T, A: Access> fmt::Debug for Queue<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let link = &self.handle.link;
+        let mut queue = f.debug_struct("Queue");
+        queue.field("kind", &format!("redis queue{}", A::END)).field("name", &link.name());
+        queue.field("server", link.server()).field("capacity", &link.capacity()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,54 @@
+//! The scripts that run on the server. Each is one atomic step there.
+
+use std::sync::OnceLock;
+
+/// A script, and its digest once a server has loaded it.
+pub(super) struct Script {
+    parts: &'static [&'static str],
+    digest: OnceLock<String>,
+}
+
+impl Script {
+    const fn new(parts: &'static [&'static str]) -> Self {
+        Script { parts, digest: OnceLock::new() }
+    }
+
+    /// Returns the program.
+    pub(super) fn text(&self) -> String {
+        let text = self.parts.concat();
+        #[cfg(all(debug_assertions, feature = "cli"))]
+        let text = crate::sys::failpoint::forget_absence(text);
+        text
+    }
+
+    /// Returns the digest under which servers know the script; `None` before the first has loaded it.
+    pub(super) fn digest(&self) -> Option<&str> {
+        self.digest.get().map(String::as_str)
+    }
+
+    pub(super) fn loaded(&self, digest: String) {
+        // Another thread may have been faster; the digest depends only on the text.
+        let _ = self.digest.set(digest);
+    }
+}
+
+const HEAD: &str = include_str!("scripts/head.lua");
+const SESSION: &str = include_str!("scripts/session.lua");
+const LEASES: &str = include_str!("scripts/leases.lua");
+const MEMBERS: &str = include_str!("scripts/members.lua");
+
+pub(super) static CREATE: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/create.lua")]);
+pub(super) static ENTER: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/enter.lua")]);
+pub(super) static LEAVE: Script = Script::new(&[HEAD, LEASES, MEMBERS, include_str!("scripts/leave.lua")]);
+pub(super) static BEAT: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/beat.lua")]);
+pub(super) static REAP: Script = Script::new(&[HEAD, LEASES, MEMBERS, include_str!("scripts/reap.lua")]);
+pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/put.lua")]);
+pub(super) static TAKE: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/take.lua")]);
+pub(super) static DONE: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/done.lua")]);
+pub(super) static BACK: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/back.lua")]);
+pub(super) static JOIN: Script = Script::new(&[HEAD, include_str!("scripts/join.lua")]);
+pub(super) static COUNT: Script = Script::new(&[HEAD, include_str!("scripts/count.lua")]);
+pub(super) static LETTERS: Script = Script::new(&[HEAD, include_str!("scripts/letters.lua")]);
+pub(super) static DISCARD: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/discard.lua")]);
+pub(super) static SHOW: Script = Script::new(&[HEAD, include_str!("scripts/show.lua")]);
+pub(super) static DELETE: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/delete.lua")]);

@@ -1,0 +1,368 @@
+//! A Redis server: its URL, what it must be able to do, and a connection that outlives its restarts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, ConnectionLike, ErrorKind, IntoConnectionInfo, Value};
+
+use super::error::RedisError;
+use super::script::Script;
+use crate::ipc::error::{Error, Result};
+
+/// The default of [`Server::timeout`].
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait on the server in one request.
+pub(super) const SLICE: Duration = Duration::from_secs(1);
+/// How long an answer may take: longer means that the connection, the network or the server has failed.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pauses between attempts to reach a server: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// What a server must be: `LPOP` with a count, `SMISMEMBER`.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// A Redis or Valkey server, and how patient to be with it. It opens queues; see [`Queue`](super::Queue).
+#[derive(Clone)]
+pub struct Server {
+    url: String,
+    info: redis::ConnectionInfo,
+    timeout: Duration,
+}
+
+/// What a server says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// The version of Redis that it is compatible with.
+    pub version: String,
+    /// Whether it keeps an append-only file. Without one, a restart loses the queues.
+    pub is_persistent: bool,
+    /// Since when it has been running.
+    pub uptime: Duration,
+}
+
+impl Server {
+    /// Creates it from a URL: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, `rediss://` for TLS, or `unix:///SOCKET`.
+    /// Does not connect.
+    ///
+    /// # Errors
+    /// [`RedisError::Url`] and [`RedisError::NoTls`].
+    pub fn new(url: &str) -> Result<Self> {
+        let refused = |reason: String| Error::from(RedisError::Url { reason });
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let is_secure = matches!(scheme, "rediss" | "valkeys");
+        if is_secure && cfg!(not(feature = "redis-tls")) {
+            return Err(RedisError::NoTls.into());
+        }
+        if !is_secure && !matches!(scheme, "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix") {
+            return Err(refused("it does not begin with redis://".to_owned()));
+        }
+        let info = url.into_connection_info().map_err(|error| refused(told(&error)))?;
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let info = info.set_redis_settings(settings);
+        let info = info.set_tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true));
+        Ok(Server { url: url.to_owned(), info, timeout: DEFAULT_TIMEOUT })
+    }
+
+    /// Sets for how long an operation tries to reach a server that does not answer: [`DEFAULT_TIMEOUT`] if not set. The
+    /// operation's own timeout does not end it earlier, because whether the request was performed is not known before.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Checks whether queues can be kept on the server.
+    ///
+    /// # Errors
+    /// [`Error::Redis`] with the reason.
+    pub fn check(&self) -> Result<ServerInfo> {
+        let mut wire = Wire::new(Arc::new(self.clone()));
+        let answer = wire.command(&redis::cmd("INFO"), self.timeout)?;
+        let Value::BulkString(text) = answer else { return Err(self.nonsense(&answer)) };
+        let text = String::from_utf8_lossy(&text);
+        let field = |name: &str| {
+            let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            values.map(str::trim).next().unwrap_or_default().to_owned()
+        };
+        let server = self.address();
+        let version = field("redis_version");
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < OLDEST {
+            return Err(RedisError::TooOld { server, version }.into());
+        }
+        let policy = field("maxmemory_policy");
+        if policy.starts_with("allkeys") {
+            return Err(RedisError::Evicts { server, policy }.into());
+        }
+        if field("role") == "slave" {
+            return Err(RedisError::ReadOnly { server }.into());
+        }
+        let uptime = Duration::from_secs(field("uptime_in_seconds").parse().unwrap_or(0));
+        Ok(ServerInfo { version, is_persistent: field("aof_enabled") == "1", uptime })
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Connects to it, for commands without a queue.
+    #[cfg(feature = "cli")]
+    pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.info.clone())?.get_connection_with_timeout(READ_TIMEOUT)
+    }
+
+    /// Returns where it listens: `HOST:PORT` or the path of a socket.
+    pub(super) fn address(&self) -> String {
+        self.info.addr().to_string()
+    }
+
+    /// Returns its parts for another process: the URL, which may have a password, and the timeout in milliseconds.
+    pub(super) fn parts(&self) -> (String, u64) {
+        (self.url.clone(), self.timeout.as_millis() as u64)
+    }
+
+    pub(super) fn of_parts((url, timeout_ms): &(String, u64)) -> Result<Self> {
+        Ok(Server::new(url)?.timeout(Duration::from_millis(*timeout_ms)))
+    }
+
+    pub(super) fn nonsense(&self, answer: &impl fmt::Debug) -> Error {
+        let answer = format!("{answer:?}").chars().take(200).collect();
+        RedisError::Answer { server: self.address(), answer }.into()
+    }
+
+    /// Returns why a request failed for good; `None` if it is to be tried again.
+    fn verdict(&self, error: &redis::RedisError) -> Option<RedisError> {
+        if error.is_io_error() {
+            return None;
+        }
+        let (server, reason) = (self.address(), told(error));
+        // Redis 6.2 wraps the error of a command in that of the script, so the text counts.
+        let text = format!("{error} {}", error.detail().unwrap_or_default());
+        let says = |word: &str| error.code() == Some(word) || text.contains(&format!("-{word} "));
+        if ["LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "BUSY"].into_iter().any(says) {
+            return None;
+        }
+        let access = |reason: &str| RedisError::Access { server: self.address(), reason: reason.to_owned() };
+        Some(if error.kind() == ErrorKind::AuthenticationFailed || says("WRONGPASS") {
+            access("the password or the user is wrong")
+        } else if says("NOAUTH") {
+            access("it needs a password")
+        } else if says("NOPERM") {
+            access(&format!("the user may not run scripts and their commands ({})", error.detail().unwrap_or("NOPERM")))
+        } else if text.contains("refused to switch database") || text.contains("DB index is out of range") {
+            RedisError::NoDatabase { server }
+        } else if says("READONLY") {
+            RedisError::ReadOnly { server }
+        } else if says("OOM") {
+            RedisError::OutOfMemory { server }
+        } else if says("MISCONF") {
+            RedisError::DiskFailed { server }
+        } else if error.kind() == ErrorKind::Parse {
+            RedisError::NotRedis { server, reason }
+        } else {
+            RedisError::Refused { server, reason }
+        })
+    }
+}
+
+/// Returns what an error of the client says, without its own classification.
+fn told(error: &redis::RedisError) -> String {
+    let text = error.to_string().replace(" - InvalidClientConfig", "");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Shows no password.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&masked(&self.url))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("url", &masked(&self.url))
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns a text, such as an argument of a command line, with `***` in place of a password in a URL.
+pub(crate) fn masked(text: &str) -> String {
+    let mut masked = text.to_owned();
+    if let Some((scheme, rest)) = text.split_once("://")
+        && let Some((user_info, host)) = rest.rsplit_once('@')
+        && let Some((user, _)) = user_info.split_once(':')
+    {
+        masked = format!("{scheme}://{user}:***@{host}");
+    }
+    // The form of a socket's URL.
+    if let Some((before, rest)) = masked.split_once("pass=") {
+        let after = rest.split_once('&').map_or(String::new(), |(_, after)| format!("&{after}"));
+        masked = format!("{before}pass=***{after}");
+    }
+    masked
+}
+
+/// A connection to a server, made when it is needed and again when it is lost.
+pub(super) struct Wire {
+    pub(super) server: Arc<Server>,
+    connection: Option<redis::Connection>,
+}
+
+impl Wire {
+    pub(super) fn new(server: Arc<Server>) -> Self {
+        Wire { server, connection: None }
+    }
+
+    /// Runs a script on a queue's keys, and returns the first number of its answer and the rest. `command` appends the
+    /// arguments. Repeated until an answer arrives: for at most `patience`, but at least once.
+    ///
+    /// # Errors
+    /// [`RedisError::Unreachable`], or why the server refused.
+    pub(super) fn run(
+        &mut self,
+        script: &'static Script,
+        meta: &str,
+        patience: Duration,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<(i64, std::vec::IntoIter<Value>)> {
+        let outcome = self.persist(patience, |wire| {
+            let digest = match script.digest() {
+                Some(digest) => digest,
+                None => wire.load(script)?,
+            };
+            let mut command = redis::cmd("EVALSHA");
+            command.arg(digest).arg(1).arg(meta);
+            arguments(&mut command);
+            match wire.attempt(&command) {
+                // A server that was restarted, or had its scripts flushed.
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    wire.load(script)?;
+                    wire.attempt(&command)
+                }
+                outcome => outcome,
+            }
+        })?;
+        let Value::Array(parts) = outcome else { return Err(self.server.nonsense(&outcome)) };
+        let mut parts = parts.into_iter();
+        match parts.next() {
+            Some(Value::Int(first)) => Ok((first, parts)),
+            first => Err(self.server.nonsense(&first)),
+        }
+    }
+
+    /// As [`run`](Self::run), for a single command that may be repeated.
+    pub(super) fn command(&mut self, command: &Cmd, patience: Duration) -> Result<Value> {
+        self.persist(patience, |wire| wire.attempt(command))
+    }
+
+    /// Blocks until there is a token in a list, for at most `timeout`, and takes it. `None` if the connection was lost
+    /// meanwhile, and with it perhaps a token.
+    pub(super) fn wait(&mut self, list: &str, timeout: Duration) -> Option<bool> {
+        // 0 would be no limit. Redis measures milliseconds.
+        let seconds = timeout.max(Duration::from_millis(1)).as_secs_f64();
+        let answer = self.attempt(redis::cmd("BLPOP").arg(list).arg(format!("{seconds:.3}")));
+        answer.ok().map(|answer| answer != Value::Nil)
+    }
+
+    fn persist(
+        &mut self,
+        patience: Duration,
+        mut attempt: impl FnMut(&mut Self) -> redis::RedisResult<Value>,
+    ) -> Result<Value> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match attempt(self) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if let Some(refused) = self.server.verdict(&error) {
+                return Err(refused.into());
+            }
+            if began.elapsed() >= patience {
+                let (server, seconds) = (self.server.address(), patience.as_secs_f64());
+                return Err(RedisError::Unreachable { server, seconds, reason: told(&error) }.into());
+            }
+            thread::sleep(pause.min(patience.saturating_sub(began.elapsed())));
+            pause = LAST_PAUSE.min(pause * 2);
+        }
+    }
+
+    fn load(&mut self, script: &'static Script) -> redis::RedisResult<&'static str> {
+        let digest = self.attempt(redis::cmd("SCRIPT").arg("LOAD").arg(script.text()))?;
+        script.loaded(redis::from_redis_value(digest)?);
+        Ok(script.digest().expect("just stored"))
+    }
+
+    /// Sends a command once, and reads its answer.
+    fn attempt(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            connection => {
+                let client = redis::Client::open(self.server.info.clone())?;
+                let made = client.get_connection_with_timeout(READ_TIMEOUT)?;
+                made.set_read_timeout(Some(READ_TIMEOUT))?;
+                made.set_write_timeout(Some(READ_TIMEOUT))?;
+                connection.insert(made)
+            }
+        };
+        let outcome = connection.req_command(command);
+        match outcome {
+            Ok(Value::ServerError(error)) => Err(error.into()),
+            Err(error) if error.code().is_none() => {
+                // Its late answer must not be taken for that of another request.
+                self.connection = None;
+                Err(error)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked() {
+        for (text, expected) in [
+            ("redis://db", "redis://db"),
+            ("redis://ann@db:1/2", "redis://ann@db:1/2"),
+            ("redis://ann:secret@db:1/2", "redis://ann:***@db:1/2"),
+            ("--transport=rediss://:se:cr@et@db", "--transport=rediss://:***@db"),
+            ("unix:///run/r?pass=secret&db=1", "unix:///run/r?pass=***&db=1"),
+            ("--items", "--items"),
+        ] {
+            assert_eq!(masked(text), expected);
+        }
+        let server = Server::new("redis://ann:secret@db:1/2").expect("a URL");
+        for shown in [format!("{server} {server:?}"), server.address()] {
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn urls_that_name_no_server_are_refused() {
+        for url in ["", "redis", "http://db", "redis://", "redis://db:port", "redis://db/first", "redis://0.0.0.0"] {
+            let refused = Server::new(url).expect_err("no server");
+            let Error::Redis(refused) = refused else { panic!("{refused:?}") };
+            assert!(matches!(*refused, RedisError::Url { .. }), "{refused:?}");
+        }
+        for url in ["redis://db", "redis://ann:secret@db:7000/3", "redis://[::1]", "unix:///run/redis.sock"] {
+            Server::new(url).expect("a server");
+        }
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    #[test]
+    fn tls_needs_its_feature() {
+        let refused = Server::new("rediss://db").expect_err("it is not built in").to_string();
+        assert!(refused.contains("redis-tls"), "{refused}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Queues on a server as a [`Transport`].
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{Consumer, JoinableQueue, Producer, Queue, Server};
+use crate::ipc::error::Result;
+use crate::ipc::queue::access::{Gets, Puts};
+use crate::ipc::queue::ends::{GetEnd, PutEnd, Transport};
+use crate::ipc::queue::item::Item;
+use crate::ipc::queue::put_error::PutError;
+use crate::ipc::queue::ring::Waiting;
+
+impl<T: Item> Transport<T> for Server {
+    type Producer = Producer<T>;
+    type Consumer = Consumer<T>;
+    const ARRIVES_WITH_PUT: bool = true;
+
+    fn open(&self, capacity_items: Option<usize>) -> Result<(Producer<T>, Consumer<T>)> {
+        let queue = Queue::bounded(self, capacity_items.unwrap_or(usize::MAX))?;
+        Ok((queue.producer(), queue.consumer()))
+    }
+}
+
+/// A server that does not answer counts as a queue that is neither full nor empty, with all ends connected.
+impl<T: Item, A: Puts> PutEnd<T> for Queue<T, A> {
+    fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>> {
+        self.put_waiting(item, Waiting::within(timeout))
+    }
+
+    fn put_many_within(&self, items: &[T], timeout: Option<Duration>) -> Result<usize> {
+        self.put_some(items, &Waiting::within(timeout))
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+
+    fn capacity(&self) -> Option<usize> {
+        self.capacity()
+    }
+
+    fn qsize(&self) -> Option<usize> {
+        self.qsize().ok()
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full().unwrap_or(false)
+    }
+
+    fn has_consumers(&self) -> bool {
+        self.handle.counts().map_or(true, |counts| counts.has_consumers)
+    }
+}
+
+impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
+    fn get_within(&self, timeout: Option<Duration>) -> Result<Option<T>> {
+        self.take(&Waiting::within(timeout))
+    }
+
+    fn get_many_within(&self, most: usize, timeout: Option<Duration>) -> Result<Vec<Result<T>>> {
+        self.take_many(most, &Waiting::within(timeout))
+    }
+
+    fn qsize(&self) -> Option<usize> {
+        self.qsize().ok()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty().unwrap_or(false)
+    }
+
+    fn has_producers(&self) -> bool {
+        self.handle.counts().map_or(true, |counts| counts.has_producers)
+    }
+}
+
+/// A queue of tasks is put into as any other. Getting is different: it gives leases.
+impl<T: Item, A: Puts> PutEnd<T> for JoinableQueue<T, A> {
+    fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>> {
+        (**self).put_within(item, timeout)
+    }
+
+    fn put_many_within(&self, items: &[T], timeout: Option<Duration>) -> Result<usize> {
+        (**self).put_many_within(items, timeout)
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+
+    fn capacity(&self) -> Option<usize> {
+        (**self).capacity()
+    }
+
+    fn qsize(&self) -> Option<usize> {
+        PutEnd::qsize(&**self)
+    }
+
+    fn is_full(&self) -> bool {
+        PutEnd::is_full(&**self)
+    }
+
+    fn has_consumers(&self) -> bool {
+        (**self).has_consumers()
+    }
+}

@@ -1,0 +1,249 @@
+//! A server that fails, refuses or forgets, and what the callers are told.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipc_demo::Error;
+use ipc_demo::redis::{self, JoinableQueue, Queue, RedisError, Server};
+use nix::sys::signal::Signal;
+
+use super::redis_queue::leaser;
+use crate::harness::{send, stop, until, watchdog};
+use crate::redis_server::{RedisServer, shared};
+
+/// Returns why something failed on a server.
+#[track_caller]
+fn why<T>(outcome: ipc_demo::Result<T>) -> RedisError {
+    match outcome {
+        Err(Error::Redis(error)) => *error,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it succeeded"),
+    }
+}
+
+fn opened(server: &Server) -> ipc_demo::Result<Queue<u32>> {
+    server.check()?;
+    Queue::<u32>::new(server)
+}
+
+const SOON: Duration = Duration::from_millis(300);
+
+#[test]
+fn unsuitable_servers_are_refused_with_the_reason() {
+    let _watchdog = watchdog("redis_faults::unsuitable");
+    let Some(locked) = RedisServer::start(&["--requirepass", "secret"]) else { return };
+    let with = |password: &str| Server::new(&format!("{}?pass={password}", locked.url())).expect("a URL");
+    opened(&with("secret")).expect("the password is right").put(1).expect("room");
+    for server in [locked.server(), with("wrong")] {
+        let refused = why(opened(&server));
+        assert!(matches!(refused, RedisError::Access { .. }), "{refused}");
+        assert!(!refused.to_string().contains("wrong\""), "{refused}");
+    }
+    let other = Server::new(&format!("{}?pass=secret&db=99", locked.url())).expect("a URL");
+    let refused = why(opened(&other));
+    assert!(matches!(refused, RedisError::NoDatabase { .. }), "{refused}");
+    for (options, is_it) in [
+        (&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"][..], "allkeys-lru"),
+        (&["--replicaof", "127.0.0.1", "1"], "replica"),
+    ] {
+        let server = RedisServer::start(options).expect("a server");
+        let refused = why(opened(&server.server())).to_string();
+        assert!(refused.contains(is_it), "{refused}");
+    }
+    let user = ["--user", "bob", "on", "nopass", "~*", "+info", "+ping"];
+    let server = RedisServer::start(&user).expect("a server");
+    opened(&server.server()).expect("the default user may");
+    let bob = Server::new(&format!("{}?user=bob&pass=x", server.url())).expect("a URL");
+    let refused = why(opened(&bob));
+    assert!(matches!(refused, RedisError::Access { .. }), "{refused}");
+}
+
+/// Answers every connection with this, and keeps it open; nothing: is silent.
+fn pretender(says: &'static str) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            if !says.is_empty() {
+                let _ = stream.read(&mut [0; 1000]);
+                let _ = stream.write_all(says.as_bytes());
+            }
+            kept.push(stream);
+        }
+    });
+    Server::new(&format!("redis://{address}")).expect("a URL").timeout(SOON)
+}
+
+#[test]
+fn what_is_no_suitable_server_is_told_apart() {
+    let _watchdog = watchdog("redis_faults::no_server");
+    let http = why(pretender("HTTP/1.1 400 Bad Request\r\n\r\n").check());
+    assert!(matches!(http, RedisError::NotRedis { .. }), "{http}");
+    let old = why(pretender("$22\r\nredis_version:5.0.14\r\n\r\n").check());
+    assert!(matches!(&old, RedisError::TooOld { version, .. } if version == "5.0.14"), "{old}");
+    let silent = why(pretender("").check());
+    assert!(matches!(silent, RedisError::Unreachable { .. }), "{silent}");
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let nobody = Server::new(&format!("redis://127.0.0.1:{port}")).expect("a URL").timeout(SOON);
+    let refused = why(nobody.check()).to_string();
+    assert!(refused.contains(&format!("127.0.0.1:{port} does not answer for 0.3 s")), "{refused}");
+}
+
+#[test]
+fn foreign_keys_are_left_alone() {
+    let _watchdog = watchdog("redis_faults::foreign");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let named = |name: &str| Queue::<u32>::builder(&server.server()).name(name).build::<u32>();
+    for (key, command, answer) in [
+        ("meta", "HSET ipcq:{taken}:meta a b", "HGETALL"),
+        ("items", "SET ipcq:{taken}:items x", "GET"),
+        ("wait", "LPUSH ipcq:{taken}:wait x", "LRANGE"),
+        ("live", "SADD ipcq:{taken}:live x", "SMEMBERS"),
+    ] {
+        server.ask(command);
+        let refused = why(named("taken"));
+        assert!(matches!(&refused, RedisError::ForeignKey { key: found, .. } if found.ends_with(key)), "{refused}");
+        assert!(redis::delete(&server.server(), "taken").is_err(), "{answer}");
+        assert_eq!(server.ask(&format!("DEL ipcq:{{taken}}:{key}")), ":1\r\n", "it was left alone");
+    }
+    // A key of another type beside a queue of ours.
+    let queue = named("ours").expect("a queue");
+    server.ask("SET ipcq:{ours}:dead x");
+    assert!(matches!(why(named("ours")), RedisError::ForeignKey { .. }));
+    drop(queue);
+}
+
+#[test]
+fn acknowledged_items_survive_a_restart_of_the_server() {
+    let _watchdog = watchdog("redis_faults::restart");
+    let Some(mut server) = RedisServer::start(&[]) else { return };
+    let queue = JoinableQueue::<u32>::new(&server.server()).expect("a queue");
+    queue.put_many(&[1, 2, 3]).expect("room");
+    let lease = queue.get().expect("an item");
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| (0..2).map(|_| *queue.get().expect("an item")).collect::<Vec<_>>());
+        server.kill();
+        server.restart();
+        lease.task_done().expect("nobody is dead because the server was away");
+        waits.join().expect("no panic");
+    });
+    // The two leases were dropped, and the items came back.
+    for _ in 0..2 {
+        queue.get().expect("an item").task_done().expect("it is ours");
+    }
+    queue.join().expect("all is done");
+    assert!(server.ask("SCRIPT FLUSH").starts_with("+OK"));
+    queue.put(4).expect("scripts are loaded again");
+}
+
+#[test]
+fn server_that_stays_away_is_named() {
+    let _watchdog = watchdog("redis_faults::stays_away");
+    let Some(mut server) = RedisServer::start(&[]) else { return };
+    let queue = Queue::<u32>::new(&server.server().timeout(SOON)).expect("a queue");
+    queue.put(1).expect("room");
+    server.kill();
+    let gone = why(queue.get());
+    assert!(matches!(&gone, RedisError::Unreachable { server, .. } if server.ends_with("/s")), "{gone}");
+    assert!(queue.try_put(2).is_err() && queue.qsize().is_err());
+    server.restart();
+    assert_eq!(queue.get().expect("it is back"), 1);
+    // Stopped, it accepts connections and does not answer.
+    server.signal(Signal::SIGSTOP);
+    let silent = why(queue.qsize());
+    assert!(matches!(silent, RedisError::Unreachable { .. }), "{silent}");
+    server.signal(Signal::SIGCONT);
+    queue.put(3).expect("it goes on");
+    assert_eq!(queue.get().expect("an item"), 3);
+}
+
+#[test]
+fn full_memory_refuses_puts_and_nothing_else() {
+    let _watchdog = watchdog("redis_faults::full_memory");
+    let Some(server) = RedisServer::start(&["--maxmemory", "6mb"]) else { return };
+    let tasks = JoinableQueue::<String>::new(&server.server()).expect("a queue");
+    let refused = loop {
+        if let Err(refused) = tasks.put("x".repeat(50_000)) {
+            break why(Err::<(), _>(refused.into()));
+        }
+    };
+    assert!(matches!(refused, RedisError::OutOfMemory { .. }), "{refused}");
+    let put = tasks.qsize().expect("it answers");
+    // Also the second part of every script works in a full memory.
+    let began = Instant::now();
+    let worker = tasks.consumer();
+    let returned = worker.get().expect("an item");
+    let (number, _) = (returned.number(), drop(returned));
+    let mut done = 0;
+    while let Some(lease) = worker.try_get().expect("no error") {
+        assert!(done > 0 || lease.number() == number, "the returned one comes first");
+        lease.task_done().expect("it is ours");
+        done += 1;
+    }
+    assert_eq!((done, tasks.unfinished().expect("it answers")), (put, 0), "{:?}", began.elapsed());
+    tasks.join().expect("all is done");
+}
+
+#[test]
+fn stopped_process_is_dead_and_joins_again() {
+    let _watchdog = watchdog("redis_faults::stopped");
+    let Some(server) = shared() else { return };
+    let queue = JoinableQueue::<u32>::new(&server).expect("a queue");
+    queue.put(1).expect("room");
+    let mut stopped = leaser(&queue, 1);
+    stop(stopped.process.pid());
+    // Nobody says that it is dead; it is not heard of.
+    let lease = queue.get().expect("it comes back");
+    assert_eq!((*lease, lease.redelivered()), (1, 1));
+    send(stopped.process.pid(), Signal::SIGCONT);
+    let is_back = |member: &redis::MemberInfo| {
+        member.id.contains(&format!(":{}:", stopped.process.pid())) && member.id.ends_with("-1")
+    };
+    until(|| redis::show(&server, queue.name()).is_ok_and(|info| info.members.iter().any(is_back)));
+    drop(std::mem::replace(&mut stopped.release, crate::harness::meeting_point().1));
+    stopped.process.join().expect("it ends");
+    let ended = format!("{:?}", stopped.process.ended());
+    assert!(ended.contains("another consumer has it now"), "{ended}");
+    lease.task_done().expect("it is ours");
+    queue.join().expect("all is done");
+}
+
+#[test]
+fn member_of_another_machine_that_dies_is_noticed_within_two_seconds() {
+    let _watchdog = watchdog("redis_faults::another_machine");
+    let Some(server) = shared() else { return };
+    let queue = JoinableQueue::<u32>::builder(&server).name("test:machine").build::<u32>().expect("a queue");
+    queue.put_many(&(0..3000).collect::<Vec<_>>()).expect("room");
+    // Started by a process that is killed with it: nobody is left to say so. More leases than one script returns.
+    let orphan = leaser(&queue, 2500);
+    let token = redis::show(&server, "test:machine").expect("it is there").members.len();
+    assert!(token >= 2);
+    stop(orphan.process.pid());
+    let began = Instant::now();
+    until(|| queue.qsize().expect("it answers") == 3000);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    orphan.kill();
+    let numbers: Vec<u64> =
+        queue.get_many(1000).expect("items").into_iter().map(|lease| lease.expect("well-formed").number()).collect();
+    assert!(numbers.is_sorted() && numbers[0] == 0, "in order");
+    drop(queue);
+    redis::delete(&server, "test:machine").expect("it was there");
+}
+
+#[test]
+fn deleted_queue_is_reported_as_such() {
+    let _watchdog = watchdog("redis_faults::deleted");
+    let Some(server) = shared() else { return };
+    let queue = Queue::<u32>::builder(&server).name("test:deleted").build::<u32>().expect("a queue");
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| queue.get());
+        redis::delete(&server, "test:deleted").expect("it was there");
+        let gone = why(waits.join().expect("no panic"));
+        assert!(matches!(&gone, RedisError::NoQueue { queue, .. } if queue == "test:deleted"), "{gone}");
+    });
+}

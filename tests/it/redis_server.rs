@@ -1,0 +1,138 @@
+//! A Redis or Valkey server of this test program, on a Unix socket in a folder of its own.
+//!
+//! It dies with the program, and the folder with it: a shell waits for the end of a pipe that only this program has. The
+//! variable `IPC_DEMO_REDIS_SERVER` names another server program than those in the path.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use ipc_demo::redis::Server;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::skip;
+
+/// Returns the server program of this machine.
+fn program() -> Option<String> {
+    let named = std::env::var("IPC_DEMO_REDIS_SERVER").ok();
+    let known = ["redis-server", "valkey-server"].map(str::to_owned);
+    named.into_iter().chain(known).find(|name| Command::new(name).arg("--version").output().is_ok())
+}
+
+/// Returns the server that tests share, which they must not disturb; `None`, with a printed reason, if there is none.
+pub(crate) fn shared() -> Option<Server> {
+    static SHARED: OnceLock<Option<RedisServer>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| program().map(|_| RedisServer::start(&[]).expect("a server")));
+    if shared.is_none() {
+        skip("redis", "there is no redis-server and no valkey-server");
+    }
+    shared.as_ref().map(RedisServer::server)
+}
+
+/// A server process.
+pub(crate) struct RedisServer {
+    dir: PathBuf,
+    command: Vec<String>,
+    options: Vec<String>,
+    /// A shell, which kills the server when its standard input ends.
+    keeper: Child,
+    pid: Pid,
+}
+
+impl RedisServer {
+    /// Starts a server with options beyond the usual ones; `None`, with a printed reason, if there is none to start.
+    pub(crate) fn start(options: &[&str]) -> Option<Self> {
+        Self::start_within(&[], options)
+    }
+
+    /// As [`start`](Self::start), through another program, given by the beginning of a command line.
+    pub(crate) fn start_within(starter: &[String], options: &[&str]) -> Option<Self> {
+        let Some(program) = program() else {
+            skip("redis", "there is no redis-server and no valkey-server");
+            return None;
+        };
+        let dir = tempfile::tempdir().expect("a folder").keep();
+        let command: Vec<String> = starter.iter().cloned().chain([program]).collect();
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let (keeper, pid) = launch(&command, &dir, &options);
+        let server = RedisServer { dir, command, options, keeper, pid };
+        server.await_ready();
+        Some(server)
+    }
+
+    /// Returns the URL of its socket.
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn server(&self) -> Server {
+        Server::new(&self.url()).expect("a URL")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.join("s")
+    }
+
+    fn await_ready(&self) {
+        crate::harness::until(|| self.ask("PING").starts_with("+PONG") || self.ask("PING").starts_with("-NOAUTH"));
+    }
+
+    /// Sends one command of words without white space, and returns the beginning of the answer; nothing if there is none.
+    pub(crate) fn ask(&self, command: &str) -> String {
+        let answer = || -> std::io::Result<String> {
+            let mut stream = UnixStream::connect(self.socket())?;
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let mut request = format!("*{}\r\n", words.len());
+            words.iter().for_each(|word| request.push_str(&format!("${}\r\n{word}\r\n", word.len())));
+            stream.write_all(request.as_bytes())?;
+            let mut answer = vec![0; 1 << 16];
+            let read = stream.read(&mut answer)?;
+            answer.truncate(read);
+            Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        answer().unwrap_or_default()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid, signal).expect("a process of this test");
+    }
+
+    /// Kills it. Its files stay for [`restart`](Self::restart).
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+        crate::harness::await_end(self.pid.as_raw() as u32);
+    }
+
+    /// Starts it again, with the files of before.
+    pub(crate) fn restart(&mut self) {
+        let (keeper, pid) = launch(&self.command, &self.dir, &self.options);
+        let mut before = std::mem::replace(&mut self.keeper, keeper);
+        self.pid = pid;
+        // Its shell waited for the server that was killed.
+        before.kill().expect("a child");
+        before.wait().expect("a child");
+        self.await_ready();
+    }
+}
+
+fn launch(command: &[String], dir: &Path, options: &[String]) -> (Child, Pid) {
+    let script = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait; rm -rf "$dir""#;
+    let mut keeper = Command::new("sh");
+    keeper.args(["-c", script, "sh"]).arg(dir).args(command);
+    keeper.args(["--port", "0", "--appendonly", "yes", "--save", "", "--unixsocket"]).arg(dir.join("s"));
+    keeper.arg("--dir").arg(dir).args(options);
+    let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+    let mut pid = String::new();
+    BufReader::new(keeper.stdout.take().expect("piped")).read_line(&mut pid).expect("a process id");
+    (keeper, Pid::from_raw(pid.trim().parse().expect("a process id")))
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
