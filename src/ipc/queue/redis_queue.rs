@@ -87,7 +87,7 @@ use crate::ipc::process::transfer::sent_in_roles;
 /// use ipc_demo::redis::{Queue, Server};
 ///
 /// let server = Server::new("redis://db.example")?;
-/// let queue = Queue::builder(&server).name("numbers").capacity(1000).build()?;
+/// let queue = Queue::<u64>::builder(&server).name("numbers").capacity(1000).build()?;
 /// queue.put(1)?;
 /// assert_eq!(queue.get()?, 1);
 /// # Ok::<(), ipc_demo::Error>(())

@@ -182,8 +182,9 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// last other consumer within 250 ms.
     ///
     /// # Cost
-    /// One atomic exchange for an item of up to 48 bytes. Longer ones are copied under a lock. A waiting call spins for a
-    /// few microseconds, then sleeps, and wakes ten times a second to check who is left.
+    /// One atomic exchange for an item of up to 48 bytes, and one more for each piece of memory that a longer one is copied
+    /// into. A waiting call spins for up to 16 microseconds, then sleeps, and wakes ten times a second to check who is
+    /// left.
     ///
     /// # System calls
     /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep.
@@ -202,9 +203,8 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     /// Puts an item if there is room.
     ///
-    /// Does not wait for room. An item of more than 48 bytes does wait for another process or thread in the middle of
-    /// such a put. [`PutError::Full`] is possible although there is room if that one is stopped, if it has not had a
-    /// processor for two seconds, or if it waits for more bytes than are free: then it is the next to put.
+    /// For an item of more than 48 bytes [`PutError::Full`] is possible although there is room, if another put waits for
+    /// more bytes than are free: then that one is the next.
     ///
     /// # Errors
     /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: a handle that can
@@ -306,7 +306,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     /// detects the death of the last other producer within 250 ms.
     ///
     /// # Cost
-    /// One atomic exchange and a copy, without a lock. A waiting call spins for a few microseconds, then sleeps, and
+    /// One atomic exchange and a copy, without a lock. A waiting call spins for up to 16 microseconds, then sleeps, and
     /// wakes ten times a second to check who is left.
     ///
     /// # System calls
