@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::Error;
 use crate::outcome::Failure;
-use crate::redis::{self, MemberInfo, QueueInfo, Server};
+use crate::redis::{self, MemberInfo, QueueInfo, RedisError, Server};
 use crate::report::Format;
 use crate::scenarios::TransportArg;
 
@@ -63,9 +64,12 @@ fn performed(action: &Action, server: &Server, format: Format) -> crate::Result<
     Ok(match action {
         Action::List => {
             redis::collect(server, true)?;
-            // One that is deleted meanwhile is not listed.
-            let queues = redis::list(server)?;
-            let queues: Vec<_> = queues.iter().filter_map(|name| redis::show(server, name).ok()).collect();
+            let queues = redis::list(server)?.into_iter().filter_map(|name| match redis::show(server, &name) {
+                // It was deleted meanwhile.
+                Err(Error::Redis(error)) if matches!(*error, RedisError::NoQueue { .. }) => None,
+                shown => Some(shown),
+            });
+            let queues = queues.collect::<crate::Result<Vec<_>>>()?;
             match format {
                 Format::Json => queues.iter().map(|queue| as_json(queue) + "\n").collect(),
                 Format::Text if queues.is_empty() => format!("no queues on {server}\n"),

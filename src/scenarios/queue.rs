@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::delivery_audit::{DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
 use super::prelude::*;
@@ -71,6 +71,10 @@ Examples:
     }
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
+        ensure!(
+            !args.transport.is_shared(),
+            "--queue is for prodcons and joinable: queue checks the order of one producer's items"
+        );
         let transport = args.transport.checked()?;
         let (putting, getting) = transport.open(Some(args.capacity), (true, true))?;
         Ok(Queue { args, transport, putting, getting: Some(getting) })

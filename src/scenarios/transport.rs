@@ -129,9 +129,15 @@ impl TransportArg {
             })?,
             typed => typed.to_owned(),
         };
+        // Not what was typed: it may be a URL without its scheme, with a password.
         ensure!(
             url.contains("://"),
-            "--transport {typed} is none of: shm, pipe, redis, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]"
+            "{} redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]",
+            if typed == "redis" {
+                format!("{URL} is no URL of a server:")
+            } else {
+                "--transport takes shm, pipe, redis or".into()
+            },
         );
         let server = Server::new(&url).with_context(|| format!("cannot use {}", masked(&url)))?;
         Ok(server.timeout(timeout.unwrap_or(redis::DEFAULT_TIMEOUT)))
@@ -143,7 +149,7 @@ fn note_once(server: &Server) {
     static NOTED: std::sync::Once = std::sync::Once::new();
     NOTED.call_once(|| {
         use std::io::Write;
-        let note = format!("note: {server} keeps no append-only file: if it is restarted, its queues are lost\n");
+        let note = format!("note: {server} keeps no append-only file: its queues may be lost if it restarts\n");
         // A note that cannot be shown is no reason to stop.
         let _ = std::io::stderr().write_all(note.as_bytes());
     });

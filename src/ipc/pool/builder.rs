@@ -131,8 +131,8 @@ impl Builder {
         self
     }
 
-    /// Calls `on_worker` when a worker was started, and when one has ended. It is called by the thread that starts and
-    /// replaces workers, so it should not block.
+    /// Calls `on_worker` when a worker was started, and when one has ended: in [`build`](Self::build) for the first workers,
+    /// then in the pool's own thread. It must neither block nor panic.
     pub fn on_worker(mut self, on_worker: impl Fn(WorkerEvent) + Send + 'static) -> Self {
         self.on_worker = Some(Box::new(on_worker));
         self

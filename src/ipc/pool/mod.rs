@@ -57,8 +57,8 @@
 //! ```
 //!
 //! # Death
-//! A worker that dies, by whatever signal or exit, costs the task that it was running, and nothing else: the task is
-//! tried again by another worker, and the worker is replaced.
+//! If a worker dies, by whatever signal or exit, only the task that it was running is affected: another worker runs it
+//! again, and the worker is replaced.
 
 // The files: `process_pool` and `builder` are the pool itself; `task` is what its workers run; `caller` and `iter` submit tasks
 // and wait for results; `table` with the `word`s of its slots is shared with the `worker`s, who have their `output`s in

@@ -20,8 +20,7 @@ use crate::ipc::error::check_not_forked;
 /// for their end.
 ///
 /// # Death
-/// A worker that dies costs the task that it was running: it is tried again by another worker, as often as
-/// [`Builder::retries`] says, and then has the result [`TaskError::WorkerDied`]. Any exit from within a task is a death.
+/// If a worker dies, the task that it was running is run again by another worker, as often as [`Builder::retries`] says, and then has the result [`TaskError::WorkerDied`]. Any exit from within a task is a death.
 /// Results that were finished are kept, tasks that wait are run by others, and the worker is replaced. One that cannot
 /// run tasks ([`Task::set_up`] fails, or the program does not [`enter`](crate::enter)) is replaced after a moment; after
 /// three in a row, while no other worker can run tasks, each task has the result [`TaskError::NoWorkers`]. A worker that
@@ -73,11 +72,12 @@ impl<T: Task> Pool<T> {
         ImapUnordered::new(&self.inner, inputs.into_iter())
     }
 
-    /// Runs a task once. Blocks only while as many tasks are under way as may be.
+    /// Submits a task, and returns a handle to its result. Blocks while as many tasks, or as many bytes, are under way as
+    /// may be.
     ///
     /// # Errors
     /// [`TaskError::Input`] if the input has no serialised form or is too long, [`TaskError::Stopped`] if the pool is
-    /// closed, and [`TaskError::NoWorkers`]. Nothing runs then.
+    /// closed, and [`TaskError::NoWorkers`]. The task does not run then.
     pub fn submit(&self, input: T::Input) -> Result<JobHandle<T>, TaskError> {
         let (mut inputs, mut caller) = (Inputs::default(), Caller::new(&self.inner, false));
         inputs.add(&input, self.inner.table.plan.bytes)?;

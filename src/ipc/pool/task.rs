@@ -40,7 +40,7 @@ pub trait Task: Clone + Send + Serialize + DeserializeOwned + 'static {
     /// What a task results in.
     type Output: Serialize + DeserializeOwned;
 
-    /// Prepares this value for its tasks, once in each worker, and once more after a panic.
+    /// Prepares this value for its tasks, once when a worker starts, and again after each panic.
     ///
     /// # Errors
     /// Any error: this worker runs no tasks. After three in a row, while no other worker can run tasks, each task has

@@ -198,7 +198,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// If the process is killed in the call, the item is in the queue or not.
     ///
     /// # Cost
-    /// One round trip; another when there is room.
+    /// One round trip, or at least three if it has to wait.
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         self.put_waiting(item, Waiting::FOREVER)
     }

@@ -33,12 +33,13 @@ impl QueueBuilder {
         QueueBuilder { server: server.clone(), plan }
     }
 
-    /// Gives the queue a name, for other processes that build it with the same: the first one makes it, and its options
-    /// are valid; it stays until it is [deleted](super::delete). Without a name, the queue is deleted with the last
-    /// process that uses it.
+    /// Names the queue, so that other processes can open it. The first process creates it with its options; the options of
+    /// later ones are ignored. It is kept until it is [deleted](super::delete). Without a name, the queue is deleted with
+    /// the last process that uses it.
     ///
-    /// In a queue with a name, `get` waits for the first producer and `put` for the first consumer; once the last process
-    /// has gone it is as new, but for the items in it.
+    /// Until the first producer and the first consumer have come, `get` and `put` do not fail with
+    /// [`Error::Disconnected`](crate::Error::Disconnected): `get` blocks, and `put` blocks only while the queue is full.
+    /// When the last process has left, only the items remain.
     pub fn name(mut self, name: &str) -> Self {
         self.plan.name = Some(name.to_owned());
         self
