@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The parent makes a slot READY, a worker RUNNING and DONE. A slot that is RUNNING goes back to READY when its worker
-//! has died, or is CONDEMNED before its worker is killed: whoever of worker and parent changes the word first decides
+//! has died, or is CONDEMNED before its worker is killed: the one of worker and parent that changes the word first decides
 //! whether the task has ended.
 //!
 //! # Ordering

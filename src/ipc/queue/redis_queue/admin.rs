@@ -13,7 +13,7 @@ use crate::ipc::error::Result;
 /// A process that has less time left than this has missed a beat.
 const LATE: Duration = Duration::from_millis(900);
 
-/// A queue without a name that has not been used for so long is deleted by whoever comes.
+/// A queue without a name that has not been used for this long is deleted by the next process that uses the server.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// A queue on a server, at one moment.

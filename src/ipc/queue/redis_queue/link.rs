@@ -3,7 +3,7 @@
 //! # State
 //! All handles of a queue in a process are one member, with an id that is never used again: `HOST:PID:TOKEN-GENERATION`.
 //! While it has handles, a thread of its own, with a connection of its own, prolongs the member's life on the server
-//! every half second; a member that is not prolonged for 1.5 s is declared dead by whoever notices. A process that was
+//! every half second; a member that is not prolonged for 1.5 s is declared dead by the process that notices. A process that was
 //! declared dead and lives (it was stopped) becomes another member.
 //!
 //! Calls are made in sessions, one at a time in each: see [`Session`].

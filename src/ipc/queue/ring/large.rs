@@ -192,34 +192,53 @@ impl Ring {
     }
 
     /// As [`allocate`](Self::allocate) if the item does not fit into chunk `own`.
-    fn allocate_chunks<'r>(&'r self, own: u32, len: usize) -> Result<Option<Place<'r>>> {
+    fn allocate_chunks(&self, own: u32, len: usize) -> Result<Option<Place<'_>>> {
         let used = self.used_chunks();
         let few = LOOKS.min(used);
         let mut found = self.find(0..few.min(own), len, used)?;
-        let mut or = |attempt: &dyn Fn() -> Result<Option<Place<'r>>>| -> Result<bool> {
-            if found.is_none() {
-                found = attempt()?;
-            }
-            Ok(found.is_some())
-        };
-        or(&|| self.place_behind(own, len, used))?;
-        let are_few = or(&|| self.find(own.saturating_add(1)..few, len, used))?;
+        if found.is_none() {
+            found = self.place_behind(own, len, used)?;
+        }
+        if found.is_none() {
+            found = self.find(own.saturating_add(1)..few, len, used)?;
+        }
+        let are_few = found.is_some();
         let next = self.next_chunks(used, if are_few { RELEASED } else { LOOKS });
         self.release_if_calm(are_few, next.clone());
-        or(&|| self.find(next.clone(), len, used))?;
-        while !or(&|| Ok(None))? && self.add_chunks(self.chunks_of(0, len).end)? {
+        if found.is_none() {
+            found = self.find(next, len, used)?;
+        }
+        match found {
+            None => self.allocate_more(own, used, len),
+            found => Ok(found),
+        }
+    }
+
+    /// As [`allocate_chunks`](Self::allocate_chunks), in chunks that are added to `used` ones, or anywhere.
+    fn allocate_more(&self, own: u32, used: u32, len: usize) -> Result<Option<Place<'_>>> {
+        while self.add_chunks(self.chunks_of(0, len).end)? {
             let more = self.used_chunks();
-            or(&|| self.place_behind(own, len, more))?;
-            or(&|| self.find(used..more, len, more))?;
+            if let Some(place) = self.place_behind(own, len, more)? {
+                return Ok(Some(place));
+            }
+            if let Some(place) = self.find(used..more, len, more)? {
+                return Ok(Some(place));
+            }
         }
-        // There are no more.
         let all = self.plan.chunks;
-        or(&|| self.find(0..all, len, all))?;
-        or(&|| self.sweep().and_then(|()| self.find(0..all, len, all)))?;
-        for chunk in 0..all {
-            or(&|| self.place_behind(chunk, len, all))?;
+        if let Some(place) = self.find(0..all, len, all)? {
+            return Ok(Some(place));
         }
-        Ok(found)
+        self.sweep()?;
+        if let Some(place) = self.find(0..all, len, all)? {
+            return Ok(Some(place));
+        }
+        for chunk in 0..all {
+            if let Some(place) = self.place_behind(chunk, len, all)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the next `count` chunks to look at, of `used` that producers look at in turn.
@@ -307,7 +326,7 @@ impl Ring {
             }
             place.chunks.end = chunk + 1;
             if used == 0 {
-                // Nobody counts here now: all items are gone, or whoever did not count them is dead.
+                // No process counts here now: all items are gone, or the processes that did not count them are dead.
                 entry.put.store(0, Relaxed);
                 entry.gone.store(0, Relaxed);
             }
