@@ -271,7 +271,7 @@ impl Ring {
         loop {
             let word = self.word(spot);
             if word.is_of(self.number(spot)) {
-                match self.next(spot) {
+                match self.next_behind(spot, word) {
                     Some(next) => spot = next,
                     None => return Spot { position: spot.position + 1, ..spot },
                 }
