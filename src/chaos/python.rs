@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::case::Row;
 use super::effect::Texts;
 use crate::process::StopSignals;
 use crate::python;
@@ -165,9 +164,9 @@ impl Python {
         Ok(())
     }
 
-    /// Returns the result of a row's kill. `None` if Python has no such kill.
-    pub(super) fn of(&self, row: &Row) -> Option<Counts> {
-        self.counts.get(row.python?).copied()
+    /// Returns the result of the kill with this name. `None` if Python has no such kill.
+    pub(super) fn of(&self, name: Option<&str>) -> Option<Counts> {
+        self.counts.get(name?).copied()
     }
 
     pub(super) fn kills(&self) -> usize {

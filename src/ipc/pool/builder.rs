@@ -106,7 +106,8 @@ impl Builder {
     }
 
     /// Limits the bytes of the serialised inputs under way, and of the outputs under way of each worker;
-    /// [`DEFAULT_IN_FLIGHT_BYTES`] if not set. None can be longer. Short ones, of up to 40 bytes, do not count.
+    /// [`DEFAULT_IN_FLIGHT_BYTES`] if not set. None can be longer. What a task's slot has room for does not count: an input
+    /// of up to 40 serialised bytes, and an output of up to 39 if its input has at most 8.
     pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
         self.in_flight_bytes = bytes;
         self

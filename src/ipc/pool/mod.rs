@@ -79,7 +79,7 @@ mod word;
 mod worker;
 
 pub use builder::{Builder, DEFAULT_IN_FLIGHT, DEFAULT_IN_FLIGHT_BYTES};
-pub use caller::JobHandle;
+pub use caller::TaskHandle;
 pub use iter::{Imap, ImapUnordered};
 pub use process_pool::{Pool, Stopper};
 pub use supervisor::WorkerEvent;

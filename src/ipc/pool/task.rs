@@ -103,10 +103,10 @@ pub enum TaskError {
     #[error("the pool was stopped")]
     Stopped,
     /// No worker can run tasks.
-    #[error("no worker of the pool can run tasks: {last_words}")]
+    #[error("no worker of the pool can run tasks: {reason}")]
     NoWorkers {
         /// Why the last of them could not.
-        last_words: Box<str>,
+        reason: Box<str>,
     },
 }
 

@@ -54,8 +54,8 @@ fn poisoned_task_kills_two_workers_and_is_the_only_one_without_a_value() {
         assert_eq!((verdict(&events), facts(&events)), ((Verdict::Held, true), [20, 20, 1, 1]));
         assert_eq!(begun(&events).get(&poison), Some(&2));
         assert_eq!(count(&events, |fact| matches!(fact, Fact::WorkerExited { signal: Some(9), .. })), 2);
-        let is_given_up = |fact: &Fact| matches!(fact, Fact::TaskFailed { task, attempts: Some(2), signal: Some(9), .. } if *task == poison);
-        assert_eq!(count(&events, is_given_up), 1);
+        let has_failed = |fact: &Fact| matches!(fact, Fact::TaskFailed { task, attempts: Some(2), signal: Some(9), .. } if *task == poison);
+        assert_eq!(count(&events, has_failed), 1);
         assert_eq!(count(&events, |fact| matches!(fact, Fact::TaskFinished { .. })), 19);
     }
 }
@@ -91,7 +91,7 @@ fn kill_that_was_asked_for_happens() {
 }
 
 #[test]
-fn task_that_takes_too_long_is_given_up() {
+fn task_that_takes_too_long_fails() {
     let _watchdog = watchdog("scenarios::pool::too_long");
     let demo = Demo::run("pool").args(["--task-timeout", "50ms", "--tasks", "3", "--workers", "2", "--format", "json"]);
     let events = demo.expect_exit(0).events();
@@ -137,6 +137,6 @@ fn lines_fit_and_are_in_both_languages() {
     let _watchdog = watchdog("scenarios::pool::lines");
     let [en, zh] = said_in_eighty_columns(|| Demo::run("pool").args(["--speed", "100", "--poison", "3"]));
     assert_eq!((en.matches("begins task").count(), en.matches("finishes task").count()), (21, 19), "{en}");
-    assert!(en.contains("task 3 after 2 attempts") && zh.contains("尝试 2 次后放弃任务 3"), "{en}{zh}");
-    assert_eq!((zh.matches("开始任务").count(), zh.matches("完成任务").count()), (21, 19), "{zh}");
+    assert!(en.contains("task 3 failed after 2 attempts") && zh.contains("任务 3 失败，共尝试 2 次"), "{en}{zh}");
+    assert_eq!((zh.matches("开始执行任务").count(), zh.matches("完成任务").count()), (21, 19), "{zh}");
 }
