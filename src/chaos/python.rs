@@ -13,6 +13,7 @@ use super::effect::Texts;
 use crate::process::StopSignals;
 use crate::python;
 use crate::sys::clock::monotonic_ns;
+use crate::sys::group;
 
 /// The program; it performs the kills whose names it is given.
 pub(super) const PROGRAM: &str = include_str!("../../data/chaos_python.py");
@@ -147,6 +148,9 @@ impl Lanes {
         while self.hear(signals)? {
             tell(self.said.counts.len());
         }
+        drop(self.processes);
+        // The orphans of victims are no matter of this process.
+        group::disown_orphans().context("cannot leave orphans to the system")?;
         Ok(Python { elapsed_ns: monotonic_ns() - self.begun_ns, ..self.said })
     }
 }

@@ -48,7 +48,7 @@ fn kills_around_what_decides_are_survived() {
     if !is_possible() {
         return;
     }
-    let rows = all_hold(&["lock", "rlock", "Value", "array", "pipe", "queue", "joinable-queue"]);
+    let rows = all_hold(&["lock", "rlock", "Value", "array", "pipe", "queue", "joinable-queue", "pool"]);
     // One instruction decides whether these happened.
     for (object, place) in [
         ("Queue", "in put"),

@@ -5,12 +5,15 @@
 
 use std::io::Read;
 
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::Value;
 use crate::chaos::victim::{Failpoint, be_followed, chosen_failpoint};
-use crate::pool::{Pool, Task, TaskError, TaskHandle};
+use crate::pool::{Builder, Pool, Task, TaskError, TaskHandle};
 use crate::process::Fd;
 
 const ONE_RESULT: Texts = ["each task has a result", "每个任务恰好一个结果"];
@@ -61,6 +64,9 @@ pub(super) fn rows() -> Vec<Row> {
         Row::of("Pool", submit, parent)
             .within(["the parent, in submit", "父进程，submit 中"], WORKERS_END, DONE)
             .by_liveness_check(),
+        Row::of("Pool", repair, parent)
+            .within(["the parent, in a repair", "父进程，接管任务中"], WORKERS_END, DONE)
+            .by_liveness_check(),
         Row::of("Pool", map, parent)
             .asleep(["the parent, in map", "父进程，map 中"], WORKERS_END, Done)
             .by_liveness_check()
@@ -90,6 +96,8 @@ pub(super) struct Square {
     victim: Value<u32>,
     failpoint: Failpoint,
     set_ups: Value<u64>,
+    /// The process that has the task that does not end.
+    endless: Value<u32>,
     bytes: usize,
     /// The number of the victim's task; `None` in another worker.
     tasks: Option<u64>,
@@ -99,8 +107,8 @@ pub(super) struct Square {
 
 impl Square {
     fn new(stretch: Stretch, bytes: usize) -> Result<Self> {
-        let (victim, set_ups) = (Value::unlocked(0)?, Value::new(0)?);
-        Ok(Square { stretch, victim, failpoint: chosen_failpoint(), set_ups, bytes, tasks: None, alive: None })
+        let (victim, set_ups, endless) = (Value::unlocked(0)?, Value::new(0)?, Value::unlocked(0)?);
+        Ok(Square { stretch, victim, failpoint: chosen_failpoint(), set_ups, endless, bytes, tasks: None, alive: None })
     }
 
     /// Stops the victim where a stretch begins or ends.
@@ -133,6 +141,7 @@ impl Task for Square {
     fn run(&mut self, number: u64) -> Result<(u64, String), Box<dyn std::error::Error + Send + Sync>> {
         self.mark(&[(Stretch::Taking, 0), (Stretch::Running, 0), (Stretch::Finishing, 1)]);
         if number == ENDLESS {
+            self.endless.set(std::process::id());
             loop {
                 std::thread::park();
             }
@@ -173,14 +182,14 @@ fn results(handles: Handles, first: u64, bytes: usize) -> Result<Vec<bool>> {
     (first..).zip(handles).map(is_there).collect()
 }
 
-fn build(task: Square, workers: usize, retries: u32) -> Result<Pool<Square>> {
-    Ok(Pool::builder().workers(workers).retries(retries).in_flight(8).in_flight_bytes(1 << 16).build(task)?)
+fn builder(workers: usize, retries: u32) -> Builder {
+    Pool::builder().workers(workers).retries(retries).in_flight(8).in_flight_bytes(1 << 16)
 }
 
 /// Builds a pool whose first worker is the victim.
 fn build_with_victim(task: Square, workers: usize, retries: u32) -> Result<(Pool<Square>, u32)> {
     let victim = task.victim.clone();
-    let pool = build(task, workers, retries)?;
+    let pool = builder(workers, retries).build(task)?;
     let (_, pid) = pool.workers().swap_remove(0);
     victim.set(pid);
     Ok((pool, pid))
@@ -236,14 +245,35 @@ fn idle(kill: Kill<'_, ()>) -> Result<Effect> {
     Ok(Done)
 }
 
-/// Makes a pool whose workers keep the end of a pipe. One of them has a task.
-fn pool_of_parent(alive: Fd) -> Result<(Pool<Square>, TaskHandle<Square>)> {
+/// A task for workers that keep the end of a pipe. None of them is the victim.
+fn task_of_parent(alive: Fd) -> Result<Square> {
     let task = Square { alive: Some(alive), ..Square::new(Stretch::Running, 8)? };
-    // None of the workers is the victim.
     task.victim.set(std::process::id());
-    let pool = build(task, 2, 1)?;
+    Ok(task)
+}
+
+/// Makes a pool of which one worker has a task.
+fn pool_of_parent(alive: Fd) -> Result<(Pool<Square>, TaskHandle<Square>)> {
+    let pool = builder(2, 1).build(task_of_parent(alive)?)?;
     let handle = pool.submit(ENDLESS)?;
     Ok((pool, handle))
+}
+
+/// The worker that has the task dies, and the other gets it.
+fn repair(alive: Fd) -> RoleResult {
+    let task = task_of_parent(alive)?;
+    let endless = task.endless.clone();
+    let (pool, mut supervisor) = builder(2, 1).build_unsupervised(task)?;
+    let _handle = pool.submit(ENDLESS)?;
+    while endless.get() == 0 {
+        std::thread::yield_now();
+    }
+    // The end of the worker must not stop this process, which is traced.
+    SigSet::from(Signal::SIGCHLD).thread_block()?;
+    let dead = Pid::from_raw(endless.get() as i32);
+    kill(dead, Signal::SIGKILL)?;
+    waitid(Id::Pid(dead), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+    marked(|| supervisor.reap())
 }
 
 fn submit(alive: Fd) -> RoleResult {

@@ -100,7 +100,7 @@ impl Starter {
 }
 
 /// The work of the supervising thread, until all workers have ended.
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     pub(super) inner: Arc<Inner>,
     pub(super) starter: Starter,
     pub(super) limit_ns: Option<u64>,
@@ -127,8 +127,8 @@ impl Supervisor {
         self.inner.table.wake_callers();
     }
 
-    /// Removes the workers that have ended.
-    fn reap(&mut self) {
+    /// Removes the workers that have ended: keeps their results, and gives their tasks to others.
+    pub(crate) fn reap(&mut self) {
         let mut ends = Vec::new();
         {
             let mut state = self.inner.lock();

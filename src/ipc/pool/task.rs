@@ -42,6 +42,12 @@ pub trait Task: Clone + Send + Serialize + DeserializeOwned + 'static {
 
     /// Prepares this value for its tasks, once when a worker starts, and again after each panic.
     ///
+    /// It may take as long as it likes: [`Builder::time_limit`](super::Builder::time_limit) is that of a task. Meanwhile the
+    /// other workers run tasks. Where it may hang, wait for results with a timeout; [`TaskHandle::cancel`] and
+    /// [`Pool::terminate`](super::Pool::terminate) work as ever.
+    ///
+    /// [`TaskHandle::cancel`]: super::TaskHandle::cancel
+    ///
     /// # Errors
     /// Any error: this worker runs no tasks. After three in a row, while no other worker can run tasks, each task has
     /// the result [`TaskError::NoWorkers`].

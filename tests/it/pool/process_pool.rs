@@ -59,6 +59,14 @@ fn primitives_work_in_a_task() {
 }
 
 #[test]
+fn lock_of_a_thread_is_not_inherited() {
+    let _watchdog = watchdog("pool::lock_of_a_thread");
+    let _guard = LOCK_OF_PARENT.lock().expect("no panic");
+    let results = pool(2, Does::new()).map([Act::LockOfParent, Act::LockOfParent]);
+    assert!(results.into_iter().map(number).eq([3, 3]));
+}
+
+#[test]
 fn threads_share_a_pool() {
     let _watchdog = watchdog("pool::threads_share");
     let pool = pool(2, Does::new());

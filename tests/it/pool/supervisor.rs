@@ -28,6 +28,8 @@ fn death_costs_the_task_that_was_running() {
         (Act::Abort, ExitStatus::Signal(6)),
         (Act::Exit(3), ExitStatus::Code(3)),
         (Act::Exit(0), ExitStatus::Code(0)),
+        (Act::DeadlyToRead(Deadly { parent: std::process::id() }), ExitStatus::Signal(9)),
+        (Act::ReturnDeadly, ExitStatus::Signal(9)),
     ] {
         let TaskError::WorkerDied { worker, status, attempts } = one_bad(&act) else { panic!("{act:?}") };
         assert_eq!((status, attempts), (wanted, 2), "{act:?}");
@@ -42,8 +44,13 @@ fn failures_are_results() {
     assert!(failure.message.contains("No such file") && failure.worker.starts_with("worker-"), "{failure}");
     let TaskError::Panicked(failure) = one_bad(&Act::Panic) else { panic!("it panics") };
     assert!(failure.message == "a task that went wrong", "{failure}");
-    assert!(failure.location.as_ref().is_some_and(|location| location.contains("pool.rs:")), "{failure}");
-    for (act, is_input) in [(Act::Formless, true), (Act::Unreadable(Unreadable), true), (Act::ReturnFormless, false)] {
+    assert!(failure.location.as_ref().is_some_and(|location| location.contains("task.rs:")), "{failure}");
+    for (act, is_input) in [
+        (Act::Formless, true),
+        (Act::Unreadable(Unreadable), true),
+        (Act::ReturnFormless, false),
+        (Act::ReturnUnreadable, false),
+    ] {
         let error = one_bad(&act);
         let is_right = matches!((&error, is_input), (TaskError::Input(_), true) | (TaskError::Output(_), false));
         assert!(is_right, "{act:?}: {error:?}");

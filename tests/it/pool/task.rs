@@ -1,6 +1,7 @@
 //! The tasks of these tests, and pools whose workers are this test program.
 
 use std::fs::File;
+use std::sync::Mutex;
 use std::thread;
 
 use ipc_demo::pool::{Builder, Pool, Task, TaskError};
@@ -36,15 +37,26 @@ pub(crate) enum Act {
     Formless,
     /// Cannot be read.
     Unreadable(Unreadable),
-    /// Returns a text that cannot be serialised.
+    /// Kills the worker that reads it.
+    DeadlyToRead(Deadly),
+    /// Returns something that cannot be serialised.
     ReturnFormless,
+    /// Returns something that cannot be read.
+    ReturnUnreadable,
+    /// Returns something that kills the worker that writes it.
+    ReturnDeadly,
     Pid,
     /// Arrives at the meeting point, and waits for its end.
     Meet(u8),
     /// Increments a counter under a lock.
     Count,
+    /// Locks what a thread of the parent has locked.
+    LockOfParent,
     Setups,
 }
+
+/// Locked by a test while it starts workers.
+pub(crate) static LOCK_OF_PARENT: Mutex<()> = Mutex::new(());
 
 /// Can be written, and not read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -56,12 +68,40 @@ impl<'de> Deserialize<'de> for Unreadable {
     }
 }
 
+/// Kills the worker that reads or writes it; the test writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Deadly {
+    pub(crate) parent: u32,
+}
+
+impl Serialize for Deadly {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if std::process::id() != self.parent {
+            kill_itself();
+        }
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Deadly {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        kill_itself()
+    }
+}
+
+fn kill_itself() -> ! {
+    send(std::process::id(), Signal::SIGKILL);
+    unreachable!("it was killed")
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Output {
     Number(u64),
     Text(String),
     #[serde(skip)]
     Formless,
+    Unreadable(Unreadable),
+    Deadly(Deadly),
 }
 
 /// Does what its inputs say.
@@ -113,10 +153,7 @@ impl Task for Does {
             Act::Panic => panic!("a task that went wrong"),
             Act::Abort => std::process::abort(),
             Act::Exit(code) => std::process::exit(code),
-            Act::KillItself => {
-                send(std::process::id(), Signal::SIGKILL);
-                unreachable!("it was killed")
-            }
+            Act::KillItself => kill_itself(),
             Act::DieTimes => {
                 if self.deaths_left.update(|left| left - 1)? >= 0 {
                     std::process::abort();
@@ -128,8 +165,10 @@ impl Task for Does {
             },
             Act::Text(bytes) => return Ok(Output::Text("x".repeat(bytes))),
             Act::Measure(text) => text.len() as u64,
-            Act::Formless | Act::Unreadable(_) => unreachable!("it cannot arrive"),
+            Act::Formless | Act::Unreadable(_) | Act::DeadlyToRead(_) => unreachable!("it cannot arrive"),
             Act::ReturnFormless => return Ok(Output::Formless),
+            Act::ReturnUnreadable => return Ok(Output::Unreadable(Unreadable)),
+            Act::ReturnDeadly => return Ok(Output::Deadly(Deadly { parent: 0 })),
             Act::Pid => u64::from(std::process::id()),
             Act::Meet(byte) => {
                 arrive(self.here.as_ref().expect("a meeting point"), byte);
@@ -141,6 +180,10 @@ impl Task for Does {
                 let now = self.count.get();
                 self.count.set(now + 1);
                 now
+            }
+            Act::LockOfParent => {
+                let _guard = LOCK_OF_PARENT.lock().map_err(|_| "poisoned")?;
+                3
             }
             Act::Setups => self.set_ups,
         }))

@@ -1,11 +1,13 @@
 //! What a worker does besides its tasks: it is set up, replaced, and passes long inputs and outputs on.
 
+use std::time::Duration;
+
 use ipc_demo::pool::{Pool, Task, TaskError};
 use ipc_demo::{RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use super::task::*;
-use crate::harness::watchdog;
+use crate::harness::{is_running, until, watchdog};
 
 #[test]
 fn workers_are_replaced_after_their_tasks() {
@@ -37,8 +39,11 @@ enum SetUp {
     Panics,
     Exits,
     Dies,
-    /// Only this often.
+    /// Only the first two times.
     FailsFirst,
+    Hangs,
+    /// Only the first time.
+    HangsFirst,
 }
 
 /// Cannot be set up.
@@ -61,7 +66,9 @@ impl Task for NeverReady {
             SetUp::Exits => std::process::exit(3),
             SetUp::Dies => std::process::abort(),
             SetUp::FailsFirst if tries < 2 => Err("not yet".into()),
-            SetUp::FailsFirst => Ok(()),
+            SetUp::Hangs => hang(),
+            SetUp::HangsFirst if tries == 1 => hang(),
+            SetUp::FailsFirst | SetUp::HangsFirst => Ok(()),
         }
     }
 
@@ -95,6 +102,42 @@ fn set_up_that_fails_is_told_by_every_task_and_not_tried_for_ever() {
     }
 }
 
+fn hang() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn set_up_that_hangs_holds_up_no_other_worker() {
+    let _watchdog = watchdog("pool::set_up_hangs_first");
+    let task = NeverReady { how: SetUp::HangsFirst, tries: Value::new(0).expect("a value") };
+    let builder = builder().workers(2).time_limit(Duration::from_secs(1));
+    let pool = builder.build(task).expect("a pool");
+    let workers = pool.workers();
+    assert!(pool.map(0..1000).into_iter().eq((0..1000).map(Ok)));
+    assert_eq!(pool.workers(), workers, "the limit is that of a task");
+    drop(pool);
+    assert!(workers.iter().all(|(_, pid)| !is_running(*pid)));
+}
+
+#[test]
+fn tasks_of_a_pool_whose_set_up_hangs_can_be_cancelled_and_stopped() {
+    let _watchdog = watchdog("pool::set_up_hangs");
+    let tries = Value::new(0).expect("a value");
+    let pool = builder().workers(1).build(NeverReady { how: SetUp::Hangs, tries: tries.clone() }).expect("a pool");
+    let mut cancelled = pool.submit(1).expect("it is accepted");
+    let mut stopped = pool.submit(2).expect("it is accepted");
+    until(|| tries.get() == 1);
+    assert!(cancelled.wait_timeout(Duration::from_millis(1)).is_none());
+    assert!(cancelled.cancel());
+    assert_eq!(cancelled.wait(), Err(TaskError::Cancelled));
+    pool.terminate();
+    assert_eq!(stopped.wait(), Err(TaskError::Stopped));
+    pool.join();
+    assert!(pool.workers().is_empty());
+}
+
 #[test]
 fn set_up_that_fails_at_first_is_tried_again() {
     let _watchdog = watchdog("pool::set_up_at_first");
@@ -125,6 +168,8 @@ fn long_inputs_and_outputs_arrive() {
             assert!(matches!(result, Ok(Output::Text(text)) if text == "x".repeat(len)), "{len}");
         }
     }
+    let long = super::task::pool(1, Does::new()).map([Act::Text(64 << 20)]).pop();
+    assert!(matches!(long, Some(Ok(Output::Text(text))) if text.len() == 64 << 20));
     let too_long = pool.map([Act::Measure("y".repeat(1 << 20)), Act::Text(1 << 20), Act::Double(1)]);
     assert!(matches!(&too_long[0], Err(TaskError::Input(_))), "{:?}", too_long[0]);
     assert!(matches!(&too_long[1], Err(TaskError::Output(_))), "{:?}", too_long[1]);

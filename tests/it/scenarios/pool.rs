@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::{count, interrupt, said_in_eighty_columns, verdict};
 use crate::cli::refused;
-use crate::harness::{Demo, fact, send, watchdog};
+use crate::harness::{Demo, fact, send, skip, watchdog};
 
 fn facts(events: &[Event]) -> [u64; 4] {
     ["tasks", "results", "failed", "retried"].map(|name| fact(events, name))
@@ -115,6 +115,41 @@ fn workers_end_with_their_runner() {
     // The end of stdout is the end of the last worker.
     let (code, ..) = demo.finish();
     assert_eq!(code, None);
+}
+
+/// Returns a pool with more workers than it may have processes.
+fn crowd() -> Option<Demo> {
+    let crowd = Demo::run("pool").args(["--workers", "300", "--format", "json"]);
+    // All processes of a user count. No limit is root's.
+    let starter: &[&str] = match nix::unistd::geteuid().is_root() {
+        true => &["setpriv", "--reuid=61234", "--clear-groups", "prlimit", "--nproc=20"],
+        false => &["prlimit", "--nproc=1"],
+    };
+    let mut probe = std::process::Command::new(starter[0]);
+    let probed = probe.args(&starter[1..]).args([env!("CARGO_BIN_EXE_ipc-demo"), "--version"]).output();
+    if probed.is_ok_and(|probed| probed.status.success()) {
+        return Some(crowd.within(starter.iter().copied()));
+    }
+    skip("prlimit", "the number of processes cannot be limited");
+    None
+}
+
+#[test]
+fn more_workers_than_may_be_are_an_error_and_leave_none() {
+    let _watchdog = watchdog("scenarios::pool::crowd");
+    let few_descriptors = Demo::run("pool").args(["--workers", "300", "--format", "json"]).limit("-n 60");
+    for (demo, said) in [(Some(few_descriptors), "Too many open files"), (crowd(), "Resource temporarily unavailable")]
+    {
+        let Some(demo) = demo else { continue };
+        // All workers have its stdout, so its end is theirs.
+        let finished = demo.expect_exit(3);
+        assert!(finished.stderr.contains("worker-") && finished.stderr.contains(said), "{}", finished.stderr);
+        let events = finished.events();
+        assert_eq!(verdict(&events), (Verdict::NotShown, true));
+        let started = count(&events, |fact| matches!(fact, Fact::WorkerStarted { .. }));
+        let exited = count(&events, |fact| matches!(fact, Fact::WorkerExited { .. }));
+        assert!(started == exited && started < 300, "{started} started, {exited} exited");
+    }
 }
 
 #[test]
