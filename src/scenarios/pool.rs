@@ -93,7 +93,7 @@ Examples:
         if let Some(limit) = task_timeout {
             builder = builder.time_limit(limit);
         }
-        let pool = builder.on_worker(on_worker).build(Square { ctx, poison })?;
+        let pool = runner.started(builder.on_worker(on_worker).build(Square { ctx, poison }))?;
         let mut jobs = BTreeMap::new();
         runner.watch_until(|runner, _| {
             // As many at a time as the pool takes without waiting.

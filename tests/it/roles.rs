@@ -49,6 +49,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::explore::UsesManager>(),
     RoleEntry::of_task::<crate::pool::task::Does>(),
     RoleEntry::of_task::<crate::pool::process_pool::Nests>(),
+    RoleEntry::of_task::<crate::pool::stress::Doubles>(),
     RoleEntry::of_task::<crate::pool::worker::NeverReady>(),
     RoleEntry::of::<crate::pool::process_pool::ParentOfPool>(),
     RoleEntry::of::<crate::pool::stress::RunsAnything>(),

@@ -1,15 +1,16 @@
 //! Any tasks and any kills: each task has one result, and nothing is left behind.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ipc_demo::pool::{DEFAULT_IN_FLIGHT, TaskError, WorkerEvent};
+use ipc_demo::pool::{DEFAULT_IN_FLIGHT, Task, TaskError, WorkerEvent};
 use ipc_demo::process::ExitStatus;
 use ipc_demo::{Role, RoleResult};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
 use super::task::*;
@@ -194,4 +195,47 @@ fn many_tasks_survive_many_kills() {
 fn million_tasks_survive_a_thousand_kills() {
     let _watchdog = patient_watchdog("pool::million_tasks");
     many_tasks(1_000_000, 1000);
+}
+
+/// Returns twice its input, and does nothing else.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Doubles;
+
+impl Task for Doubles {
+    const NAME: &'static str = "test.pool.doubles";
+    type Input = u64;
+    type Output = u64;
+
+    fn run(&mut self, number: u64) -> Outcome<u64> {
+        Ok(2 * number)
+    }
+}
+
+#[test]
+#[ignore = "measures: cargo test --release --test it beside_rayon -- --ignored --nocapture"]
+#[expect(clippy::print_stderr, reason = "the result of a measurement")]
+fn empty_tasks_beside_rayon() {
+    const TASKS: u64 = 2_000_000;
+    for workers in [1, 2, 4] {
+        let ns_per_task = |run: &dyn Fn() -> u64| {
+            let begun = Instant::now();
+            assert_eq!(run(), TASKS * (TASKS - 1));
+            begun.elapsed().as_nanos() as f64 / TASKS as f64
+        };
+        let (pool, sum) = (builder().workers(workers).build(Doubles).expect("a pool"), AtomicU64::new(0));
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("threads");
+        let ours = || pool.imap_unordered(0..TASKS).map(|(_, result)| result.expect("a number")).sum();
+        let spawned = || {
+            let sum = &sum;
+            threads.in_place_scope(|scope| {
+                for number in 0..TASKS {
+                    scope.spawn(move |_| _ = sum.fetch_add(2 * number, Relaxed));
+                }
+            });
+            sum.swap(0, Relaxed)
+        };
+        let iterated = || threads.install(|| (0..TASKS).into_par_iter().map(|number| 2 * number).sum());
+        let [ours, spawned, iterated] = [&ours as &dyn Fn() -> u64, &spawned, &iterated].map(ns_per_task);
+        eprintln!("{workers} workers: Pool {ours:.1} ns, rayon spawn {spawned:.1} ns, par_iter {iterated:.2} ns");
+    }
 }
