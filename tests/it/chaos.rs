@@ -229,6 +229,19 @@ fn table_with_python_fits_in_both_languages() {
 }
 
 #[test]
+fn kill_that_two_classes_of_python_have_is_shown_for_both() {
+    let _watchdog = watchdog("chaos::two_classes");
+    if !is_python_possible() {
+        return;
+    }
+    let args = ["pool", "--place", "idle", "--against", "python", "--lang", "en", "--color", "never"];
+    let table = Demo::run("chaos").args(args).expect_exit(0).stdout;
+    let executor = table.lines().find(|line| line.contains("ProcessPoolExecutor")).unwrap_or_else(|| panic!("{table}"));
+    assert!(executor.ends_with("loses"), "{table}");
+    assert!(table.lines().all(|line| line.width() <= 80), "{table}");
+}
+
+#[test]
 fn without_python_nothing_is_started() {
     let refused = chaos(&["lock", "--against", "python"]).env("PATH", "/nonexistent").expect_exit(2);
     assert!(refused.stdout.is_empty() && refused.stderr.contains("no python3 in the PATH"), "{refused:?}");

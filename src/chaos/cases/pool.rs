@@ -205,23 +205,16 @@ fn two_rounds(seen: &mut Observation, pool: &Pool<Square>, bytes: usize) -> Resu
     Ok(())
 }
 
-/// The only worker of a pool is killed with one task or between two of them, while a peer waits for their results. Returns
-/// for each task whether it has its output.
-fn of_two_tasks(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize, retries: u32) -> Result<Vec<bool>> {
-    let (pool, pid) = build_with_victim(Square::new(stretch, bytes)?, 1, retries)?;
-    let handles = submit_all(&pool, 1..3)?;
-    let victim = kill.worker(pid)?;
-    let peer = Peer::asleep_in(handles, move |handles| results(handles, 1, bytes))?;
-    let seen = victim.kill()?;
-    let outputs = seen.back(&peer)?;
-    two_rounds(seen, &pool, bytes)?;
-    Ok(outputs)
-}
-
-/// Without retries, the task that the victim was running is an error.
+/// The only worker of a pool is killed with one of two tasks, or between them. Without retries, the task that it was
+/// running is an error. (No peer waits: whether the victim has to wake it would change its course.)
 fn tried_once(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Effect> {
+    let (pool, pid) = build_with_victim(Square::new(stretch, bytes)?, 1, 0)?;
+    let handles = submit_all(&pool, 1..3)?;
+    let seen = kill.worker(pid)?.kill()?;
+    let outputs = seen.fresh(handles, move |handles| results(handles, 1, bytes))?;
+    two_rounds(seen, &pool, bytes)?;
     let is_later = stretch == Stretch::Finishing;
-    match of_two_tasks(kill, stretch, bytes, 0)?[..] {
+    match outputs[..] {
         [true, true] => Ok(if is_later { HandedOn } else { Undone }),
         [false, true] => Ok(if is_later { Undone } else { Done }),
         [true, false] if is_later => Ok(Done),
@@ -229,9 +222,16 @@ fn tried_once(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Effe
     }
 }
 
-/// With a retry, every task has its output.
+/// As [`tried_once`], while a peer waits for both results. With a retry, every task has its output.
 fn tried_again(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Effect> {
-    demand(of_two_tasks(kill, stretch, bytes, 1)? == [true, true], Fault::Lost).map(|()| Done)
+    let (pool, pid) = build_with_victim(Square::new(stretch, bytes)?, 1, 1)?;
+    let handles = submit_all(&pool, 1..3)?;
+    let victim = kill.worker(pid)?;
+    let peer = Peer::asleep_in(handles, move |handles| results(handles, 1, bytes))?;
+    let seen = victim.kill()?;
+    demand(seen.back(&peer)? == [true, true], Fault::Lost)?;
+    two_rounds(seen, &pool, bytes)?;
+    Ok(Done)
 }
 
 /// One of two workers is killed while it has nothing to do.
