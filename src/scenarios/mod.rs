@@ -109,6 +109,7 @@ pub(crate) mod facts {
     pub(crate) use super::held::{LockFact, PermitFact};
     pub(crate) use super::manager::ManagerFact;
     pub(crate) use super::pipe::PipeFact;
+    pub(crate) use super::pool::PoolFact;
     pub(crate) use super::tickets::SaleFact;
     pub(crate) use super::values::ValuesFact;
 }

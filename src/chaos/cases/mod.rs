@@ -9,6 +9,7 @@ mod joinable_queue;
 mod lock;
 mod pipe;
 mod pipe_queue;
+mod pool;
 mod queue;
 mod semaphore;
 mod value;
@@ -23,8 +24,11 @@ use super::effect::Effect::{Done, HandedOn, Undone};
 use super::effect::{Effect, Fault, Texts};
 use super::kill::Kill;
 use super::peer::{Observation, Peer};
-use crate::RoleResult;
 use crate::sys::trace::mark;
+use crate::{RoleEntry, RoleResult};
+
+/// The workers of the pools that are tried.
+pub(super) const POOL_ROLE: RoleEntry = RoleEntry::of_task::<pool::Square>();
 
 /// A timeout for a wait that could hang: long enough to detect it.
 const LONG: Duration = Duration::from_secs(2);
@@ -56,6 +60,7 @@ pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         queue::rows(),
         joinable_queue::rows(),
         pipe_queue::rows(),
+        pool::rows(),
     ];
     families.into_iter().flatten().enumerate().map(|(index, row)| Row { index, ..row }).collect()
 });
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn python_can_do_what_rows_name_and_no_more() {
-        let named: BTreeSet<_> = ROWS.iter().filter_map(|row| row.python).collect();
+        let named: BTreeSet<_> = ROWS.iter().flat_map(Row::pythons).collect();
         let table = PROGRAM.split_once("NAMED = {").and_then(|(_, table)| table.split_once("\n}")).expect("a table").0;
         let known: BTreeSet<_> = table.split('"').skip(1).step_by(2).collect();
         assert_eq!(named, known);

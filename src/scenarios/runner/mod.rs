@@ -246,8 +246,7 @@ impl<'a> Runner<'a> {
             seed: self.options.seed,
             kill_at: self.kills.next_of(name),
         };
-        let child =
-            Child::start(name, daemon, role(ctx)).inspect_err(|_| self.loss = self.loss.max(Some(Loss::Unstarted)))?;
+        let child = self.started(Child::start(name, daemon, role(ctx)))?;
         self.children.push(child);
         let pid = self.pid_of(self.children.len() - 1);
         self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
@@ -261,6 +260,11 @@ impl<'a> Runner<'a> {
         role: impl Fn(WorkerContext) -> R,
     ) -> anyhow::Result<()> {
         names.into_iter().try_for_each(|name| self.spawn(&name, false, &role))
+    }
+
+    /// Notes whether workers could be started.
+    pub(crate) fn started<T>(&mut self, started: crate::Result<T>) -> crate::Result<T> {
+        started.inspect_err(|_| self.loss = self.loss.max(Some(Loss::Unstarted)))
     }
 
     /// Returns the context of the workers of a pool, and what the pool has to tell the runner of them. They are the only
