@@ -57,6 +57,8 @@ fn every_kind_of_workload_is_measured() {
         "queue-2to2",
         "queue-1k-batch",
         "queue-64k",
+        "queue-64k-bytes",
+        "queue-64k-in-place",
         "queue-ping-pong",
         "queue-alone",
         "joinable",
