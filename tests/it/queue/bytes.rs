@@ -77,8 +77,8 @@ impl Role for Keeps {
                 reservation.fill(1);
                 keep(&reservation);
             }
-            Way::Reads(queue) => keep(&*queue.get_ref()?),
-            Way::Leases(queue) => keep(&*queue.get_ref()?),
+            Way::Reads(queue) => keep(&queue.get_ref()?),
+            Way::Leases(queue) => keep(&queue.get_ref()?),
         }
         Ok(())
     }

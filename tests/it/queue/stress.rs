@@ -183,10 +183,10 @@ impl Role for StressPutsBytes {
 }
 
 fn put_bytes<A: Puts>(queue: &Queue<[u8], A>, number: u32, bytes: &[u8]) -> ipc_demo::Result<()> {
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         return queue.put_bytes(bytes);
     }
-    if number % 7 == 0 {
+    if number.is_multiple_of(7) {
         queue.reserve(bytes.len())?.fill(0xff);
     }
     let mut reservation = queue.reserve(bytes.len() + number as usize % 2 * 100)?;

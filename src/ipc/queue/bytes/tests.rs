@@ -206,6 +206,14 @@ fn each_operation_passes_one_point_with_its_name() {
     would_block("queue.get", object, || get.get_into(&mut Vec::new()));
 }
 
+#[test]
+fn guards_may_go_to_other_threads() {
+    fn is_free<T: Send + Sync>() {}
+    is_free::<Reservation<'_>>();
+    is_free::<ItemRef<'_>>();
+    is_free::<LeaseRef<'_>>();
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Put(usize),
