@@ -22,7 +22,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::trace::{Stop, Tracee};
 
 /// More instructions than any operation has: an endless operation is given up.
-const TOO_MANY: usize = 100_000;
+const TOO_MANY: usize = 400_000;
 
 const LEAD: &str = "cannot lead the victim on";
 const ENDED: &str = "the victim ended before it was killed";

@@ -3,6 +3,7 @@
 //! A file has the table of its rows first, then what victims do, then what survivors see.
 
 mod barrier;
+mod bytes;
 mod condition;
 mod event;
 mod joinable_queue;
@@ -58,7 +59,9 @@ pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         value::rows(),
         pipe::rows(),
         queue::rows(),
+        bytes::rows(),
         joinable_queue::rows(),
+        bytes::leased_rows(),
         pipe_queue::rows(),
         pool::rows(),
     ];

@@ -106,7 +106,8 @@ pub(crate) fn encode<T: Item>(item: &T, longest: usize, put: impl FnOnce(&[u8]) 
     outcome
 }
 
-fn check_len(bytes: usize, limit: usize) -> Result<()> {
+/// Returns an error if an item is longer than possible.
+pub(crate) fn check_len(bytes: usize, limit: usize) -> Result<()> {
     if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
 }
 

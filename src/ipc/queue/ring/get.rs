@@ -108,9 +108,14 @@ impl Ring {
     /// there is no item.
     #[inline]
     pub(crate) fn get_item<R>(&self, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
-        let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
-        let Some((spot, _)) = self.take(taking) else { return Ok(None) };
+        let Some((spot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
         self.read_item(spot, || self.release(spot), read).map(Some)
+    }
+
+    /// Returns the word of a slot whose item this process has taken for itself.
+    #[inline]
+    pub(super) fn taking(&self, spot: Spot) -> Word {
+        Word::owned(State::Taking, self.me, self.number(spot))
     }
 
     /// As [`get_item`](Self::get_item) for up to `most` items, and returns their number. `failed` is called with the error
@@ -199,8 +204,8 @@ impl Ring {
     /// Ends a lease whose task is done. Returns `false` if it has changed since it was read.
     pub(crate) fn finish(&self, lease: &LeaseToken) -> bool {
         let is_large = self.is_large(lease.spot);
-        let taking = Word::owned(State::Taking, self.me, self.number(lease.spot));
-        let is_ours = self.replace(lease, if is_large { taking } else { self.done(lease.spot) });
+        let then = if is_large { self.taking(lease.spot) } else { self.done(lease.spot) };
+        let is_ours = self.replace(lease, then);
         if is_ours && is_large {
             self.release(lease.spot);
         }
@@ -209,7 +214,7 @@ impl Ring {
 
     /// Releases a slot that this process has taken.
     #[inline]
-    fn release(&self, spot: Spot) {
+    pub(super) fn release(&self, spot: Spot) {
         self.finish_slot(spot);
         self.shared.putters.event.notify();
     }

@@ -21,6 +21,7 @@
 use std::ops::Deref;
 
 mod get;
+mod in_place;
 mod large;
 #[cfg(test)]
 mod model;
@@ -30,6 +31,7 @@ mod segments;
 mod waiting;
 mod word;
 
+pub(crate) use in_place::{InPlace, Room};
 pub(crate) use plan::Plan;
 pub(crate) use segments::{INLINE_BYTES, Spot, distance};
 pub(crate) use waiting::Waiting;

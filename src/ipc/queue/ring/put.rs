@@ -1,5 +1,6 @@
 //! Putting items into a ring.
 
+use super::large::Place;
 use super::segments::{INLINE_BYTES, Spot, distance, known};
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, Waiting};
@@ -97,15 +98,29 @@ impl Ring {
     /// Puts an item as soon as there is room. Returns `None` on timeout.
     #[cold]
     pub(crate) fn put_slowly(&self, bytes: &[u8], waiting: Waiting) -> Result<Option<()>> {
+        let is_large = bytes.len() > INLINE_BYTES;
+        let attempt = || if is_large { self.try_put_large(bytes) } else { self.try_put_small(bytes) };
+        self.as_soon_as_room(bytes.len(), waiting, attempt)
+    }
+
+    /// Calls `attempt` until there was room, for an item that needs `len` bytes; blocks meanwhile. Returns `None` on
+    /// timeout.
+    #[cold]
+    pub(super) fn as_soon_as_room<R>(
+        &self,
+        len: usize,
+        waiting: Waiting,
+        mut attempt: impl FnMut() -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
         let refusal = || match () {
             () if !self.may_put() => Some(Error::Closed),
             () if self.consumers_are_gone(waiting.will()) => Some(Error::Disconnected),
             () => None,
         };
-        let is_large = bytes.len() > INLINE_BYTES;
+        let is_large = len > INLINE_BYTES;
         if let Some(deadline) = waiting.left() {
             // A put that needs more room than it found when it began.
-            let has_memory = || !is_large || !matches!(self.allocate(bytes.len()), Ok(None));
+            let has_memory = || !is_large || !matches!(self.allocate(len), Ok(None));
             let can_go = || refusal().is_some() || !self.is_full() && has_memory();
             point_until(Operation::change("queue.put_more"), &self.shared, || deadline, can_go);
         }
@@ -114,7 +129,7 @@ impl Ring {
             if is_last {
                 self.abort_of_dead();
             }
-            if is_large { self.try_put_large(bytes) } else { self.try_put_small(bytes) }
+            attempt()
         };
         waiting.until(queue, spin, is_large, attempt, refusal, || ())
     }
@@ -139,16 +154,23 @@ impl Ring {
 
     /// Puts an item that does not fit into a slot if there is room.
     fn try_put_large(&self, bytes: &[u8]) -> Result<Option<()>> {
-        if !self.has_room_at(self.first_unclaimed().position) {
-            return Ok(None);
-        }
-        let Some(place) = self.allocate(bytes.len())? else { return Ok(None) };
+        let Some(place) = self.try_place(bytes.len())? else { return Ok(None) };
         self.shared.copy_in(self.plan.chunks_at + place.at, bytes);
+        let is_put = self.try_publish(&place, bytes.len())?;
+        // Nothing to keep if the ring is full, or the handle is closed.
+        Ok(is_put.map(|()| place.keep(bytes.len())))
+    }
+
+    /// Returns a place for an item that does not fit into a slot, if there is room for it.
+    pub(super) fn try_place(&self, len: usize) -> Result<Option<Place<'_>>> {
+        if self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
+    }
+
+    /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
+    pub(super) fn try_publish(&self, place: &Place<'_>, len: usize) -> Result<Option<()>> {
         let Some(spot) = self.claim()? else { return Ok(None) };
         self.slot(spot).content[0].store(place.at as u64, Relaxed);
-        // Nothing to keep if the handle is closed.
-        self.publish(spot, bytes.len())?;
-        place.keep(bytes.len());
+        self.publish(spot, len)?;
         self.shared.getters.event.notify();
         Ok(Some(()))
     }
