@@ -168,6 +168,9 @@ pub(crate) struct Summary {
     pub(crate) loss: Option<Loss>,
     /// The duration of the run.
     pub(crate) elapsed_us: u64,
+    /// What was seen, as one sentence in English and in Chinese; none of an exploration, which is many runs.
+    #[serde(skip)]
+    pub(crate) seen: Option<[String; 2]>,
     /// The counters.
     #[serde(serialize_with = "by_name")]
     pub(crate) facts: Vec<Counter>,

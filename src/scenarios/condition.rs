@@ -113,6 +113,18 @@ Examples:
                 && still_queued == 0
                 && (all_made || (consumer_is_left && completion.died() > 0))
                 && completion.shows(audit.consumed()),
+            seen: if result.broken || audit.consumed() < audit.produced(still_queued) {
+                result.seen
+            } else {
+                let (got, all) = (audit.consumed(), audit.produced(still_queued));
+                [
+                    format!(
+                        "The buffer delivered {}, and never held more than {most_queued}.",
+                        of_all(got, all, "item")
+                    ),
+                    format!("{all} 个数据全部从缓冲区取出，缓冲区中最多同时有 {most_queued} 个。"),
+                ]
+            },
             advice: Some([
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
                 "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",

@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::scenario::{CheckResult, Completion, Observer};
 use super::worker::WorkerContext;
 use crate::queue::PutEnd;
-use crate::report::{Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counter, say};
+use crate::report::{
+    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counted, counter, of_all, say,
+};
 use crate::{Error, Result, RoleResult};
 
 const QUEUE: Noun = Noun::new("queue", "队列");
@@ -90,16 +92,20 @@ impl Fact for ItemFact {
         let or_own = |event, usual| wording.own_name(event).unwrap_or(usual);
         match self {
             Self::ItemPut { value, size, .. } => {
-                let (put, queued) = (or_own("item_put", "生产者产生数据"), queued(size));
+                let (value, put) = (wording.value(value), or_own("item_put", "生产者产生数据"));
+                let queued = queued(size);
                 say!(wording, "puts {value}{queued}", "{put}: {value}{queued}")
             }
             Self::ItemGot { value, from, size, redelivered, .. } => {
-                let (got, queued) = (or_own("item_got", "消费者获取数据: "), queued(size));
+                let (value, got) = (wording.value(value), or_own("item_got", "消费者获取数据: "));
+                let queued = queued(size);
                 let again = wording.pick(", left by a worker that died", "，由已终止的消费者留下");
                 let again = if *redelivered { again } else { "" };
                 say!(wording, "gets {value} from {from}{queued}{again}", "{got}{value}{queued}{again}")
             }
-            Self::TaskDone { value, .. } => say!(wording, "marks {value} done", "处理完数据: {value}"),
+            Self::TaskDone { value, .. } => {
+                say!(wording, "marks {value} as done", "处理完数据: {value}", value = wording.value(value))
+            }
             Self::QueueFull { timeout_us: 0 } => say!(wording, "finds the {store} full", "{store}已满"),
             Self::QueueFull { timeout_us } => {
                 let timeout = wording.duration(*timeout_us);
@@ -225,6 +231,8 @@ pub(crate) struct DeliveryAudit {
     pub(super) full: u64,
     pub(super) empty: u64,
     pub(super) out_of_order: bool,
+    /// How often a consumer got an item that another had and died with.
+    pub(super) redelivered: u64,
     /// The last number that a consumer got from a producer.
     last: BTreeMap<(String, String), u64>,
 }
@@ -286,6 +294,7 @@ impl DeliveryAudit {
         let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
         // The item of a dead consumer is redelivered late, and its new consumer reports that.
         if redelivered {
+            self.redelivered += 1;
             return;
         }
         self.duplicated += u64::from(!is_new);
@@ -360,6 +369,14 @@ impl DeliveryAudit {
             finished: completion.stopped.is_none() && lost == 0 && (!is_short || planned.is_none()),
             guaranteed: true,
             allowance: (is_short && completion.died() > 0).then_some(Allowance::Unfinished),
+            seen: [
+                format!(
+                    "This run put {} and got {}; there are {queued} in the queue now.",
+                    counted(produced, "item"),
+                    self.consumed()
+                ),
+                format!("本次运行放入 {produced} 个数据，取出 {} 个；队列中现有 {queued} 个。", self.consumed()),
+            ],
             facts: vec![
                 counter("produced", "生产", produced),
                 counter("consumed", "消费", self.consumed()),
@@ -371,6 +388,30 @@ impl DeliveryAudit {
         }
     }
 
+    /// Returns how the items fared, in one sentence.
+    fn seen(&self, still_queued: u64) -> [String; 2] {
+        let (produced, consumed) = (self.produced(still_queued), self.consumed());
+        let (lost, duplicated) = (self.lost(still_queued), self.duplicated);
+        let exceptions = [
+            (still_queued > 0, format!("{still_queued} still in the queue"), format!("队列中还有 {still_queued} 个")),
+            (lost > 0, format!("{lost} lost"), format!("丢失 {lost} 个")),
+            (duplicated > 0, format!("{duplicated} more than once"), format!("重复 {duplicated} 个")),
+            (self.out_of_order, "some out of order".to_owned(), "顺序被打乱".to_owned()),
+        ];
+        let (en, zh): (Vec<_>, Vec<_>) =
+            exceptions.into_iter().filter(|(is_seen, ..)| *is_seen).map(|(_, en, zh)| (en, zh)).unzip();
+        let (en, zh) = match en.is_empty() {
+            true if produced < 2 => Default::default(),
+            true => (", each exactly once".to_owned(), "，每个恰好一次".to_owned()),
+            false => (format!(": {}", en.join(", ")), format!("：{}", zh.join("，"))),
+        };
+        let got_zh = if consumed == produced { "全部送达".to_owned() } else { format!("送达 {consumed} 个") };
+        [
+            format!("The queue delivered {}{en}.", of_all(consumed, produced, "item")),
+            format!("{produced} 个数据{got_zh}{zh}。"),
+        ]
+    }
+
     /// Returns the result of a run in which `planned` items were to be put. The caller decides whether it is finished.
     pub(crate) fn result(&self, still_queued: u64, planned: Option<u64>, completion: &Completion) -> CheckResult {
         CheckResult {
@@ -378,6 +419,7 @@ impl DeliveryAudit {
             finished: false,
             guaranteed: true,
             allowance: self.allowance(still_queued, planned, completion),
+            seen: self.seen(still_queued),
             facts: vec![
                 counter("produced", "生产", self.produced(still_queued)),
                 counter("consumed", "消费", self.consumed()),

@@ -137,6 +137,7 @@ mod tests {
             finished,
             guaranteed: true,
             allowance: None,
+            seen: Default::default(),
             facts: Vec::new(),
             advice: None,
         };

@@ -143,6 +143,7 @@ Examples:
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: self.lock.is_some(),
             allowance: (unreported > 0).then_some(Allowance::Unreported),
+            seen: self.seen(sales, left, readable),
             facts: vec![
                 counter("stock", "票数", stock),
                 counter("buyers", "购票者", self.buyers),
@@ -155,6 +156,35 @@ Examples:
             ],
             advice: broken.then(|| sales.advice()),
         })
+    }
+}
+
+impl Tickets {
+    /// Returns what was sold, of which the file says that `left` are left, if it is readable.
+    fn seen(&self, sales: &Sales, left: u64, readable: bool) -> [String; 2] {
+        let Sales { bought, refused, .. } = *sales;
+        let stock = u64::from(self.stock);
+        let sold = counted(bought, "ticket");
+        if !readable {
+            let zh = format!("卖出 {bought} 张票，但数据文件只写了一半。");
+            return [format!("The shop sold {sold}, and its data file was left half written."), zh];
+        }
+        if bought > stock {
+            let zh = format!("只有 {stock} 张票，却卖出了 {bought} 张。");
+            return [format!("The shop sold {sold}, but it had only {stock}."), zh];
+        }
+        if bought + left > stock {
+            let gone = stock.saturating_sub(left);
+            let zh = format!("卖出 {bought} 张票，数据文件里却只少了 {gone} 张。");
+            return [format!("The shop sold {sold}, but its data file says {gone}."), zh];
+        }
+        let sold = of_all(bought, stock, "ticket");
+        let sold_zh = if bought == stock { "全部卖出".to_owned() } else { format!("卖出 {bought} 张") };
+        let [late, late_zh] = match refused {
+            0 => Default::default(),
+            _ => [format!("; {} came too late", counted(refused, "buyer")), format!("，{refused} 个购票者没买到")],
+        };
+        [format!("The shop sold {sold}{late}."), format!("{stock} 张票{sold_zh}{late_zh}。")]
     }
 }
 

@@ -116,11 +116,20 @@ Examples:
         let unreported = completion.interrupted() as u64 * chunk(increments);
         let is_explained = |sum: u64| sum.saturating_sub(expected) <= unreported;
         let broken = lost > 0 || lost_in_array > 0 || !is_explained(actual) || !is_explained(in_array);
+        let (what_en, what_zh, sum) = match lost == 0 && lost_in_array > 0 {
+            true => ("the array adds up to", "数组之和", in_array),
+            false => ("the counter is", "计数器", actual),
+        };
+        let (but_en, but_zh) = if lost + lost_in_array > 0 { ("but", "却") } else { ("and", "") };
         Ok(CheckResult {
             broken,
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: lock,
             allowance: (actual > expected || in_array > expected).then_some(Allowance::Unreported),
+            seen: [
+                format!("The workers added one {expected} times, {but_en} {what_en} {sum}."),
+                format!("共加了 {expected} 次，{what_zh}{but_zh}是 {sum}。"),
+            ],
             facts: vec![
                 counter("expected", "预期", expected),
                 counter("actual", "实际", actual),

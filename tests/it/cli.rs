@@ -294,7 +294,7 @@ fn nothing_asked_for_shows_the_scenarios_and_what_to_try() {
     let asked = Command::new(env!("CARGO_BIN_EXE_ipc-demo")).output().expect("it starts");
     let said = String::from_utf8(asked.stderr).expect("text");
     assert_eq!((asked.status.code(), asked.stdout.as_slice()), (Some(2), &b""[..]));
-    for part in ["Scenarios:\n  tickets ", "\n  pipe ", "Try first:\n  ipc-demo tickets ", "--help"] {
+    for part in ["Scenarios:\n  tickets ", "\n  pipe ", "Try first:\n  ipc-demo tour ", "--help"] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
     assert!(said.lines().count() <= 33, "it fits a screen: {said}");
