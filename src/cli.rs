@@ -40,15 +40,15 @@ const EXPLORE: &str = "explore";
 const ABOUT_EXPLORE: &str = "\
 Run a scenario in every order of its operations, and judge each
 
-The same worker processes run, but this program decides at every operation on something shared which of them goes on. \
-So the race that otherwise occurs by luck is found, counted, and shown in its shortest form, and --schedule replays it. \
+The same worker processes run, but at every operation on something shared, this program decides which of them continues. \
+So a race that otherwise occurs by chance is found, counted, and shown in its shortest form, and --schedule replays it. \
 Pauses take no time.
 
 Examples:
-  ipc-demo explore tickets --buyers 2 --all           20 orders; how many of them oversell?
+  ipc-demo explore tickets --buyers 2 --all           how many of 20 oversell?
   ipc-demo explore tickets --buyers 2 --all --lock    none of 12
   ipc-demo explore deadlock                           the order that deadlocks
-  ipc-demo explore joinable --items 1 --kills 1       also kill a worker at each of its operations";
+  ipc-demo explore joinable --items 1 --kills 1       with a kill at each step";
 
 /// Heading of the options that every scenario has.
 const HEADING: &str = "Options of every scenario";
@@ -57,7 +57,7 @@ const HEADING: &str = "Options of every scenario";
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 struct Globals {
-    /// Speed of simulated pauses: 1 as the reference programs, 10 is ten times faster, max has no pauses
+    /// Pace of the simulated pauses: 1 as in the reference programs, 10 ten times as fast, max without any
     #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
     /// Seed for the workers' random choices and pauses; scheduling by the kernel still varies [default: random, but 1 for explore and --schedule; every run shows its own]
@@ -72,7 +72,7 @@ struct Globals {
     /// When to use colours; auto honours NO_COLOR and a stdout that is not a terminal
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     color: Color,
-    /// Print the summary alone
+    /// Print only the summary
     #[arg(long)]
     quiet: bool,
     /// Kill a worker (kill -9) at a moment: holding, waiting, working, or the name of an event of --format json

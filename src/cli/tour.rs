@@ -77,9 +77,9 @@ static STOPS: [Stop; 5] = [
         command: "joinable --items 3",
         watch: [
             "Two producers put tasks into a queue, a consumer marks each as done, and the runner waits until all are. \
-             Watch the queue after the producers have exited, and the end of the consumer, which is a daemon.",
-            "两个生产者向队列放入任务，消费者每处理完一个就标记一个，主进程等待全部处理完。注意生产者结束之后的队列，以及消费\
-             者（守护进程）最后如何结束。",
+             Watch how the work goes on after the producers have exited, and how the consumer, a daemon, ends.",
+            "两个生产者向队列放入任务，消费者每处理完一个就标记一个，主进程等待全部处理完。注意生产者结束之后任务如何继续处理\
+             完，以及消费者（守护进程）最后如何结束。",
         ],
     },
 ];

@@ -200,7 +200,7 @@ impl<W: Write> Text<W> {
                 let (steps, switches) = (many(steps, "step", "steps"), many(switches, "switch", "switches"));
                 format!("the shortest schedule that violates it ({steps}, {switches}):")
             }
-            Language::Zh => format!("最短的不成立调度（{steps} 步，切换 {switches} 次）："),
+            Language::Zh => format!("最短的反例调度（{steps} 步，切换 {switches} 次）："),
         };
         let again = self.language.pick("replay it: ", "重放：").to_owned();
         let schedule = format!("--schedule {}", quoted(&shown.schedule));

@@ -49,8 +49,8 @@ impl Scenario for Condition {
     const ABOUT: &'static str = "\
 A bounded buffer by hand: wait until it is not full, or not empty
 
-A condition releases a lock and waits until another worker notifies it of a change. Producers wait until there is room \
-and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues work like \
+A worker that waits for a condition releases its lock until another one notifies it of a change. Producers wait until \
+there is room and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues work like \
 this inside. If a worker is killed (kill -9), even while it holds the lock, the others continue.
 
 Examples:

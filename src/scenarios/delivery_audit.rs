@@ -109,7 +109,7 @@ impl Fact for ItemFact {
             Self::QueueFull { timeout_us: 0 } => say!(wording, "finds the {store} full", "{store}已满"),
             Self::QueueFull { timeout_us } => {
                 let timeout = wording.duration(*timeout_us);
-                say!(wording, "finds the {store} full for {timeout}", "{store}一直已满，等待 {timeout}")
+                say!(wording, "finds the {store} full for {timeout}", "{store}一直是满的，等待了 {timeout}")
             }
             Self::QueueEmpty => say!(wording, "finds the queue empty", "队列为空"),
             Self::QueueJoined { tasks } => {
@@ -482,6 +482,27 @@ mod tests {
         assert!(!is_sound(&audit_of(3, &[("a", 1), ("a", 2)]), 0));
         assert!(!is_sound(&audit_of(2, &[("a", 1), ("b", 1), ("a", 2)]), 0));
         assert!(!is_sound(&audit_of(2, &[("a", 2), ("a", 1)]), 0));
+    }
+
+    #[test]
+    fn sentence_says_how_the_items_fared() {
+        for (audit, still_queued, en, zh) in [
+            (
+                audit_of(3, &[("a", 1), ("b", 2), ("a", 3)]),
+                0,
+                "The queue delivered all 3 items, each exactly once.",
+                "3 个数据全部送达，每个恰好一次。",
+            ),
+            (
+                audit_of(4, &[("a", 1), ("b", 1), ("a", 3)]),
+                1,
+                "The queue delivered 2 of 4 items: 1 still in the queue, 1 lost, 1 more than once.",
+                "4 个数据送达 2 个：队列中还有 1 个，丢失 1 个，重复 1 个。",
+            ),
+            (audit_of(1, &[("a", 1)]), 0, "The queue delivered the only item.", "1 个数据全部送达。"),
+        ] {
+            assert_eq!(audit.seen(still_queued), [en, zh]);
+        }
     }
 
     #[test]

@@ -58,8 +58,8 @@ impl Scenario for Tickets {
 Ten buyers, three tickets, one data file: with and without a lock
 
 Every buyer checks how many tickets are left, then reads the file, thinks for a second or two, and writes it with one \
-ticket less. Without a lock they all read the same number, and the shop sells tickets that it does not have. With \
---lock only one of them buys at a time.
+ticket less. Without a lock, they all read the same number, and the shop sells tickets that it does not have. With \
+--lock, only one of them buys at a time.
 
 Examples:
   ipc-demo tickets                      the shop oversells
@@ -380,6 +380,34 @@ mod tests {
             .expect("a finding");
         assert!(result.broken);
         assert_eq!(TicketFile::from_descriptor(file).read().expect("restored").left, 2);
+    }
+
+    #[test]
+    fn sentence_says_what_was_sold() {
+        let said = |stock, bought, refused, left, readable| {
+            sale(stock, false).seen(&Sales { bought, refused, ..Sales::default() }, left, readable)
+        };
+        for (said, en, zh) in [
+            (said(3, 5, 0, 2, true), "The shop sold 5 tickets, but it had only 3.", "只有 3 张票，却卖出了 5 张。"),
+            (
+                said(20, 5, 0, 19, true),
+                "The shop sold 5 tickets, but its data file says 1.",
+                "卖出 5 张票，数据文件里却只少了 1 张。",
+            ),
+            (
+                said(3, 3, 1, 0, true),
+                "The shop sold all 3 tickets; 1 buyer came too late.",
+                "3 张票全部卖出，1 个购票者没买到。",
+            ),
+            (said(3, 1, 0, 2, true), "The shop sold 1 of 3 tickets.", "3 张票卖出 1 张。"),
+            (
+                said(3, 1, 0, 2, false),
+                "The shop sold 1 ticket, and its data file was left half written.",
+                "卖出 1 张票，但数据文件只写了一半。",
+            ),
+        ] {
+            assert_eq!(said, [en, zh]);
+        }
     }
 
     #[test]

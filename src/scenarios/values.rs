@@ -30,7 +30,7 @@ pub(crate) struct ValuesArgs {
     /// How many workers count
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
     workers: u32,
-    /// How often each of them adds one
+    /// How many times each of them adds one
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     increments: u64,
     /// Make reading and writing one step
@@ -50,9 +50,9 @@ impl Scenario for Values {
     const ABOUT: &'static str = "\
 A shared counter and array: lost updates, with and without a lock
 
-Every worker reads the counter, thinks for a moment, and writes one more; the same with the numbers of the array in \
-turn. Without a lock two of them read the same number, and one update is lost. With --lock reading and writing are one \
-step, and no update is lost.
+Every worker reads the counter, thinks for a moment, and writes one more; it does the same with the numbers of the \
+array in turn. Without a lock, two workers can read the same number, and one update is lost. With --lock, reading and \
+writing are one step, and no update is lost.
 
 Examples:
   ipc-demo values                                     updates get lost

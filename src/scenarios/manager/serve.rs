@@ -39,7 +39,7 @@ impl Scenario for Serve {
         let serving = listening.map_err(|error| {
             let is_taken = matches!(&error, Error::Os { source, .. } if source.kind() == ErrorKind::AddrInUse);
             let said = anyhow::Error::new(error).context(format!("cannot serve at {address}"));
-            if is_taken { anyhow!("{said:#} (choose another address, or end what is there)") } else { said }
+            if is_taken { anyhow!("{said:#} (choose another address, or stop what listens there)") } else { said }
         })?;
         // With the port that the kernel chose.
         let address = serving.addresses().first().cloned().unwrap_or(address);
