@@ -87,7 +87,7 @@ static STOPS: [Stop; 5] = [
 /// What a person may do after the last stop, in English and in Chinese.
 const END: [&str; 2] = [
     "\
-That was the tour. Try next:
+The tour ends here. Try next:
   ipc-demo explore tickets --buyers 2    every order of two buyers' steps
   ipc-demo chaos                         kills in the middle of every operation
   ipc-demo --help                        all scenarios and commands
@@ -118,17 +118,18 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
         let [title, watch] = described(index, language, columns());
         let gap = if index == 0 { "" } else { "\n" };
         let text = format!("{gap}{}\n{watch}\n\n", bold(&title));
-        let mut outcome = print(language, text.as_bytes())?;
-        if outcome == Outcome::Fine && waits {
+        let shown = print(language, text.as_bytes())?;
+        if shown != Outcome::Fine {
+            return Ok(shown);
+        }
+        if waits {
             match ask(language, &bold).map_err(Failure::machinery)? {
                 Answer::GoOn => {}
-                Answer::End => return Ok(Outcome::Fine),
+                Answer::End => break,
                 Answer::Stop(signal) => return Ok(Outcome::Stopped(signal)),
             }
         }
-        if outcome == Outcome::Fine {
-            outcome = go(&args_of_stop(args, typed))?;
-        }
+        let outcome = go(&args_of_stop(args, typed))?;
         if outcome != Outcome::Fine {
             return Ok(outcome);
         }

@@ -70,6 +70,11 @@ pub(crate) fn of_all(count: u64, all: u64, one: &str) -> String {
     }
 }
 
+/// Returns to how many of all things something was done, in Chinese: `全部卖出`, `卖出 1 张`.
+pub(crate) fn of_all_zh(count: u64, all: u64, done: &str, unit: &str) -> String {
+    if count == all && all > 0 { format!("全部{done}") } else { format!("{done} {count} {unit}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +97,8 @@ mod tests {
         let said = [(0, 0), (0, 1), (1, 1), (2, 2), (2, 3), (3, 3)].map(|(count, all)| of_all(count, all, "item"));
         let wanted = ["no items", "none of 1 item", "the only item", "both items", "2 of 3 items", "all 3 items"];
         assert_eq!(said, wanted);
+        let said = [(0, 0), (1, 1), (2, 3)].map(|(count, all)| of_all_zh(count, all, "卖出", "张"));
+        assert_eq!(said, ["卖出 0 张", "全部卖出", "卖出 2 张"]);
     }
 
     #[test]

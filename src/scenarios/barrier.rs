@@ -86,8 +86,7 @@ Examples:
                         format!("，其中 {too_early} 轮有进程提前继续"),
                     ],
                 };
-                let done_zh =
-                    if completed == rounds { "全部完成".to_owned() } else { format!("完成了 {completed} 轮") };
+                let done_zh = of_all_zh(completed, rounds, "完成", "轮");
                 [
                     format!("The workers completed {}{en}.", of_all(completed, rounds, "round")),
                     format!("{rounds} 轮{done_zh}{zh}。"),

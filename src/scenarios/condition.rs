@@ -50,8 +50,8 @@ impl Scenario for Condition {
 A bounded buffer by hand: wait until it is not full, or not empty
 
 A worker that waits for a condition releases its lock until another one notifies it of a change. Producers wait until \
-there is room and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues work like \
-this inside. If a worker is killed (kill -9), even while it holds the lock, the others continue.
+there is room and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues \
+work like this inside. If a worker is killed (kill -9), even while it holds the lock, the others continue.
 
 Examples:
   ipc-demo condition                                two of each, space for three

@@ -122,8 +122,7 @@ Examples:
             allowance: (finished < workers).then_some(Allowance::Unfinished),
             seen: {
                 let (finished_en, cycles) = (of_all(finished, workers, "worker"), deadlocks.max(found));
-                let finished_zh =
-                    if finished == workers { "全部完成".to_owned() } else { format!("完成了 {finished} 个") };
+                let finished_zh = of_all_zh(finished, workers, "完成", "个");
                 match cycles {
                     0 => [
                         format!("There was no deadlock, and {finished_en} finished."),

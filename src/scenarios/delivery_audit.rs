@@ -12,7 +12,8 @@ use super::scenario::{CheckResult, Completion, Observer};
 use super::worker::WorkerContext;
 use crate::queue::PutEnd;
 use crate::report::{
-    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counted, counter, of_all, say,
+    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counted, counter, of_all, of_all_zh,
+    say,
 };
 use crate::{Error, Result, RoleResult};
 
@@ -405,7 +406,7 @@ impl DeliveryAudit {
             true => (", each exactly once".to_owned(), "，每个恰好一次".to_owned()),
             false => (format!(": {}", en.join(", ")), format!("：{}", zh.join("，"))),
         };
-        let got_zh = if consumed == produced { "全部送达".to_owned() } else { format!("送达 {consumed} 个") };
+        let got_zh = of_all_zh(consumed, produced, "送达", "个");
         [
             format!("The queue delivered {}{en}.", of_all(consumed, produced, "item")),
             format!("{produced} 个数据{got_zh}{zh}。"),

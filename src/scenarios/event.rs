@@ -90,10 +90,10 @@ Examples:
                     0 => ["nobody".to_owned(), "无人".to_owned()],
                     _ => [false_starts.to_string(), format!("{false_starts} 名")],
                 };
-                let after_zh = if after == racers { "全部".to_owned() } else { format!("有 {after} 名") };
+                let after_zh = of_all_zh(after, racers, "起跑", "名");
                 [
                     format!("After the gun {} started, and {early} before it.", of_all(after, racers, "racer")),
-                    format!("枪响之后，{racers} 名选手{after_zh}起跑，{early_zh}抢跑。"),
+                    format!("枪响之后，{racers} 名选手{after_zh}，{early_zh}抢跑。"),
                 ]
             },
             facts: vec![

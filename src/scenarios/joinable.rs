@@ -179,7 +179,7 @@ impl Joinable {
                 format!("，其中 {redelivered} 个在原来的消费者终止后由其他消费者接手"),
             ],
         };
-        let done_zh = if done == produced { "全部处理完".to_owned() } else { format!("处理完 {done} 个") };
+        let done_zh = of_all_zh(done, produced, "处理完", "个");
         [format!("{who} did {}{en}.", of_all(done, produced, "task")), format!("{produced} 个任务{done_zh}{zh}。")]
     }
 }

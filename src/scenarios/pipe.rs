@@ -120,7 +120,7 @@ impl Pipe {
             }
             false => Default::default(),
         };
-        let got_zh = if received == sent { "全部收到".to_owned() } else { format!("收到 {received} 条") };
+        let got_zh = of_all_zh(received, sent, "收到", "条");
         [
             format!("The consumer received {}{order}{replies}.", of_all(received, sent, "message")),
             format!("生产者发送 {sent} 条消息，消费者{got_zh}{order_zh}{replies_zh}。"),

@@ -80,10 +80,7 @@ Examples:
             allowance: (entered < cars).then_some(Allowance::Unfinished),
             seen: [
                 format!("The car park let in {}, at most {most_inside} at once.", of_all(entered, cars, "car")),
-                match entered == cars {
-                    true => format!("{cars} 辆车全部停入，最多同时停放 {most_inside} 辆。"),
-                    false => format!("{cars} 辆车停入 {entered} 辆，最多同时停放 {most_inside} 辆。"),
-                },
+                format!("{cars} 辆车{}，最多同时停放 {most_inside} 辆。", of_all_zh(entered, cars, "停入", "辆")),
             ],
             facts: vec![
                 counter("permits", "车位", permits),

@@ -179,7 +179,7 @@ impl Tickets {
             return [format!("The shop sold {sold}, but its data file says {gone}."), zh];
         }
         let sold = of_all(bought, stock, "ticket");
-        let sold_zh = if bought == stock { "全部卖出".to_owned() } else { format!("卖出 {bought} 张") };
+        let sold_zh = of_all_zh(bought, stock, "卖出", "张");
         let [late, late_zh] = match refused {
             0 => Default::default(),
             _ => [format!("; {} came too late", counted(refused, "buyer")), format!("，{refused} 个购票者没买到")],

@@ -82,7 +82,7 @@ fn keys_lead_through_the_tour() {
     let (code, shown) = tour.finish();
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!((shown.matches(PROMPT).count(), shown.matches("run it again").count()), (STOPS, STOPS), "{shown}");
-    assert!(shown.contains("5 of 5  ·  ipc-demo joinable") && shown.contains("That was the tour."), "{shown}");
+    assert!(shown.contains("5 of 5  ·  ipc-demo joinable") && shown.contains("The tour ends here."), "{shown}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn tour_waits_before_every_stop_and_ends_there() {
 #[test]
 fn tour_in_a_pipe_does_not_wait() {
     let _watchdog = watchdog("tour::pipe");
-    for (language, prompt, end) in [("en", PROMPT, "That was the tour."), ("zh", "空格", "导览到此结束。")] {
+    for (language, prompt, end) in [("en", PROMPT, "The tour ends here."), ("zh", "空格", "导览到此结束。")] {
         let said = Demo::run("tour").args(["--speed", "max", "--seed", "7", "--lang", language]).expect_exit(0).stdout;
         assert!(!said.contains(prompt) && said.contains(end), "{said}");
         // Each stop is the command that its title shows, with the options of the tour.
