@@ -2,6 +2,7 @@
 
 mod man;
 mod redis;
+mod tour;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -26,28 +27,28 @@ use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
 Try first:
-  ipc-demo tickets           ten buyers and three tickets: the shop oversells
-  ipc-demo tickets --lock    the same with a lock
+  ipc-demo tour    five scenarios in a minute, each with what to watch
 ";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 the guarantees held, 1 one was broken, 2 unusable input,
 3 a worker or the system failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP";
 
+const TOUR: &str = "tour";
 const EXPLORE: &str = "explore";
 
 const ABOUT_EXPLORE: &str = "\
 Run a scenario in every order of its operations, and judge each
 
-The same worker processes run, but this program decides at every operation on something shared which of them goes on. \
-So the race that otherwise occurs by luck is found, counted, and shown in its shortest form, and --schedule replays it. \
+The same worker processes run, but at every operation on something shared, this program decides which of them continues. \
+So a race that otherwise occurs by chance is found, counted, and shown in its shortest form, and --schedule replays it. \
 Pauses take no time.
 
 Examples:
-  ipc-demo explore tickets --buyers 2 --all           20 orders; how many of them oversell?
+  ipc-demo explore tickets --buyers 2 --all           how many of 20 oversell?
   ipc-demo explore tickets --buyers 2 --all --lock    none of 12
   ipc-demo explore deadlock                           the order that deadlocks
-  ipc-demo explore joinable --items 1 --kills 1       also kill a worker at each of its operations";
+  ipc-demo explore joinable --items 1 --kills 1       with a kill at each step";
 
 /// Heading of the options that every scenario has.
 const HEADING: &str = "Options of every scenario";
@@ -56,7 +57,7 @@ const HEADING: &str = "Options of every scenario";
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 struct Globals {
-    /// Speed of simulated pauses: 1 as the reference programs, 10 is ten times faster, max has no pauses
+    /// Pace of the simulated pauses: 1 as in the reference programs, 10 ten times as fast, max without any
     #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
     /// Seed for the workers' random choices and pauses; scheduling by the kernel still varies [default: random, but 1 for explore and --schedule; every run shows its own]
@@ -71,7 +72,7 @@ struct Globals {
     /// When to use colours; auto honours NO_COLOR and a stdout that is not a terminal
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     color: Color,
-    /// Print the summary alone
+    /// Print only the summary
     #[arg(long)]
     quiet: bool,
     /// Kill a worker (kill -9) at a moment: holding, waiting, working, or the name of an event of --format json
@@ -141,7 +142,16 @@ impl Tool {
 }
 
 /// In the order of the help.
-static TOOLS: [Tool; 6] = [
+static TOOLS: [Tool; 7] = [
+    Tool {
+        name: TOUR,
+        uses: &["speed", "seed", "lang", "color"],
+        command: |tour| {
+            let (first, _) = tour::ABOUT.split_once('\n').unwrap_or((tour::ABOUT, ""));
+            tour.about(first).long_about(tour::ABOUT)
+        },
+        run: |_, globals, args| tour::run(globals, args),
+    },
     Tool {
         name: EXPLORE,
         uses: &["seed", "format", "lang", "color", "quiet", "kill", "strict"],
@@ -189,19 +199,19 @@ static TOOLS: [Tool; 6] = [
             let (first, _) = redis::ABOUT.split_once('\n').unwrap_or((redis::ABOUT, ""));
             RedisArgs::augment_args(redis).about(first).long_about(redis::ABOUT)
         },
-        run: |matches, globals, _| print(redis::run(&args_of(matches)?, globals.format)?.as_bytes()),
+        run: |matches, globals, _| print(Language::En, redis::run(&args_of(matches)?, globals.format)?.as_bytes()),
     },
     Tool {
         name: "completions",
         uses: &[],
         command: |completions| CompletionsArgs::augment_args(completions).about("Print completions for a shell"),
-        run: |matches, _, _| print(&completions(args_of::<CompletionsArgs>(matches)?.shell)),
+        run: |matches, _, _| print(Language::En, &completions(args_of::<CompletionsArgs>(matches)?.shell)),
     },
     Tool {
         name: "man",
         uses: &[],
         command: |man| man.about("Print the manual page: ipc-demo man | man -l -"),
-        run: |_, _, _| print(man::page(&command(For::Reading)).map_err(unprinted)?.as_bytes()),
+        run: |_, _, _| print(Language::En, man::page(&command(For::Reading)).map_err(unprinted)?.as_bytes()),
     },
 ];
 
@@ -366,7 +376,12 @@ fn refuse_unused(matches: &ArgMatches, name: &str, uses: &[&str]) -> Result<(), 
         };
         return Err(Failure::Unusable(anyhow!("{name} does not use --{unused}: {reason}")));
     }
-    let is_of_scenarios = TOOLS.iter().all(|tool| tool.name == EXPLORE || !tool.uses.contains(&unused));
+    if name == TOUR {
+        let instead = format!("give it to one of its commands, as in ipc-demo tickets --{unused}");
+        return Err(Failure::Unusable(anyhow!("{name} does not use --{unused}: {instead}")));
+    }
+    let runs_scenarios = |tool: &Tool| [TOUR, EXPLORE].contains(&tool.name);
+    let is_of_scenarios = TOOLS.iter().all(|tool| runs_scenarios(tool) || !tool.uses.contains(&unused));
     Err(Failure::Unusable(if is_of_scenarios {
         anyhow!("--{unused} works only with scenarios, not with {name}")
     } else {
@@ -385,9 +400,9 @@ fn completions(shell: Shell) -> Vec<u8> {
     }
 }
 
-/// Prints requested output to stdout.
-fn print(bytes: &[u8]) -> Result<Outcome, Failure> {
-    let mut stdout = Screen::for_people(Language::En);
+/// Prints requested output to stdout, in a language.
+fn print(language: Language, bytes: &[u8]) -> Result<Outcome, Failure> {
+    let mut stdout = Screen::for_people(language);
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(unprinted(error)),

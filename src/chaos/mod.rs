@@ -58,8 +58,8 @@ Kill workers, and check that the others continue
 
 Workers are killed with kill -9 while they are idle, while they wait, while they hold something, and in the middle of \
 every operation; the survivors must continue, with nothing lost or duplicated. ptrace stops each victim at the \
-instruction after which it is killed. Without --exhaustive a few places in each operation are tried, and all around \
-the instruction that takes effect.
+instruction after which it is killed. Without --exhaustive, a few places in each operation are tried, and every \
+instruction around the one that takes effect.
 
 Examples:
   ipc-demo chaos                          every object, in a few seconds
@@ -134,8 +134,9 @@ impl TypedValueParser for Objects {
         let plain = |name: &str| name.replace(['-', '_', ' '], "").to_lowercase();
         let typed = plain(&value.to_string_lossy());
         if typed == "redis" {
-            let reason = "a queue on a server is not killed at its instructions: they are the server's, which other \
-                          machines use too; kill workers with --kill, and the server as you like\n";
+            let reason = "chaos has no rows for a queue on a server: its operations run there, and chaos kills at the \
+                          instructions of a worker; kill a worker that uses such a queue with --kill: ipc-demo \
+                          joinable --transport redis --consumers 2 --kill consumer-1@working\n";
             return Err(clap::Error::raw(clap::error::ErrorKind::InvalidValue, reason).with_cmd(command));
         }
         match Self::names().find(|name| plain(name) == typed) {
@@ -181,7 +182,7 @@ fn perform(
     signals: &StopSignals,
     python: Option<Lanes>,
 ) -> anyhow::Result<Outcome> {
-    let processors = trace::processors().context("cannot see which processors there are")?;
+    let processors = trace::processors().context("cannot determine which processors this machine has")?;
     victim::probe()?;
     let finish = |lanes: Lanes| {
         let bar = table::bar(options, PYTHON_BAR, lanes.kills());

@@ -40,7 +40,7 @@ impl Look {
 
     /// Returns the line above the table, with a column for Python if requested.
     pub(super) fn head(self, python: bool) -> String {
-        let head = [["killed", "何时被杀"], ["kills", "次数"], ["the survivors", "幸存者"], ["slowest", "最慢"]];
+        let head = [["killed", "被杀时机"], ["kills", "次数"], ["the survivors", "幸存者"], ["slowest", "最慢"]];
         let python = python.then(|| behind("Python", PYTHON_WIDTH));
         self.paint(Style::new().dimmed(), &self.cells("    ", head.map(|text| self.say(text)), python))
     }
@@ -119,7 +119,7 @@ impl Look {
             say!(
                 self,
                 "    in an operation: killed at random moments of it, {most_kills} times or until a survivor hangs; this can differ between runs",
-                "    操作中：在随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同"
+                "    操作中：在其间的随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行结果可能不同"
             ),
         ];
         lines.map(|line| self.fold(&line)).concat()
@@ -143,7 +143,7 @@ impl Look {
             say!(
                 self,
                 "✔ held: {kills} kills; all survivors continued, the slowest after {slowest}",
-                "✔ 成立：共杀死 {kills} 次，幸存进程都已继续，最慢的等待 {slowest}"
+                "✔ 成立：共杀死 {kills} 次，幸存进程全部继续运行，最长等待 {slowest}"
             )
         } else {
             say!(
@@ -166,14 +166,14 @@ impl Look {
             text += &self.fold(&say!(
                 self,
                 "  {repeated} kills were repeated: a survivor was late once, on a busy machine",
-                "  重做了 {repeated} 次：机器繁忙，有幸存者超时一次"
+                "  重试了 {repeated} 次：机器繁忙，有幸存者超时一次"
             ));
         }
         if !total.exhaustive {
             text += &self.fold(&say!(
                 self,
                 "  → seed {seed}; every instruction: ipc-demo chaos --exhaustive",
-                "  → 种子 {seed}；每一条指令都试：ipc-demo chaos --exhaustive"
+                "  → 种子 {seed}；逐条指令测试：ipc-demo chaos --exhaustive"
             ));
         }
         text

@@ -68,10 +68,10 @@ pub enum Error {
         limit: u32,
     },
     /// A condition was used with a guard of another lock than that of its waiters.
-    #[error("others wait for the condition with another lock")]
+    #[error("other waiters use this condition with another lock")]
     WrongLock,
     /// More wait than there are places for.
-    #[error("at most {limit} can wait at once")]
+    #[error("at most {limit} can wait at the same time")]
     TooManyWaiters {
         /// The most that can.
         limit: usize,
@@ -80,16 +80,16 @@ pub enum Error {
     #[error("the barrier is broken: {0}")]
     BrokenBarrier(BreakCause),
     /// More processes were given a shared object than it can count on.
-    #[error("at most {limit} processes can be given this")]
+    #[error("at most {limit} processes can share this object")]
     TooManyMembers {
         /// The most that can.
         limit: usize,
     },
     /// A value without a lock has none to take.
-    #[error("this was made without a lock")]
+    #[error("the value was created without a lock")]
     NoLock,
     /// An index that an array does not have.
-    #[error("index {index} lies outside of an array of {len}")]
+    #[error("index {index} is out of range for an array of length {len}")]
     IndexOutOfRange {
         /// The index.
         index: usize,
@@ -97,7 +97,7 @@ pub enum Error {
         len: usize,
     },
     /// A slice was set to another number of numbers than it has.
-    #[error("a slice of {expected} cannot be set to {given} numbers")]
+    #[error("cannot write {given} numbers to a slice of {expected}")]
     LengthMismatch {
         /// Length of the slice.
         expected: usize,
@@ -105,7 +105,7 @@ pub enum Error {
         given: usize,
     },
     /// A number that a shared object cannot be made with.
-    #[error("{what} must lie between {least} and {most}, and {given} does not")]
+    #[error("{what} must be between {least} and {most}, not {given}")]
     OutOfRange {
         /// What the number is.
         what: &'static str,
@@ -117,7 +117,7 @@ pub enum Error {
         most: u64,
     },
     /// A semaphore has as many free permits as it can have.
-    #[error("the semaphore has {limit} free permits already, the most that it can have")]
+    #[error("the semaphore already has {limit} free permits, its maximum")]
     ReleasedTooOften {
         /// The most free permits.
         limit: u32,
@@ -133,15 +133,15 @@ pub enum Error {
     },
     /// This program has not called [`enter`](crate::enter), so its workers could not find their role.
     #[error(
-        "workers cannot run {role}: main has to call ipc_demo::enter first thing, with a table that has it; \
-         in a test, a #[test] has to, and Builder::program names it"
+        "workers cannot run {role}: main must begin with a call to ipc_demo::enter, with a table that contains it; \
+         in a test, a #[test] function that Builder::program names must do so"
     )]
     NotEntered {
         /// The role's name.
         role: &'static str,
     },
     /// The table that this program gave to [`enter`](crate::enter) does not have this role.
-    #[error("the table given to ipc_demo::enter has no {role} (it has: {known})")]
+    #[error("the table given to ipc_demo::enter does not contain {role} (it contains: {known})")]
     NoSuchRole {
         /// The role's name.
         role: &'static str,
@@ -163,7 +163,7 @@ pub enum Error {
         limit: usize,
     },
     /// A message is longer than its channel takes.
-    #[error("a message of {bytes} bytes is longer than the {limit} that this channel takes")]
+    #[error("a message of {bytes} bytes exceeds the limit of this channel, {limit} bytes")]
     TooLong {
         /// Length of the message.
         bytes: usize,
@@ -210,7 +210,7 @@ pub enum Error {
     WriteOnly,
     /// A message is longer than the receiver takes, or its length is none. The connection cannot be read any more: where
     /// the next message begins is not known.
-    #[error("bad message length: {announced} bytes were announced, and {limit} are taken at most")]
+    #[error("bad message length: {announced} bytes announced, at most {limit} accepted")]
     BadMessageLength {
         /// The length as it arrived.
         announced: i128,
@@ -218,7 +218,7 @@ pub enum Error {
         limit: usize,
     },
     /// A buffer is too small for the message that was received; here it is.
-    #[error("a message of {} bytes does not fit into the {room} that are left of the buffer", message.len())]
+    #[error("a message of {} bytes does not fit into the remaining {room} bytes of the buffer", message.len())]
     BufferTooShort {
         /// The whole message.
         message: Vec<u8>,
@@ -226,7 +226,7 @@ pub enum Error {
         room: usize,
     },
     /// A part of a buffer was named that does not lie in it.
-    #[error("{size} bytes at {offset} do not lie in a buffer of {len}")]
+    #[error("{size} bytes at offset {offset} exceed a buffer of {len} bytes")]
     BadRange {
         /// Where the part begins.
         offset: usize,

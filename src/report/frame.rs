@@ -81,8 +81,8 @@ impl Fact for WorkerStarted {
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         let pid = wording.event.pid;
-        let daemon = if self.daemon { wording.pick(", a daemon", "，守护进程") } else { "" };
-        say!(wording, "starts as process {pid}{daemon}", "启动，进程号 {pid}{daemon}")
+        let daemon = if self.daemon { wording.pick(", a daemon", "以守护进程方式") } else { "" };
+        say!(wording, "starts as process {pid}{daemon}", "{daemon}启动，进程号 {pid}")
     }
 }
 
@@ -112,10 +112,10 @@ impl Fact for WorkerExited {
             (Some(failure), _) if wording.language == Language::En => failure.clone(),
             (Some(failure), _) => failed(failure, &wording.event.worker),
             (None, Ending::Killed(9)) => say!(wording, "is killed (signal 9)", "被杀死（信号 9）"),
-            (None, Ending::Killed(signal)) => say!(wording, "is killed by signal {signal}", "被信号 {signal} 结束"),
+            (None, Ending::Killed(signal)) => say!(wording, "is killed by signal {signal}", "被信号 {signal} 终止"),
             (None, Ending::Stopped) => say!(wording, "is stopped", "被停止"),
             (None, Ending::Done) => say!(wording, "exits", "结束"),
-            (None, Ending::Failed(code)) => say!(wording, "exits with code {code}", "结束，退出码 {code}"),
+            (None, Ending::Failed(code)) => say!(wording, "exits with code {code}", "异常退出（退出码 {code}）"),
         }
     }
 }
@@ -168,6 +168,9 @@ pub(crate) struct Summary {
     pub(crate) loss: Option<Loss>,
     /// The duration of the run.
     pub(crate) elapsed_us: u64,
+    /// What was seen, as one sentence in English and in Chinese; none of an exploration, which is many runs.
+    #[serde(skip)]
+    pub(crate) seen: Option<[String; 2]>,
     /// The counters.
     #[serde(serialize_with = "by_name")]
     pub(crate) facts: Vec<Counter>,
@@ -299,7 +302,7 @@ impl Summary {
                 let [en, zh] = self.loss.unwrap_or(Loss::Failed).said();
                 return [en.to_owned(), format!("有进程{zh}")];
             }
-            Reason::Killed => ["too few workers were left to finish it", "剩下的进程不足以完成它"],
+            Reason::Killed => ["too few workers were left to finish it", "剩余的进程不足以完成运行"],
         };
         [en.to_owned(), zh.to_owned()]
     }

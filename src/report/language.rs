@@ -53,6 +53,28 @@ pub(crate) fn duration(us: u64) -> String {
     }
 }
 
+/// Returns a count and its noun in English: `1 ticket`, `2 tickets`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Returns how many of all things, in English: `all 3 tickets`, `1 of 3 tickets`.
+pub(crate) fn of_all(count: u64, all: u64, one: &str) -> String {
+    match (count, all) {
+        (0, 0) => format!("no {one}s"),
+        (0, all) => format!("none of {}", counted(all, one)),
+        (1, 1) => format!("the only {one}"),
+        (2, 2) => format!("both {one}s"),
+        (count, all) if count == all => format!("all {all} {one}s"),
+        (count, all) => format!("{count} of {}", counted(all, one)),
+    }
+}
+
+/// Returns to how many of all things something was done, in Chinese: `全部卖出`, `卖出 1 张`.
+pub(crate) fn of_all_zh(count: u64, all: u64, done: &str, unit: &str) -> String {
+    if count == all && all > 0 { format!("全部{done}") } else { format!("{done} {count} {unit}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +85,20 @@ mod tests {
         assert_eq!(Language::from_locale("zh"), Language::Zh);
         assert_eq!(Language::from_locale("de_DE"), Language::En);
         assert_eq!(Language::from_locale(""), Language::En);
+    }
+
+    #[test]
+    fn one_is_counted_in_the_singular() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "ticket")), ["0 tickets", "1 ticket", "2 tickets"]);
+    }
+
+    #[test]
+    fn parts_are_told_from_all() {
+        let said = [(0, 0), (0, 1), (1, 1), (2, 2), (2, 3), (3, 3)].map(|(count, all)| of_all(count, all, "item"));
+        let wanted = ["no items", "none of 1 item", "the only item", "both items", "2 of 3 items", "all 3 items"];
+        assert_eq!(said, wanted);
+        let said = [(0, 0), (1, 1), (2, 3)].map(|(count, all)| of_all_zh(count, all, "卖出", "张"));
+        assert_eq!(said, ["卖出 0 张", "全部卖出", "卖出 2 张"]);
     }
 
     #[test]

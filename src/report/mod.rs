@@ -31,7 +31,7 @@ pub(crate) use event::{AnyFact, Event, Fact, Parse, RUNNER};
 pub(crate) use frame::{
     Allowance, Counter, Explored, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
 };
-pub(crate) use language::{Language, duration};
+pub(crate) use language::{Language, counted, duration, of_all, of_all_zh};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use picture_file::{Kind as PictureKind, PictureFile};
 pub(crate) use pictures::Pictures;

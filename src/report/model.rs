@@ -94,8 +94,8 @@ impl EdgeKind {
             EdgeKind::Reply => ["answer", "回复"],
             EdgeKind::Item => ["item", "数据"],
             EdgeKind::Call => ["call", "调用"],
-            EdgeKind::Redelivered => ["left by a worker that died", "已死进程留下的数据"],
-            EdgeKind::Inherited => ["taken over from a worker that died", "从已死进程接过"],
+            EdgeKind::Redelivered => ["left by a worker that died", "已终止的进程留下的数据"],
+            EdgeKind::Inherited => ["taken over from a worker that died", "从已终止的进程接管"],
         }
     }
 }

@@ -190,6 +190,7 @@ fn summary(scenario: &'static str, verdict: Verdict, guaranteed: bool, facts: se
         reason: None,
         loss: None,
         elapsed_us,
+        seen: Some(["What was seen, in one sentence.", "一句话说明看到的情况。"].map(str::to_owned)),
         facts,
         schedule: None,
         explored: None,
@@ -546,13 +547,23 @@ fn lines_follow_the_width_and_break_only_between_words() {
 }
 
 #[test]
+fn fractions_have_two_digits_in_english_and_all_in_chinese_and_json() {
+    let (value, from) = (json!(0.922_143_907_158_339_8), "producer-1".to_owned());
+    let run = Run::of("joinable", 2).then("producer-1", ItemFact::ItemPut { value, from, number: 1, size: None });
+    assert!(run.text_of_width(Language::En, 80).ends_with("puts 0.92\n"));
+    let zh = run.text_of_width(Language::Zh, 80);
+    assert!(zh.ends_with("生产者产生数据: 0.9221439071583398\n"), "as Python prints it: {zh}");
+    assert!(run.shown_by(|paper| JsonLines::new(paper, false)).contains(r#""value":0.9221439071583398,"#));
+}
+
+#[test]
 fn number_longer_than_a_line_is_cut() {
     use unicode_width::UnicodeWidthStr;
-    let (value, from) = (json!(0.108_730_820_969_111_46), "producer-2".to_owned());
+    let (value, from) = (json!(1_087_308_209_691_114_600_u64), "producer-2".to_owned());
     let run = Run::of("joinable", 2).then("consumer", ItemFact::TaskDone { value, from, number: 1 });
     let shown = run.text_of_width(Language::En, 40);
     assert!(shown.lines().all(|line| line.width() <= 40), "{shown}");
-    assert!(shown.contains("0.1087308209691…"), "{shown}");
+    assert!(shown.contains("108730820969111…"), "{shown}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl<W: Write> Text<W> {
     }
 
     fn summary(&self, summary: &Summary) -> Vec<String> {
-        let Summary { verdict, guaranteed, elapsed_us, facts, advice, .. } = summary;
+        let Summary { verdict, guaranteed, elapsed_us, seen, facts, advice, .. } = summary;
         let color = match (verdict, guaranteed) {
             (Verdict::Held, _) => AnsiColor::Green,
             (Verdict::Violated, true) => AnsiColor::Red,
@@ -154,6 +154,9 @@ impl<W: Write> Text<W> {
         let mut lines = vec![String::new()];
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
+        if let Some([en, zh]) = seen {
+            lines.extend(folded(pieces(&format!("  {}", self.language.pick(en, zh))), width, "  "));
+        }
         let facts = facts.iter().map(|counter| counter.said(self.language) + "   ");
         lines.extend(folded(std::iter::once("  ".to_owned()).chain(facts), width, "  "));
         let took = format!("{} {}", self.language.pick("took", "用时"), self.language.duration(*elapsed_us));
@@ -197,7 +200,7 @@ impl<W: Write> Text<W> {
                 let (steps, switches) = (many(steps, "step", "steps"), many(switches, "switch", "switches"));
                 format!("the shortest schedule that violates it ({steps}, {switches}):")
             }
-            Language::Zh => format!("最短的不成立调度（{steps} 步，切换 {switches} 次）："),
+            Language::Zh => format!("最短的反例调度（{steps} 步，切换 {switches} 次）："),
         };
         let again = self.language.pick("replay it: ", "重放：").to_owned();
         let schedule = format!("--schedule {}", quoted(&shown.schedule));

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::class::{SpanKind, Subject};
 use super::event::Event;
 use super::frame::RunStarted;
@@ -97,6 +99,14 @@ impl<'a> Wording<'a> {
 
     pub(crate) fn duration(&self, us: u64) -> String {
         self.language.duration(us)
+    }
+
+    /// Returns an item: a fraction with two digits in English, and as the reference programs print it in Chinese.
+    pub(crate) fn value(&self, value: &Value) -> String {
+        match value.as_f64().filter(|_| value.is_f64() && self.language == Language::En) {
+            Some(fraction) => format!("{fraction:.2}"),
+            None => value.to_string(),
+        }
     }
 
     /// Returns how long something was waited for.

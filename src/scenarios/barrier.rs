@@ -77,6 +77,21 @@ Examples:
             finished: completed == rounds || (completion.has_survivors() && completion.shows(completed)),
             guaranteed: true,
             allowance: (completed < rounds).then_some(Allowance::Unfinished),
+            seen: {
+                let [en, zh] = match (too_early, seen.broken) {
+                    (0, false) => [", and nobody went on too early".to_owned(), "，无人提前继续".to_owned()],
+                    (0, true) => [", and then the barrier broke".to_owned(), "，然后屏障损坏".to_owned()],
+                    _ => [
+                        format!(", and somebody went on too early in {too_early}"),
+                        format!("，其中 {too_early} 轮有进程提前继续"),
+                    ],
+                };
+                let done_zh = of_all_zh(completed, rounds, "完成", "轮");
+                [
+                    format!("The workers completed {}{en}.", of_all(completed, rounds, "round")),
+                    format!("{rounds} 轮{done_zh}{zh}。"),
+                ]
+            },
             facts: vec![
                 counter("parties", "参与者", parties),
                 counter("rounds", "轮数", rounds),

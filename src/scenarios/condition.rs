@@ -49,9 +49,9 @@ impl Scenario for Condition {
     const ABOUT: &'static str = "\
 A bounded buffer by hand: wait until it is not full, or not empty
 
-A condition releases a lock and waits until another worker notifies it of a change. Producers wait until there is room \
-and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues work like \
-this inside. If a worker is killed (kill -9), even while it holds the lock, the others continue.
+A worker that waits for a condition releases its lock until another one notifies it of a change. Producers wait until \
+there is room and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues \
+work like this inside. If a worker is killed (kill -9), even while it holds the lock, the others continue.
 
 Examples:
   ipc-demo condition                                two of each, space for three
@@ -113,6 +113,18 @@ Examples:
                 && still_queued == 0
                 && (all_made || (consumer_is_left && completion.died() > 0))
                 && completion.shows(audit.consumed()),
+            seen: if result.broken || audit.consumed() < audit.produced(still_queued) {
+                result.seen
+            } else {
+                let (got, all) = (audit.consumed(), audit.produced(still_queued));
+                [
+                    format!(
+                        "The buffer delivered {}, and never held more than {most_queued}.",
+                        of_all(got, all, "item")
+                    ),
+                    format!("{all} 个数据全部从缓冲区取出，缓冲区中最多同时有 {most_queued} 个。"),
+                ]
+            },
             advice: Some([
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
                 "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",

@@ -120,6 +120,24 @@ Examples:
             finished: completion.accounts_for(finished, workers),
             guaranteed: self.ordered,
             allowance: (finished < workers).then_some(Allowance::Unfinished),
+            seen: {
+                let (finished_en, cycles) = (of_all(finished, workers, "worker"), deadlocks.max(found));
+                let finished_zh = of_all_zh(finished, workers, "完成", "个");
+                match cycles {
+                    0 => [
+                        format!("There was no deadlock, and {finished_en} finished."),
+                        format!("没有出现死锁，{workers} 个进程{finished_zh}。"),
+                    ],
+                    _ => [
+                        format!(
+                            "After {} and {}, {finished_en} finished.",
+                            counted(cycles, "deadlock"),
+                            counted(timeouts, "timeout")
+                        ),
+                        format!("死锁 {cycles} 次，超时 {timeouts} 次，{workers} 个进程{finished_zh}。"),
+                    ],
+                }
+            },
             facts: vec![
                 counter("workers", "进程", workers),
                 counter("deadlocks", "死锁", deadlocks),

@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::scenario::{CheckResult, Completion, Observer};
 use super::worker::WorkerContext;
 use crate::queue::PutEnd;
-use crate::report::{Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counter, say};
+use crate::report::{
+    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counted, counter, of_all, of_all_zh,
+    say,
+};
 use crate::{Error, Result, RoleResult};
 
 const QUEUE: Noun = Noun::new("queue", "队列");
@@ -90,20 +93,24 @@ impl Fact for ItemFact {
         let or_own = |event, usual| wording.own_name(event).unwrap_or(usual);
         match self {
             Self::ItemPut { value, size, .. } => {
-                let (put, queued) = (or_own("item_put", "生产者产生数据"), queued(size));
+                let (value, put) = (wording.value(value), or_own("item_put", "生产者产生数据"));
+                let queued = queued(size);
                 say!(wording, "puts {value}{queued}", "{put}: {value}{queued}")
             }
             Self::ItemGot { value, from, size, redelivered, .. } => {
-                let (got, queued) = (or_own("item_got", "消费者获取数据: "), queued(size));
+                let (value, got) = (wording.value(value), or_own("item_got", "消费者获取数据: "));
+                let queued = queued(size);
                 let again = wording.pick(", left by a worker that died", "，由已终止的消费者留下");
                 let again = if *redelivered { again } else { "" };
                 say!(wording, "gets {value} from {from}{queued}{again}", "{got}{value}{queued}{again}")
             }
-            Self::TaskDone { value, .. } => say!(wording, "marks {value} done", "处理完数据: {value}"),
+            Self::TaskDone { value, .. } => {
+                say!(wording, "marks {value} as done", "处理完数据: {value}", value = wording.value(value))
+            }
             Self::QueueFull { timeout_us: 0 } => say!(wording, "finds the {store} full", "{store}已满"),
             Self::QueueFull { timeout_us } => {
                 let timeout = wording.duration(*timeout_us);
-                say!(wording, "finds the {store} full for {timeout}", "{store}一直已满，等待 {timeout}")
+                say!(wording, "finds the {store} full for {timeout}", "{store}一直是满的，等待了 {timeout}")
             }
             Self::QueueEmpty => say!(wording, "finds the queue empty", "队列为空"),
             Self::QueueJoined { tasks } => {
@@ -225,6 +232,8 @@ pub(crate) struct DeliveryAudit {
     pub(super) full: u64,
     pub(super) empty: u64,
     pub(super) out_of_order: bool,
+    /// How often a consumer got an item that another had and died with.
+    pub(super) redelivered: u64,
     /// The last number that a consumer got from a producer.
     last: BTreeMap<(String, String), u64>,
 }
@@ -286,6 +295,7 @@ impl DeliveryAudit {
         let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
         // The item of a dead consumer is redelivered late, and its new consumer reports that.
         if redelivered {
+            self.redelivered += 1;
             return;
         }
         self.duplicated += u64::from(!is_new);
@@ -360,6 +370,14 @@ impl DeliveryAudit {
             finished: completion.stopped.is_none() && lost == 0 && (!is_short || planned.is_none()),
             guaranteed: true,
             allowance: (is_short && completion.died() > 0).then_some(Allowance::Unfinished),
+            seen: [
+                format!(
+                    "This run put {} and got {}; there are {queued} in the queue now.",
+                    counted(produced, "item"),
+                    self.consumed()
+                ),
+                format!("本次运行放入 {produced} 个数据，取出 {} 个；队列中现有 {queued} 个。", self.consumed()),
+            ],
             facts: vec![
                 counter("produced", "生产", produced),
                 counter("consumed", "消费", self.consumed()),
@@ -371,6 +389,30 @@ impl DeliveryAudit {
         }
     }
 
+    /// Returns how the items fared, in one sentence.
+    fn seen(&self, still_queued: u64) -> [String; 2] {
+        let (produced, consumed) = (self.produced(still_queued), self.consumed());
+        let (lost, duplicated) = (self.lost(still_queued), self.duplicated);
+        let exceptions = [
+            (still_queued > 0, format!("{still_queued} still in the queue"), format!("队列中还有 {still_queued} 个")),
+            (lost > 0, format!("{lost} lost"), format!("丢失 {lost} 个")),
+            (duplicated > 0, format!("{duplicated} more than once"), format!("重复 {duplicated} 个")),
+            (self.out_of_order, "some out of order".to_owned(), "顺序被打乱".to_owned()),
+        ];
+        let (en, zh): (Vec<_>, Vec<_>) =
+            exceptions.into_iter().filter(|(is_seen, ..)| *is_seen).map(|(_, en, zh)| (en, zh)).unzip();
+        let (en, zh) = match en.is_empty() {
+            true if produced < 2 => Default::default(),
+            true => (", each exactly once".to_owned(), "，每个恰好一次".to_owned()),
+            false => (format!(": {}", en.join(", ")), format!("：{}", zh.join("，"))),
+        };
+        let got_zh = of_all_zh(consumed, produced, "送达", "个");
+        [
+            format!("The queue delivered {}{en}.", of_all(consumed, produced, "item")),
+            format!("{produced} 个数据{got_zh}{zh}。"),
+        ]
+    }
+
     /// Returns the result of a run in which `planned` items were to be put. The caller decides whether it is finished.
     pub(crate) fn result(&self, still_queued: u64, planned: Option<u64>, completion: &Completion) -> CheckResult {
         CheckResult {
@@ -378,6 +420,7 @@ impl DeliveryAudit {
             finished: false,
             guaranteed: true,
             allowance: self.allowance(still_queued, planned, completion),
+            seen: self.seen(still_queued),
             facts: vec![
                 counter("produced", "生产", self.produced(still_queued)),
                 counter("consumed", "消费", self.consumed()),
@@ -440,6 +483,27 @@ mod tests {
         assert!(!is_sound(&audit_of(3, &[("a", 1), ("a", 2)]), 0));
         assert!(!is_sound(&audit_of(2, &[("a", 1), ("b", 1), ("a", 2)]), 0));
         assert!(!is_sound(&audit_of(2, &[("a", 2), ("a", 1)]), 0));
+    }
+
+    #[test]
+    fn sentence_says_how_the_items_fared() {
+        for (audit, still_queued, en, zh) in [
+            (
+                audit_of(3, &[("a", 1), ("b", 2), ("a", 3)]),
+                0,
+                "The queue delivered all 3 items, each exactly once.",
+                "3 个数据全部送达，每个恰好一次。",
+            ),
+            (
+                audit_of(4, &[("a", 1), ("b", 1), ("a", 3)]),
+                1,
+                "The queue delivered 2 of 4 items: 1 still in the queue, 1 lost, 1 more than once.",
+                "4 个数据送达 2 个：队列中还有 1 个，丢失 1 个，重复 1 个。",
+            ),
+            (audit_of(1, &[("a", 1)]), 0, "The queue delivered the only item.", "1 个数据全部送达。"),
+        ] {
+            assert_eq!(audit.seen(still_queued), [en, zh]);
+        }
     }
 
     #[test]

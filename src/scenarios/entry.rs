@@ -183,7 +183,7 @@ fn sum_up<S: Scenario>(
 ) -> anyhow::Result<Outcome> {
     let verdict = verdict(end, &result);
     let unfinished = if end.has_unexpected_exits { Reason::Machinery } else { Reason::Killed };
-    let CheckResult { guaranteed, allowance, facts, advice, .. } = result;
+    let CheckResult { guaranteed, allowance, seen, facts, advice, .. } = result;
     let summary = end.event(Summary {
         scenario: S::NAME,
         claim: S::CLAIM,
@@ -194,6 +194,7 @@ fn sum_up<S: Scenario>(
         reason: end.completion.stopped.or((verdict == Verdict::NotShown).then_some(unfinished)),
         loss: end.completion.loss,
         elapsed_us: end.at_us,
+        seen: Some(seen),
         facts,
         schedule: schedule.map(str::to_owned),
         explored: None,

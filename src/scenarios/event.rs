@@ -84,6 +84,18 @@ Examples:
             finished: completion.accounts_for(finished, racers),
             guaranteed: true,
             allowance: (started < racers).then_some(Allowance::Unfinished),
+            seen: {
+                let after = started.saturating_sub(false_starts);
+                let [early, early_zh] = match false_starts {
+                    0 => ["nobody".to_owned(), "无人".to_owned()],
+                    _ => [false_starts.to_string(), format!("{false_starts} 名")],
+                };
+                let after_zh = of_all_zh(after, racers, "起跑", "名");
+                [
+                    format!("After the gun {} started, and {early} before it.", of_all(after, racers, "racer")),
+                    format!("枪响之后，{racers} 名选手{after_zh}，{early_zh}抢跑。"),
+                ]
+            },
             facts: vec![
                 counter("racers", "选手", racers),
                 counter("started", "起跑", started),

@@ -161,6 +161,7 @@ pub(super) fn explore<S: Scenario>(
         reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(not_shown)),
         loss: None,
         elapsed_us,
+        seen: None,
         facts,
         schedule: survey.shortest.as_ref().map(|schedule| format!("{schedule}#{mark}")),
         explored: Some(Explored {

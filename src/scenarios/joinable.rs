@@ -158,12 +158,29 @@ Examples:
                 && completion.stopped.is_none()
                 && completion.shows(tasks_done),
             allowance: if unreported > 0 { Some(Allowance::Unreported) } else { result.allowance },
+            seen: self.seen(produced, tasks_done, audit.redelivered),
             advice: Some([
                 "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
                 "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
             ]),
             ..result
         })
+    }
+}
+
+impl Joinable {
+    /// Returns how the tasks fared.
+    fn seen(&self, produced: u64, done: u64, redelivered: u64) -> [String; 2] {
+        let who = if self.args.consumers == 1 { "The consumer" } else { "The consumers" };
+        let [en, zh] = match redelivered {
+            0 => Default::default(),
+            _ => [
+                format!(", {redelivered} of them after the one that had it first died"),
+                format!("，其中 {redelivered} 个在原来的消费者终止后由其他消费者接手"),
+            ],
+        };
+        let done_zh = of_all_zh(done, produced, "处理完", "个");
+        [format!("{who} did {}{en}.", of_all(done, produced, "task")), format!("{produced} 个任务{done_zh}{zh}。")]
     }
 }
 

@@ -138,6 +138,7 @@ mod tests {
             finished,
             guaranteed: true,
             allowance: None,
+            seen: Default::default(),
             facts: Vec::new(),
             advice: None,
         };

@@ -98,9 +98,33 @@ Examples:
                 && (producer_died || (sent == self.args.messages && all_replied)),
             guaranteed: true,
             allowance: (producer_died && sent < self.args.messages).then_some(Allowance::Unfinished),
+            seen: self.seen(sent, traffic),
             facts,
             advice: None,
         })
+    }
+}
+
+impl Pipe {
+    /// Returns how the messages fared, of which `sent` were sent.
+    fn seen(&self, sent: u64, traffic: &Traffic) -> [String; 2] {
+        let Traffic { received, out_of_order, replies, .. } = *traffic;
+        let [order, order_zh] = match out_of_order {
+            _ if sent < 2 => Default::default(),
+            false => [", in the order in which they were sent", "，顺序与发送时一致"],
+            true => [", but not in the order in which they were sent", "，但顺序与发送时不一致"],
+        };
+        let [replies, replies_zh] = match self.args.duplex {
+            true => {
+                [format!(", and the producer {}", counted(replies, "answer")), format!("，生产者收到 {replies} 条回复")]
+            }
+            false => Default::default(),
+        };
+        let got_zh = of_all_zh(received, sent, "收到", "条");
+        [
+            format!("The consumer received {}{order}{replies}.", of_all(received, sent, "message")),
+            format!("生产者发送 {sent} 条消息，消费者{got_zh}{order_zh}{replies_zh}。"),
+        ]
     }
 }
 

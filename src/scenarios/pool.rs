@@ -122,6 +122,7 @@ Examples:
             finished: of_tasks.len() as u64 == self.args.tasks && completion.stopped.is_none(),
             guaranteed: true,
             allowance: None,
+            seen: self.seen(attempts),
             facts: vec![
                 counter("tasks", "任务", self.args.tasks),
                 counter("results", "结果", results),
@@ -140,6 +141,23 @@ Examples:
 const LOOKAHEAD: u64 = 1000;
 
 impl Pool {
+    /// Returns how the tasks fared.
+    fn seen(&self, attempts: &Attempts) -> [String; 2] {
+        let failed = self.results.iter().filter(|(_, result)| result.is_err()).count() as u64;
+        let (tasks, values, retried) = (self.args.tasks, self.results.len() as u64 - failed, attempts.retried());
+        let or_none = |count, said: [String; 2]| if count == 0 { Default::default() } else { said };
+        let [errors, errors_zh] =
+            or_none(failed, [format!(" and {}", counted(failed, "error")), format!("，{failed} 个错误")]);
+        let retries = if retried == 1 { "1 retry".to_owned() } else { format!("{retried} retries") };
+        let [retries, retries_zh] =
+            or_none(retried, [format!(", after {retries}"), format!("；重新执行 {retried} 次")]);
+        let (values_en, tasks_en) = (counted(values, "value"), counted(tasks, "task"));
+        [
+            format!("The pool returned {values_en}{errors} for {tasks_en}{retries}."),
+            format!("{tasks} 个任务得到 {values} 个结果{errors_zh}{retries_zh}。"),
+        ]
+    }
+
     /// Takes the results that are there.
     fn take_results(
         &mut self,

@@ -57,7 +57,8 @@ Examples:
   ipc-demo prodcons --producers 2 --consumers 3      more of them
   ipc-demo prodcons --capacity 1                     they wait for each other
   ipc-demo prodcons --forever                        until Ctrl-C
-  ipc-demo prodcons --transport redis://db --queue q --consumers 0    consumers on other machines";
+  ipc-demo prodcons --transport redis://db --queue q --consumers 0
+                                                     consumers on other machines";
     type Args = ProdconsArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker<Putting<Item>>>(), RoleEntry::of::<Taker>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];

@@ -111,13 +111,23 @@ Examples:
         let planned = if fill { capacity.into() } else { items };
         let reached_limits = !fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
+        let result = audit.result(still_queued, (!forever).then_some(planned), completion);
+        let consumed = audit.consumed();
         Ok(CheckResult {
             // What goes on until it is stopped has shown what it can.
-            finished: (is_emptied && reached_limits && completion.shows(audit.consumed()))
-                || (!fill && audit.consumed() == items && completion.stopped.is_none())
+            finished: (is_emptied && reached_limits && completion.shows(consumed))
+                || (!fill && consumed == items && completion.stopped.is_none())
                 || (forever && completion.died.is_empty()),
             guaranteed: self.transport.is_safe() || completion.is_regular(),
-            ..audit.result(still_queued, (!forever).then_some(planned), completion)
+            seen: if fill && reached_limits && !result.broken {
+                [
+                    format!("{} filled the queue, and after {consumed} gets it was empty.", counted(planned, "item")),
+                    format!("放入 {planned} 个数据后队列已满，取出 {consumed} 个后队列为空。"),
+                ]
+            } else {
+                result.seen
+            },
+            ..result
         })
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct CheckResult {
     pub(crate) guaranteed: bool,
     /// What in the facts is attributed to workers that were killed or stopped.
     pub(crate) allowance: Option<Allowance>,
+    /// What was seen, as one sentence in English and in Chinese.
+    pub(crate) seen: [String; 2],
     /// The counters.
     pub(crate) facts: Vec<Counter>,
     /// What a reader may try next, in English and in Chinese: a command, and its reason before a colon.

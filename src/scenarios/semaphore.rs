@@ -72,11 +72,16 @@ Examples:
     fn check(self, traffic: &Traffic, completion: &Completion) -> anyhow::Result<CheckResult> {
         let SemaphoreArgs { permits, workers } = self.args;
         let (entered, most_inside) = (traffic.entered() as u64, traffic.most_inside(permits as usize));
+        let cars = u64::from(workers);
         Ok(CheckResult {
             broken: most_inside > permits as usize,
-            finished: completion.accounts_for(entered, workers.into()),
+            finished: completion.accounts_for(entered, cars),
             guaranteed: true,
-            allowance: (entered < workers.into()).then_some(Allowance::Unfinished),
+            allowance: (entered < cars).then_some(Allowance::Unfinished),
+            seen: [
+                format!("The car park let in {}, at most {most_inside} at once.", of_all(entered, cars, "car")),
+                format!("{cars} 辆车{}，最多同时停放 {most_inside} 辆。", of_all_zh(entered, cars, "停入", "辆")),
+            ],
             facts: vec![
                 counter("permits", "车位", permits),
                 counter("workers", "进程", workers),

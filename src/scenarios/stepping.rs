@@ -203,18 +203,22 @@ impl Console {
 
     fn refuse(&self, turn: Turn) -> anyhow::Result<()> {
         let turn = Schedule::from(turn).to_string();
-        self.say(&[("not possible now: ", "现在不可能：", &turn)])
+        self.say(&[("not possible now: ", "现在不能执行：", &turn)])
     }
 
     fn help(&self) -> anyhow::Result<()> {
         self.say(&[
             (
                 "a: worker a takes its next step; a3: three; a2b: two, then b one",
-                "a：a 走一步；a3：三步；a2b：a 两步，b 一步",
+                "a：a 执行一步；a3：a 执行三步；a2b：a 两步，b 一步",
                 "",
             ),
             ("a!: kill -9 of worker a; a~: its operation times out", "a!：kill -9 杀死 a；a~：a 的操作超时", ""),
-            ("Enter: who ran goes on, or else the first that can", "回车：刚运行的进程继续，否则第一个能运行的", ""),
+            (
+                "Enter: the worker that ran last continues, or else the first that can",
+                "回车：刚才运行的进程继续，否则由第一个可运行的进程执行",
+                "",
+            ),
             ("u: undo the last step; q: end the run", "u：撤销上一步；q：结束运行", ""),
         ])
     }
@@ -251,7 +255,7 @@ impl Console {
             text += &(fold(&format!("  {who} {}  {what}", self.name(who)), "    ", columns()) + "\n");
         }
         if standing.possible.iter().all(|turn| matches!(turn, Turn::Dies(_))) {
-            text += &format!("  {}\n", pick("all are blocked: this is a deadlock", "全部阻塞：死锁"));
+            text += &format!("  {}\n", pick("all are blocked: this is a deadlock", "全部阻塞：发生死锁"));
         }
         self.print(&text).context("cannot write to stdout")
     }
@@ -262,7 +266,7 @@ impl Console {
             turns.map(|turn| format!(" {}", Schedule::from(*turn))).collect::<String>()
         };
         let groups = [
-            (these(|turn| matches!(turn, Turn::Goes(_))), "go", "走"),
+            (these(|turn| matches!(turn, Turn::Goes(_))), "go", "执行"),
             (these(|turn| matches!(turn, Turn::TimesOut(_))), "time out", "超时"),
             (these(|turn| matches!(turn, Turn::Dies(who) if *who != SPAWNER)), "kill", "杀死"),
         ];

@@ -58,8 +58,8 @@ impl Scenario for Tickets {
 Ten buyers, three tickets, one data file: with and without a lock
 
 Every buyer checks how many tickets are left, then reads the file, thinks for a second or two, and writes it with one \
-ticket less. Without a lock they all read the same number, and the shop sells tickets that it does not have. With \
---lock only one of them buys at a time.
+ticket less. Without a lock, they all read the same number, and the shop sells tickets that it does not have. With \
+--lock, only one of them buys at a time.
 
 Examples:
   ipc-demo tickets                      the shop oversells
@@ -143,6 +143,7 @@ Examples:
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: self.lock.is_some(),
             allowance: (unreported > 0).then_some(Allowance::Unreported),
+            seen: self.seen(sales, left, readable),
             facts: vec![
                 counter("stock", "票数", stock),
                 counter("buyers", "购票者", self.buyers),
@@ -155,6 +156,35 @@ Examples:
             ],
             advice: broken.then(|| sales.advice()),
         })
+    }
+}
+
+impl Tickets {
+    /// Returns what was sold, of which the file says that `left` are left, if it is readable.
+    fn seen(&self, sales: &Sales, left: u64, readable: bool) -> [String; 2] {
+        let Sales { bought, refused, .. } = *sales;
+        let stock = u64::from(self.stock);
+        let sold = counted(bought, "ticket");
+        if !readable {
+            let zh = format!("卖出 {bought} 张票，但数据文件只写了一半。");
+            return [format!("The shop sold {sold}, and its data file was left half written."), zh];
+        }
+        if bought > stock {
+            let zh = format!("只有 {stock} 张票，却卖出了 {bought} 张。");
+            return [format!("The shop sold {sold}, but it had only {stock}."), zh];
+        }
+        if bought + left > stock {
+            let gone = stock.saturating_sub(left);
+            let zh = format!("卖出 {bought} 张票，数据文件里却只少了 {gone} 张。");
+            return [format!("The shop sold {sold}, but its data file says {gone}."), zh];
+        }
+        let sold = of_all(bought, stock, "ticket");
+        let sold_zh = of_all_zh(bought, stock, "卖出", "张");
+        let [late, late_zh] = match refused {
+            0 => Default::default(),
+            _ => [format!("; {} came too late", counted(refused, "buyer")), format!("，{refused} 个购票者没买到")],
+        };
+        [format!("The shop sold {sold}{late}."), format!("{stock} 张票{sold_zh}{late_zh}。")]
     }
 }
 
@@ -350,6 +380,34 @@ mod tests {
             .expect("a finding");
         assert!(result.broken);
         assert_eq!(TicketFile::from_descriptor(file).read().expect("restored").left, 2);
+    }
+
+    #[test]
+    fn sentence_says_what_was_sold() {
+        let said = |stock, bought, refused, left, readable| {
+            sale(stock, false).seen(&Sales { bought, refused, ..Sales::default() }, left, readable)
+        };
+        for (said, en, zh) in [
+            (said(3, 5, 0, 2, true), "The shop sold 5 tickets, but it had only 3.", "只有 3 张票，却卖出了 5 张。"),
+            (
+                said(20, 5, 0, 19, true),
+                "The shop sold 5 tickets, but its data file says 1.",
+                "卖出 5 张票，数据文件里却只少了 1 张。",
+            ),
+            (
+                said(3, 3, 1, 0, true),
+                "The shop sold all 3 tickets; 1 buyer came too late.",
+                "3 张票全部卖出，1 个购票者没买到。",
+            ),
+            (said(3, 1, 0, 2, true), "The shop sold 1 of 3 tickets.", "3 张票卖出 1 张。"),
+            (
+                said(3, 1, 0, 2, false),
+                "The shop sold 1 ticket, and its data file was left half written.",
+                "卖出 1 张票，但数据文件只写了一半。",
+            ),
+        ] {
+            assert_eq!(said, [en, zh]);
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) struct ValuesArgs {
     /// How many workers count
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
     workers: u32,
-    /// How often each of them adds one
+    /// How many times each of them adds one
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     increments: u64,
     /// Make reading and writing one step
@@ -50,9 +50,9 @@ impl Scenario for Values {
     const ABOUT: &'static str = "\
 A shared counter and array: lost updates, with and without a lock
 
-Every worker reads the counter, thinks for a moment, and writes one more; the same with the numbers of the array in \
-turn. Without a lock two of them read the same number, and one update is lost. With --lock reading and writing are one \
-step, and no update is lost.
+Every worker reads the counter, thinks for a moment, and writes one more; it does the same with the numbers of the \
+array in turn. Without a lock, two workers can read the same number, and one update is lost. With --lock, reading and \
+writing are one step, and no update is lost.
 
 Examples:
   ipc-demo values                                     updates get lost
@@ -116,11 +116,20 @@ Examples:
         let unreported = completion.interrupted() as u64 * chunk(increments);
         let is_explained = |sum: u64| sum.saturating_sub(expected) <= unreported;
         let broken = lost > 0 || lost_in_array > 0 || !is_explained(actual) || !is_explained(in_array);
+        let (what_en, what_zh, sum) = match lost == 0 && lost_in_array > 0 {
+            true => ("the array adds up to", "数组之和", in_array),
+            false => ("the counter is", "计数器", actual),
+        };
+        let (but_en, but_zh) = if lost + lost_in_array > 0 { ("but", "却") } else { ("and", "") };
         Ok(CheckResult {
             broken,
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: lock,
             allowance: (actual > expected || in_array > expected).then_some(Allowance::Unreported),
+            seen: [
+                format!("The workers added one {expected} times, {but_en} {what_en} {sum}."),
+                format!("共加了 {expected} 次，{what_zh}{but_zh}是 {sum}。"),
+            ],
             facts: vec![
                 counter("expected", "预期", expected),
                 counter("actual", "实际", actual),

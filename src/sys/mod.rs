@@ -41,6 +41,8 @@ pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod task;
 #[cfg(feature = "cli")]
+pub(crate) mod terminal;
+#[cfg(feature = "cli")]
 pub(crate) mod trace;
 
 #[cfg(test)]

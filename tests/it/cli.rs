@@ -294,7 +294,7 @@ fn nothing_asked_for_shows_the_scenarios_and_what_to_try() {
     let asked = Command::new(env!("CARGO_BIN_EXE_ipc-demo")).output().expect("it starts");
     let said = String::from_utf8(asked.stderr).expect("text");
     assert_eq!((asked.status.code(), asked.stdout.as_slice()), (Some(2), &b""[..]));
-    for part in ["Scenarios:\n  tickets ", "\n  pipe ", "Try first:\n  ipc-demo tickets ", "--help"] {
+    for part in ["Scenarios:\n  tickets ", "\n  pipe ", "Try first:\n  ipc-demo tour ", "--help"] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
     assert!(said.lines().count() <= 33, "it fits a screen: {said}");
@@ -403,8 +403,8 @@ fn manual_page_has_every_subcommand_with_its_options() {
     for part in [title.as_str(), ".SH NAME\n"].iter().chain(&tickets).chain(&others) {
         assert!(page.contains(part), "{part:?} in {page}");
     }
-    // The common options appear once, and all requests are known to man(7).
-    assert_eq!(page.matches("\\fB\\-\\-speed\\fR").count(), 1);
+    // The options of all scenarios appear once, and all requests are known to man(7).
+    assert_eq!(page.matches("\\fB\\-\\-trace\\fR").count(), 1);
     let known = ["TH", "SH", "SS", "TP", "PP", "IP", "RS", "RE", "B", "BR", "nf", "fi", "br", "ie", "el"];
     for line in page.lines().filter(|line| line.starts_with('.')) {
         let request = line[1..].split_whitespace().next().expect("a request");

@@ -19,6 +19,7 @@
 //! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
 //! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
 //! | `explore` | every schedule of small programs: their numbers, what fails in which, and that nothing is left |
+//! | `tour` | the tour on a terminal and in a pipe |
 //! | `cli` | bad input, exit codes, a closed stdout, stop requests; completions and the manual page |
 
 mod bench;
@@ -37,6 +38,7 @@ mod roles;
 mod scenarios;
 mod shared;
 mod sync;
+mod tour;
 
 /// The entry of a worker in these tests: [`harness::worker`] starts this program with this test's name.
 #[test]

@@ -5,9 +5,9 @@ use super::*;
 use crate::sync::OwnedSemaphore;
 use crate::{BoundedSemaphore, Semaphore};
 
-const GO_ON: Texts = ["take the other permits", "取别的许可"];
-const GET_ALL: Texts = ["get all permits", "得到所有许可"];
-const PEER_GETS_IT: Texts = ["the peer gets a permit", "等待者得到许可"];
+const GO_ON: Texts = ["take the other permits", "取得其他许可"];
+const GET_ALL: Texts = ["get all permits", "获得全部许可"];
+const PEER_GETS_IT: Texts = ["the peer gets a permit", "等待者获得许可"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![

@@ -31,7 +31,7 @@ impl Key {
         let name = file.display();
         let key = AuthKey::from_file(file).map_err(|error| {
             let is_missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData);
-            let said = anyhow::Error::new(error).context(format!("cannot take the key from {name}"));
+            let said = anyhow::Error::new(error).context(format!("cannot read the key from {name}"));
             if is_missing { anyhow!("{said:#} (make one: {})", how_to_make(file)) } else { said }
         })?;
         let metadata = fs::metadata(file).with_context(|| format!("cannot read the permissions of {name}"))?;

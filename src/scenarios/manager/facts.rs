@@ -12,7 +12,7 @@ const EVENT: Noun = Noun::new("event", "事件");
 /// What to try next.
 pub(super) const ADVICE: [&str; 2] = [
     "for other types, shells, machines and scripts: ipc-demo manager --help",
-    "其他类型、终端、机器和脚本：ipc-demo manager --help",
+    "其他类型、其他终端和机器、脚本用法：ipc-demo manager --help",
 ];
 
 /// What is reported of a manager.
@@ -81,7 +81,7 @@ impl Fact for ManagerFact {
             }
             Self::ManagerStarted { addresses, .. } => {
                 let addresses = addresses.join(wording.pick(", ", "、"));
-                say!(wording, "serves as a manager at {addresses}", "作为服务进程，地址 {addresses}")
+                say!(wording, "serves as a manager at {addresses}", "作为服务进程运行，地址 {addresses}")
             }
             Self::ManagerConnected { address } => {
                 say!(wording, "connects to the manager at {address}", "连接到服务进程 {address}")

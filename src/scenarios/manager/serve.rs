@@ -9,7 +9,7 @@ use super::connect::Key;
 use super::facts::{ADVICE, ManagerFact};
 use super::scenario::Manager;
 use crate::manager::{Address, Limits, Serving, Status};
-use crate::report::{Event, Names, Parse, counter};
+use crate::report::{Event, Names, Parse, counted, counter};
 use crate::scenarios::runner::Runner;
 use crate::scenarios::scenario::{CheckResult, Completion, Observer, Scenario};
 use crate::{Error, RoleEntry};
@@ -39,7 +39,7 @@ impl Scenario for Serve {
         let serving = listening.map_err(|error| {
             let is_taken = matches!(&error, Error::Os { source, .. } if source.kind() == ErrorKind::AddrInUse);
             let said = anyhow::Error::new(error).context(format!("cannot serve at {address}"));
-            if is_taken { anyhow!("{said:#} (choose another address, or end what is there)") } else { said }
+            if is_taken { anyhow!("{said:#} (choose another address, or stop what listens there)") } else { said }
         })?;
         // With the port that the kernel chose.
         let address = serving.addresses().first().cloned().unwrap_or(address);
@@ -82,6 +82,10 @@ impl Scenario for Serve {
             finished: true,
             guaranteed: true,
             allowance: None,
+            seen: [
+                format!("{} made {}.", counted(clients_ever, "client"), counted(requests, "request")),
+                format!("{clients_ever} 个客户端共发来 {requests} 个请求。"),
+            ],
             facts: vec![
                 counter("clients", "客户端", clients_ever),
                 counter("connected", "仍连接", clients),
@@ -99,10 +103,14 @@ impl Scenario for Serve {
 /// Describes the current state of the manager, in English and in Chinese.
 fn status_line(status: &Status) -> [String; 2] {
     let Status { clients, objects, refused, .. } = status;
-    let some = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let keys = refused.wrong_key;
     [
-        format!("{}, {}, {} refused", some(*clients, "client"), some(*objects, "object"), some(keys, "wrong key")),
+        format!(
+            "{}, {}, {} refused",
+            counted(*clients, "client"),
+            counted(*objects, "object"),
+            counted(keys, "wrong key")
+        ),
         format!("{clients} 个客户端，{objects} 个对象，拒绝了 {keys} 个错误密钥"),
     ]
 }

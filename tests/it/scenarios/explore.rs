@@ -536,7 +536,7 @@ fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
     insta::assert_snapshot!(said("zh"), @"
     tickets  ·  所有调度  ·  随机种子 1
 
-    最短的不成立调度（6 步，切换 2 次）：
+    最短的反例调度（6 步，切换 2 次）：
          购票者1      购票者2
       1  look file
       2  read file

@@ -57,6 +57,20 @@ fn worker_that_could_not_start_is_not_said_to_have_failed() {
 }
 
 #[test]
+fn every_summary_says_in_a_sentence_what_was_seen() {
+    let _watchdog = watchdog("verdicts::sentence");
+    let others: [&[&str]; 4] = [&["manager"], &["pipe", "--duplex"], &["queue", "--fill"], &["tickets"]];
+    for run in RUNS.iter().chain(&others) {
+        for (language, end) in [("en", '.'), ("zh", '。')] {
+            let demo = Demo::run(run[0]).args(run[1..].iter().copied());
+            let said = demo.args(["--speed", "max", "--quiet", "--lang", language]).expect_exit(0).stdout;
+            let sentences = said.lines().filter(|line| line.starts_with("  ") && line.ends_with(end));
+            assert_eq!(sentences.count(), 1, "{said}");
+        }
+    }
+}
+
+#[test]
 fn run_that_was_cut_early_shows_nothing() {
     let _watchdog = watchdog("verdicts::cut");
     for run in RUNS {

@@ -3,7 +3,7 @@
 use super::driver::Shown;
 use super::fixtures::TURNS;
 use crate::manager::Kind;
-use crate::report::{Allowance, Event, counter};
+use crate::report::{Allowance, Event, counted, counter};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
 use crate::scenarios::manager::facts::{ADVICE, ManagerFact};
@@ -148,11 +148,20 @@ impl Audit {
         let sums: Vec<Sum> = sums.into_iter().flatten().collect();
         let total = |of: fn(&Sum) -> u64| sums.iter().map(of).sum::<u64>();
         let lost = total(|sum| sum.lost);
+        let (steps, arrived) = (total(|sum| sum.steps), total(|sum| sum.arrived));
+        let mut seen = [
+            format!("The workers made {}, and {arrived} took effect.", counted(steps, "step")),
+            format!("工作进程执行了 {steps} 个步骤，生效 {arrived} 个。"),
+        ];
+        if is_gone {
+            seen = ["The manager was killed, and its objects with it.", "服务进程已终止，其中的对象随之消失。"]
+                .map(str::to_owned);
+        }
         let mut facts = vec![
             counter("types", "类型", shown.len()),
             counter("workers", "进程", workers),
-            counter("steps", "步骤", total(|sum| sum.steps)),
-            counter("arrived", "到达", total(|sum| sum.arrived)),
+            counter("steps", "步骤", steps),
+            counter("arrived", "到达", arrived),
             counter("lost", "丢失", lost),
             counter("out_of_turn", "提前继续", total(|sum| sum.out_of_turn)),
         ];
@@ -170,6 +179,7 @@ impl Audit {
             } else {
                 (completion.died() > 0).then_some(Allowance::Unfinished)
             },
+            seen,
             facts,
             advice: Some(ADVICE),
         }

@@ -50,17 +50,17 @@ The runner makes a dict in a manager process and shows it, a worker writes into 
 sees what the worker wrote. --type shows another type, or all of them.
 
 With --serve a manager runs until Ctrl-C, for clients that have the key; with --connect the workers use that manager, \
-from another shell or another machine. What is in its containers and locks stays, and other clients see it. A host that is \
-left out (tcp::5000) is this machine alone; over TCP all data is encrypted and authenticated.
+from another shell or another machine. Its objects stay, and other clients see them. An address without a host (tcp::5000) is \
+that of this machine alone; over TCP, all data is encrypted and authenticated.
 
---call is for scripts: it prints one JSON value, or an error and exits with 2 (nothing was done) or 3. A call is
+--call is for scripts: it prints one JSON value, or an error, and then exits with 2 (nothing was done) or 3. A call is:
   list                     all names and the types of their objects
-  status                   what the manager says about itself
+  status                   the state of the manager
   create TYPE NAME [ARG…]  makes an object with a name, or finds it
-  delete NAME              takes the name away
+  delete NAME              removes the name
   NAME.METHOD [ARG…]       calls a method, as in Python without underscores
-An unknown method lists those of the type. A name with spaces is quoted: '\"my shop\".items'. An argument is a JSON value, a bare word (text), or @NAME (that \
-object). A call releases at its end what it has acquired.
+The error for an unknown method lists those of the type. A name with spaces is quoted: '\"my shop\".items'. An argument \
+is a JSON value, a bare word (text), or @NAME (that object). What a call acquires is released when the call ends.
 
 Examples:
   ipc-demo manager                               the reference program
