@@ -15,11 +15,13 @@ mod model;
 mod order;
 mod picture_file;
 mod pictures;
+mod scene;
 mod schedule;
 mod screen;
 #[cfg(test)]
 mod tests;
 mod text;
+mod things;
 mod timeline;
 mod trace;
 mod wording;
@@ -40,6 +42,7 @@ pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
 pub(crate) use tests::well_formed;
 pub(crate) use text::quoted;
+pub(crate) use things::{Shape, Tasks, Thing, Things};
 pub(crate) use wording::{Names, Notes, Wording, say};
 
 /// Turns events into output, one at a time, as they happen.

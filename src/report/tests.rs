@@ -63,6 +63,7 @@ impl Run {
             moments: vec!["waiting", "holding"],
             has_tasks: false,
             names,
+            things: Vec::new(),
             is_explored: false,
         };
         Run(Vec::new()).then(RUNNER, started)

@@ -11,10 +11,18 @@ use serde_json::Value;
 use super::scenario::{CheckResult, Completion, Observer};
 use super::worker::WorkerContext;
 use crate::queue::PutEnd;
-use crate::report::{Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counter, say};
+use crate::report::{
+    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Shape, Thing, Wording, counter, say,
+};
 use crate::{Error, Result, RoleResult};
 
 const QUEUE: Noun = Noun::new("queue", "队列");
+
+/// Returns an empty queue.
+pub(super) fn queue(capacity: Option<u64>) -> Thing {
+    Thing::new(QUEUE, "", Shape::queue(capacity))
+}
+
 /// The longest note of the items in a queue, in bytes.
 const LONGEST_NOTE: usize = 4_000;
 

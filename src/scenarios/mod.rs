@@ -101,6 +101,30 @@ pub(crate) mod facts {
         all.into_iter().find(|(name, _)| *name == scenario).map_or(&[], |(_, names)| names)
     }
 
+    /// Returns what the workers of a scenario with these options share.
+    pub(crate) fn things_of(scenario: &str, args: &[&str]) -> Vec<crate::report::Thing> {
+        use clap::{Args, Command, FromArgMatches};
+        fn of<S: Scenario>(args: &[&str]) -> Vec<crate::report::Thing> {
+            let matches = S::Args::augment_args(Command::new(S::NAME)).get_matches_from([S::NAME].iter().chain(args));
+            S::prepare(S::Args::from_arg_matches(&matches).expect("arguments")).expect("a scenario").things()
+        }
+        match scenario {
+            "tickets" => of::<super::tickets::Tickets>(args),
+            "pipe" => of::<super::pipe::Pipe>(args),
+            "queue" => of::<super::queue::Queue>(args),
+            "prodcons" => of::<super::prodcons::Prodcons>(args),
+            "joinable" => of::<super::joinable::Joinable>(args),
+            "values" => of::<super::values::Values>(args),
+            "pool" => of::<super::pool::Pool>(args),
+            "semaphore" => of::<super::semaphore::Semaphore>(args),
+            "event" => of::<super::event::Event>(args),
+            "barrier" => of::<super::barrier::Barrier>(args),
+            "condition" => of::<super::condition::Condition>(args),
+            "deadlock" => of::<super::deadlock::Deadlock>(args),
+            other => panic!("{other} has no things at the start"),
+        }
+    }
+
     pub(crate) use super::barrier::BarrierFact;
     pub(crate) use super::condition::ConditionFact;
     pub(crate) use super::deadlock::{DeadlockFound, Link};
@@ -109,6 +133,7 @@ pub(crate) mod facts {
     pub(crate) use super::held::{LockFact, PermitFact};
     pub(crate) use super::manager::ManagerFact;
     pub(crate) use super::pipe::PipeFact;
+    pub(crate) use super::pool::PoolFact;
     pub(crate) use super::tickets::SaleFact;
     pub(crate) use super::values::ValuesFact;
 }

@@ -8,6 +8,7 @@ pub(crate) use super::scenario::{
 pub(crate) use crate::ipc::operation::unobserved;
 pub(crate) use crate::number::whole;
 pub(crate) use crate::report::{
-    Allowance, AnyFact, Class, Event, Fact, Key, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say,
+    Allowance, AnyFact, Class, Event, Fact, Key, Names, Noun, Parse, Severity, Shape, Thing, Things, Wording,
+    WorkerExited, counter, say,
 };
 pub(crate) use crate::{Role, RoleEntry, RoleResult};
