@@ -4,12 +4,15 @@
 
 pub(crate) mod cells;
 mod class;
+pub(crate) mod control;
 pub(crate) mod drawing;
 mod event;
 mod frame;
 mod jsonl;
 mod lanes;
 mod language;
+#[cfg(feature = "live")]
+pub(crate) mod live;
 mod matching;
 mod model;
 mod order;
