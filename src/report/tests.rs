@@ -63,6 +63,8 @@ impl Run {
             moments: vec!["waiting", "holding"],
             has_tasks: false,
             names,
+            claim: ["", ""],
+            things: Vec::new(),
             is_explored: false,
         };
         Run(Vec::new()).then(RUNNER, started)

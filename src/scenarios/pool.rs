@@ -11,6 +11,7 @@ use super::prelude::*;
 use super::worker::PoolContext;
 use crate::pool::{Task, TaskError, TaskHandle};
 use crate::process::ExitStatus;
+use crate::report::Tasks;
 use crate::sys::signal::kill_self;
 
 /// How long a task takes, at speed 1.
@@ -84,6 +85,10 @@ Examples:
 
     fn moments(&self) -> Vec<&'static str> {
         vec!["working", "task_started", "task_finished"]
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        vec![Thing::new(TASKS, "", Shape::Tasks(Tasks { total: self.args.tasks, ..Tasks::default() }))]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -224,6 +229,8 @@ impl PoolFact {
     }
 }
 
+const TASKS: Noun = Noun::new("tasks", "任务");
+
 /// What the tasks of a pool are numbered by.
 const TASK: &str = "task";
 
@@ -234,6 +241,13 @@ impl Fact for PoolFact {
             Self::TaskStarted { task } => Class::works(key(task)),
             Self::TaskFinished { task, .. } => Class::finishes(key(task)),
             Self::TaskFailed { .. } => Class { follows_death: true, ..Class::dot(Severity::Trouble, "任务失败") },
+        }
+    }
+
+    fn change(&self, _worker: &str, things: &mut Things) {
+        if let (Self::TaskFailed { task, .. }, Some(Shape::Tasks(tasks))) = (self, things.shape(TASKS, "")) {
+            tasks.left.remove(task);
+            tasks.failed.insert(*task);
         }
     }
 
