@@ -5,7 +5,7 @@ mod redis;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -20,7 +20,7 @@ use crate::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::redis::masked;
-use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
+use crate::report::{Color, Format, Language, PictureKind, Pictures, Reporter, Screen, to_stdout};
 use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
 
@@ -92,6 +92,9 @@ struct Globals {
     /// Write the run into this file as Chrome trace-event JSON, to open in Perfetto (ui.perfetto.dev)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     trace: Option<PathBuf>,
+    /// Write the run into this file as a page that plays in a browser, without a network: lanes and shared things
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    html: Option<PathBuf>,
 }
 
 impl Globals {
@@ -118,6 +121,14 @@ impl Globals {
 
     fn reporter(&self) -> Box<dyn Reporter + Send> {
         to_stdout(self.format, self.language(), self.color, self.quiet, self.step)
+    }
+
+    fn wanted_pictures(&self) -> [(PictureKind, Option<&Path>); 3] {
+        [
+            (PictureKind::Timeline, self.timeline.as_deref()),
+            (PictureKind::Trace, self.trace.as_deref()),
+            (PictureKind::Page, self.html.as_deref()),
+        ]
     }
 
     fn language(&self) -> Language {
@@ -341,7 +352,7 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         )));
     }
     let options = globals.run_options(is_scheduled, args);
-    let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), globals.language())
+    let pictures = Pictures::open(&globals.wanted_pictures(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
     (entry.run)(own, &options, &|| globals.reporter(), pictures)
 }

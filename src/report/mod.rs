@@ -7,6 +7,7 @@ mod class;
 pub(crate) mod drawing;
 mod event;
 mod frame;
+mod html;
 mod jsonl;
 mod lanes;
 mod language;
