@@ -158,7 +158,7 @@
     id("speed").selectedIndex = Math.min(Math.max(selectedIndex + by, 0), options.length - 1);
   };
 
-  const choseAxis = () => {
+  const chooseAxis = () => {
     axis = axes[id("even").checked ? 1 : 0];
     at = count ? axis[count - 1] : 0;
     offerSpeeds();
@@ -193,8 +193,8 @@
   const showEvents = () => {
     const items = [];
     for (let n = Math.max(0, count - MOST_SHOWN); n < count; n++) {
-      const [us, who, said] = events[n];
-      const button = make("button", "", make("time", "", time(us / 1e6)), named(who, said), make("span", "", said[0]));
+      const [us, who, said, , look] = events[n];
+      const button = make("button", look, make("time", "", time(us / 1e6)), named(who, said), make("span", "", said[0]));
       // The arrow keys lead to every event.
       button.tabIndex = -1;
       button.addEventListener("click", () => seekEvent(n + 1));
@@ -264,9 +264,10 @@
           }
           before = lane;
         }
-        if (events[n][1] === index && axis[n] - dotted > 4 * least) {
+        const [, who, , , look] = events[n];
+        if (who === index && (look || axis[n] - dotted > 4 * least)) {
           dotted = axis[n];
-          const dot = make("i", "dot");
+          const dot = make("i", `dot ${look}`);
           dot.style.left = percent(dotted);
           band.append(dot);
         }
@@ -382,6 +383,7 @@
   };
 
   const cards = [];
+  let highest = 0;
 
   /** Whether there are so many things that new ones come first. */
   const hasManyThings = states[states.length - 1].things.length > 6;
@@ -399,7 +401,15 @@
       }
       cards[index].classList.toggle("changed", previous.things[index] !== thing);
     });
+    // What is below does not move up and down while a run plays.
+    highest = Math.max(highest, id("things").offsetHeight);
+    id("things").style.minHeight = `${highest}px`;
   };
+
+  addEventListener("resize", () => {
+    highest = 0;
+    id("things").style.minHeight = "";
+  });
 
   //
   // The start.
@@ -430,7 +440,7 @@
   id("back").addEventListener("click", keys.ArrowLeft);
   id("forward").addEventListener("click", keys.ArrowRight);
   id("last").addEventListener("click", keys.End);
-  id("even").addEventListener("change", choseAxis);
+  id("even").addEventListener("change", chooseAxis);
   id("scrub").addEventListener("input", () => {
     pause();
     seek(Number(id("scrub").value));
@@ -453,6 +463,6 @@
   };
   addEventListener("hashchange", seekAddress);
   id("page").hidden = false;
-  choseAxis();
+  chooseAxis();
   seekAddress();
 }

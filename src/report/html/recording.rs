@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Map, Value, json};
 
 use super::patch::between;
+use crate::report::class::Severity;
 use crate::report::event::Event;
 use crate::report::frame::{RunStarted, Summary};
 use crate::report::lanes::State;
 use crate::report::language::Language;
 use crate::report::scene::{Scene, short};
-use crate::report::things::{MOST_ITEMS, Shape, Thing};
+use crate::report::things::{MOST_ITEMS, Shape};
 use crate::report::wording::Known;
 use crate::report::{text, timeline};
 
 /// The maximum number of events in a page. Pages of a longer run show its end.
-const MOST_EVENTS: usize = 5_000;
+const MOST_EVENTS: usize = 10_000;
 /// The maximum size of all events in bytes, per worker of a run, and for how many workers at least.
 const MOST_BYTES: usize = 11_000;
 const FEWEST_WORKERS: usize = 10;
@@ -117,50 +118,54 @@ struct Recording {
 
 impl Recording {
     fn of(events: &[Event], language: Language) -> Self {
-        let (mut first, mut last, mut known) = (Shot::new(language), Shot::new(language), Known::default());
-        let (mut entries, mut bytes) = (VecDeque::new(), 0);
-        let mut states = BTreeSet::new();
-        // The first event tells what there is: nothing has happened before it.
+        // The first event tells what there is: nothing has happened before it. What is dropped anyway needs no text.
         let begins = usize::from(events.first().is_some_and(Event::is::<RunStarted>));
-        for event in &events[..begins] {
+        let skipped = begins.max(events.len().saturating_sub(MOST_EVENTS));
+        let (mut first, mut last, mut known) = (Scene::default(), Shot::new(language), Known::default());
+        for event in &events[..skipped] {
             known.follow(event);
             first.apply(event);
-            last.apply(event);
+            last.scene.apply(event);
         }
-        let mut dropped = begins;
-        for (place, event) in events.iter().enumerate().skip(begins) {
+        (last.lanes, last.things) = shown(&last.scene, language);
+        let (mut entries, mut bytes, mut dropped) = (VecDeque::new(), 0, skipped);
+        let mut states = BTreeSet::new();
+        for event in &events[skipped..] {
             known.follow(event);
             let change = last.apply(event);
             states.extend(last.states());
-            // What is dropped anyway needs no text.
-            let is_shown = place + MOST_EVENTS >= events.len();
-            let entry = if is_shown { entry(event, &last, &known, change) } else { String::new() };
+            let entry = entry(event, &last, &known, change);
             bytes += entry.len();
             entries.push_back(entry);
-            while entries.len() > MOST_EVENTS || bytes > MOST_BYTES * last.lanes.len().max(FEWEST_WORKERS) {
+            while bytes > MOST_BYTES * last.lanes.len().max(FEWEST_WORKERS) {
                 let Some(oldest) = entries.pop_front() else { break };
                 bytes -= oldest.len();
                 first.apply(&events[dropped]);
                 dropped += 1;
             }
         }
-        let dropped = (dropped - begins) as u64;
-        let from_us = if dropped > 0 { events[begins + dropped as usize - 1].at_us } else { 0 };
-        let first = json!({ "lanes": first.lanes, "things": first.things });
+        let from_us = if dropped > begins { events[dropped - 1].at_us } else { 0 };
+        let (lanes, things) = shown(&first, language);
+        let (first, dropped) = (json!({ "lanes": lanes, "things": things }), (dropped - begins) as u64);
         Recording { first, from_us, entries, dropped, workers: last.lanes.len(), states }
     }
 }
 
-/// Returns an event as an array: its time, its worker, its text, and what it changes.
+/// Returns an event as an array: its time, its worker, its text, what it changes, and how its dot looks.
 fn entry(event: &Event, shot: &Shot, known: &Known, change: Option<Value>) -> String {
     let wording = known.wording(shot.language, event);
     let mut said = vec![event.fact.sentence(&wording)];
     said.extend(event.fact.details(&wording));
     let worker = shot.scene.index_of(&event.worker).map_or_else(|| json!(event.worker), |index| json!(index));
-    json!([event.at_us, worker, said, change]).to_string()
+    let dot = match event.fact.class().severity() {
+        Some(Severity::Good) => "good",
+        Some(Severity::Trouble) => "trouble",
+        Some(Severity::Plain) | None => "",
+    };
+    json!([event.at_us, worker, said, change, dot]).to_string()
 }
 
-/// A scene, and its JSON form: what workers do, and the things.
+/// A scene, and its JSON form.
 #[derive(Debug)]
 struct Shot {
     language: Language,
@@ -178,25 +183,9 @@ impl Shot {
     fn apply(&mut self, event: &Event) -> Option<Value> {
         let Shot { language, scene, lanes, things } = self;
         let changed = scene.apply(event);
-        let of_worker = |index| {
-            let worker = scene.worker(index);
-            json!({
-                "name": worker.name, "pid": worker.pid, "state": worker.state,
-                "says": scene.activity(index, *language),
-            })
-        };
-        let of_thing = |index| {
-            let thing: &Thing = &scene.things()[index];
-            let mut shown = json!(thing);
-            shown["title"] = scene.title(index, *language).into();
-            if let Shape::Queue(queue) = &thing.shape {
-                shown["queued"] = queue.items.len().into();
-                shown["items"] = queue.items.iter().take(MOST_ITEMS).map(|item| short(&item.value)).collect();
-            }
-            shown
-        };
-        let lanes = renewed(lanes, &changed.workers, scene.workers(), of_worker);
-        let things = renewed(things, &changed.things, scene.things().len(), of_thing);
+        let lanes = renewed(lanes, &changed.workers, scene.workers(), |index| shown_worker(scene, index, *language));
+        let things =
+            renewed(things, &changed.things, scene.things().len(), |index| shown_thing(scene, index, *language));
         let patches = [("lanes", lanes), ("things", things)];
         let patch: Map<_, _> = patches.into_iter().filter_map(|(key, patch)| Some((key.to_owned(), patch?))).collect();
         (!patch.is_empty()).then(|| patch.into())
@@ -205,6 +194,29 @@ impl Shot {
     fn states(&self) -> impl Iterator<Item = State> {
         (0..self.scene.workers()).map(|index| self.scene.worker(index).state)
     }
+}
+
+/// Returns the JSON form of all workers, and of all things.
+fn shown(scene: &Scene, language: Language) -> (Vec<Value>, Vec<Value>) {
+    let workers = (0..scene.workers()).map(|index| shown_worker(scene, index, language));
+    let things = (0..scene.things().len()).map(|index| shown_thing(scene, index, language));
+    (workers.collect(), things.collect())
+}
+
+fn shown_worker(scene: &Scene, index: usize, language: Language) -> Value {
+    let worker = scene.worker(index);
+    json!({ "name": worker.name, "pid": worker.pid, "state": worker.state, "says": scene.activity(index, language) })
+}
+
+fn shown_thing(scene: &Scene, index: usize, language: Language) -> Value {
+    let thing = &scene.things()[index];
+    let mut shown = json!(thing);
+    shown["title"] = scene.title(index, language).into();
+    if let Shape::Queue(queue) = &thing.shape {
+        shown["queued"] = queue.items.len().into();
+        shown["items"] = queue.items.iter().take(MOST_ITEMS).map(|item| short(&item.value)).collect();
+    }
+    shown
 }
 
 /// Makes those elements anew that have changed; all if there are more. Returns the patch, if any is another one.
