@@ -6,7 +6,7 @@ mod tour;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -24,7 +24,7 @@ use crate::redis::masked;
 use crate::report::control::Control;
 #[cfg(feature = "live")]
 use crate::report::live::Live;
-use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
+use crate::report::{Color, Format, Language, PictureKind, Pictures, Reporter, Screen, to_stdout};
 use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
 
@@ -99,6 +99,9 @@ struct Globals {
     /// Write the run into this file as Chrome trace-event JSON, to open in Perfetto (ui.perfetto.dev)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     trace: Option<PathBuf>,
+    /// Write the run into this file as a page that plays in a browser, without a network: lanes and shared things
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    html: Option<PathBuf>,
 }
 
 impl Globals {
@@ -136,6 +139,14 @@ impl Globals {
         }
         let _ = options;
         self.reporter()
+    }
+
+    fn wanted_pictures(&self) -> [(PictureKind, Option<&Path>); 3] {
+        [
+            (PictureKind::Timeline, self.timeline.as_deref()),
+            (PictureKind::Trace, self.trace.as_deref()),
+            (PictureKind::Page, self.html.as_deref()),
+        ]
     }
 
     fn language(&self) -> Language {
@@ -372,7 +383,7 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         check_live(globals.format)?;
         options.control = Some(Control::new().map_err(|error| Failure::machinery(error.into()))?);
     }
-    let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), globals.language())
+    let pictures = Pictures::open(&globals.wanted_pictures(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
     (entry.run)(own, &options, &|| globals.live_reporter(&options), pictures)
 }

@@ -18,7 +18,7 @@ const FEWEST_WORDS: usize = 24;
 const FEW: usize = 10;
 
 /// A worker's state.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     #[default]
@@ -45,6 +45,12 @@ impl State {
             State::Working => ('▒', '=', ["works on an item", "处理数据"]),
             State::Died => ('×', 'x', ["died", "死亡"]),
         }
+    }
+
+    /// Returns what it means.
+    pub(super) fn meaning(self, language: Language) -> &'static str {
+        let (_, _, [en, zh]) = self.look();
+        language.pick(en, zh)
     }
 
     pub(super) fn symbol(self, is_ascii: bool) -> char {

@@ -8,6 +8,7 @@ pub(crate) mod control;
 pub(crate) mod drawing;
 mod event;
 mod frame;
+mod html;
 mod jsonl;
 mod lanes;
 mod language;

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{timeline, trace};
+use super::{html, timeline, trace};
 
 /// Why a picture was not written.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +23,9 @@ pub(crate) enum PictureError {
     /// Other content would be lost.
     #[error("{} is not a {}: it would be overwritten", .path.display(), .kind.about().0)]
     OtherContent { kind: Kind, path: PathBuf },
-    /// Both pictures would be written to the same file.
-    #[error("the timeline and the trace cannot both be in {}", .path.display())]
-    SameFile { path: PathBuf },
+    /// Two pictures would be written to the same file.
+    #[error("the {} and the {} cannot both be in {}", .kinds[0].about().0, .kinds[1].about().0, .path.display())]
+    SameFile { kinds: [Kind; 2], path: PathBuf },
 }
 
 /// A kind of picture.
@@ -33,6 +33,8 @@ pub(crate) enum PictureError {
 pub(crate) enum Kind {
     Timeline,
     Trace,
+    /// A page that plays the run.
+    Page,
     /// A chart of the results of a benchmark.
     Chart,
 }
@@ -43,6 +45,7 @@ impl Kind {
         match self {
             Kind::Timeline => ("timeline", timeline::BEGINNING),
             Kind::Trace => ("trace", trace::BEGINNING),
+            Kind::Page => ("page", html::BEGINNING),
             Kind::Chart => ("chart", ""),
         }
     }

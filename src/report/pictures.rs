@@ -7,7 +7,7 @@ use super::event::Event;
 use super::frame::RunStarted;
 use super::language::Language;
 use super::picture_file::{Kind, PictureError, PictureFile};
-use super::{timeline, trace};
+use super::{html, timeline, trace};
 
 /// The maximum number of events kept for pictures, about 60 MB. Pictures of a longer run show its end.
 const MOST_EVENTS: usize = 200_000;
@@ -25,18 +25,16 @@ impl Pictures {
     ///
     /// # Errors
     /// [`PictureError`] if one of them cannot be written.
-    pub(crate) fn open(
-        timeline: Option<&Path>,
-        trace: Option<&Path>,
-        language: Language,
-    ) -> Result<Self, PictureError> {
-        let wanted = [(Kind::Timeline, timeline), (Kind::Trace, trace)];
-        let files = wanted.into_iter().filter_map(|(kind, path)| Some(PictureFile::open(kind, path?)));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
-        match files.as_slice() {
-            [one, other] if one.is_same_as(other) => Err(PictureError::SameFile { path: other.named.clone() }),
-            _ => Ok(Pictures { files, recording: Recording::new(MOST_EVENTS), language }),
+    pub(crate) fn open(wanted: &[(Kind, Option<&Path>)], language: Language) -> Result<Self, PictureError> {
+        let mut files: Vec<PictureFile> = Vec::new();
+        for (kind, path) in wanted.iter().filter_map(|(kind, path)| Some((*kind, (*path)?))) {
+            let file = PictureFile::open(kind, path)?;
+            if let Some(other) = files.iter().find(|other| other.is_same_as(&file)) {
+                return Err(PictureError::SameFile { kinds: [other.kind, kind], path: file.named });
+            }
+            files.push(file);
         }
+        Ok(Pictures { files, recording: Recording::new(MOST_EVENTS), language })
     }
 
     /// Records an event, if there is a picture to show it.
@@ -46,12 +44,13 @@ impl Pictures {
         }
     }
 
-    /// Draws the run. A failure of one picture does not affect the other.
+    /// Draws the run. A failure of one picture does not affect the others.
     pub(crate) fn draw(self) -> Vec<PictureError> {
         let Pictures { files, recording, language } = self;
         let (events, forgotten) = recording.finish();
         let draw = |file: PictureFile| match file.kind {
             Kind::Trace => file.write(|mut out| trace::write_rest(&events, forgotten, &mut out)),
+            Kind::Page => file.write(|out| html::write_rest(&events, forgotten, language, out)),
             _ => file.write(|out| out.write_all(timeline::draw_rest(&events, forgotten, language).as_bytes())),
         };
         files.into_iter().filter_map(|file| draw(file).err()).collect()

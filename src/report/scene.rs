@@ -104,6 +104,11 @@ impl Scene {
         self.things.all()
     }
 
+    /// Returns the index of a worker by its name.
+    pub(super) fn index_of(&self, worker: &str) -> Option<usize> {
+        self.lanes.index_of(worker)
+    }
+
     /// Returns how many workers there are, started or not.
     pub(super) fn workers(&self) -> usize {
         self.lanes.workers().len()
@@ -135,6 +140,15 @@ impl Scene {
 
     /// Returns what a worker does, in a few words: whom it waits for, what it holds.
     pub(super) fn doing(&self, index: usize, language: Language) -> String {
+        self.said(index, language, true)
+    }
+
+    /// As [`doing`](Self::doing), without whom it waits for: that is not up to this worker.
+    pub(super) fn activity(&self, index: usize, language: Language) -> String {
+        self.said(index, language, false)
+    }
+
+    fn said(&self, index: usize, language: Language, has_holders: bool) -> String {
         let worker = self.worker(index);
         let titles = |things: &[usize]| {
             let titles: Vec<String> = things.iter().map(|thing| self.title(*thing, language)).collect();
@@ -145,6 +159,7 @@ impl Scene {
                 self.things()[thing].holders().iter().map(|name| language.name(self.names, name)).collect();
             let title = self.title(thing, language);
             let holder = match (others.as_slice(), language) {
+                _ if !has_holders => String::new(),
                 ([holder], Language::En) => format!(" ({holder} has it)"),
                 ([holder], Language::Zh) => format!("（{holder}持有）"),
                 _ => String::new(),

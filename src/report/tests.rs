@@ -1,5 +1,6 @@
 //! Every format shows the same handmade run; the expected output is in `data/golden`.
 
+mod pages;
 mod pictures;
 pub(crate) mod well_formed;
 

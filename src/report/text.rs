@@ -345,6 +345,13 @@ pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
     words
 }
 
+/// Returns the command that repeats a run and draws nothing.
+pub(super) fn command_without_pictures(started: &RunStarted) -> String {
+    let mut words = command(&started.args, started.seed);
+    words.retain(|word| !matches!(word.split([' ', '=']).next(), Some("--timeline" | "--trace" | "--html")));
+    words.join(" ")
+}
+
 /// Returns a command in unbreakable words.
 fn words(args: &[String]) -> Vec<String> {
     let mut words = vec![PROGRAM.to_owned()];

@@ -16,7 +16,7 @@ use super::language::Language;
 use super::wording::Names;
 
 /// How many items of a queue a serialised thing has; their number is complete.
-const MOST_ITEMS: usize = 40;
+pub(super) const MOST_ITEMS: usize = 40;
 
 /// How many items are remembered that were got before they were put.
 const MOST_EARLY: usize = 1000;

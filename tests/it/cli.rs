@@ -330,7 +330,7 @@ fn bash_takes_its_completions() {
 #[test]
 fn options_that_a_command_does_not_use_are_refused() {
     let _watchdog = watchdog("cli::unused_options");
-    let of_scenarios = ["--speed=2", "--strict", "--timeline=/dev/null", "--trace=/dev/null"];
+    let of_scenarios = ["--speed=2", "--strict", "--timeline=/dev/null", "--trace=/dev/null", "--html=/dev/null"];
     for command in [&["bench", "lock"][..], &["chaos", "Lock"], &["man"], &["completions", "bash"]] {
         for option in of_scenarios {
             let name = option.split('=').next().expect("a name");
@@ -545,7 +545,8 @@ fn commands_of_the_readme_write_nothing_into_the_checkout() {
     let readme = include_str!("../../README.md");
     let commands = readme.lines().filter(|line| line.starts_with("cargo ") || line.starts_with("ipc-demo "));
     let words: Vec<&str> = commands.flat_map(str::split_whitespace).collect();
-    let written = words.windows(2).filter(|pair| ["--timeline", "--trace", "--chart", ">"].contains(&pair[0]));
+    let written =
+        words.windows(2).filter(|pair| ["--timeline", "--trace", "--html", "--chart", ">"].contains(&pair[0]));
     let written: Vec<&str> = written.map(|pair| pair[1]).collect();
     assert!(!written.is_empty() && written.iter().all(|file| file.starts_with("/tmp/")), "{written:?}");
 }

@@ -6,7 +6,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
-//! | `redis_server` | a Redis server of this test program |
+//! | `redis_server`, `browser` | a Redis server and a browser of this test program |
 //! | `process` | start, join, exit status and failures; handles in roles; descriptors; stopped workers |
 //! | `sync` | exclusion and waiting between processes, also killed; deadlocks are found, and nothing else is |
 //! | `queue` | what every queue does, run on each, also with its ends in other processes; the effects of killed workers |
@@ -15,7 +15,7 @@
 //! | `shared` | shared numbers: no update is lost or partial |
 //! | `manager` | a manager's clients, shared objects, refused guests, and other hosts; a manager that is killed |
 //! | `scenarios` | each scenario through the real binary: its events, and the effects of kills |
-//! | `report` | the JSON Lines form of every event; `--timeline` and `--trace` of every scenario |
+//! | `report` | the JSON Lines form of every event; `--timeline`, `--trace` and `--html` of every scenario |
 //! | `live` | the live view in the terminal of tmux: keys, kills, and the terminal afterwards |
 //! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
 //! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
@@ -24,6 +24,7 @@
 //! | `cli` | bad input, exit codes, a closed stdout, stop requests; completions and the manual page |
 
 mod bench;
+mod browser;
 mod chaos;
 mod cli;
 mod explore;

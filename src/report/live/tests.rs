@@ -372,6 +372,7 @@ fn end_shows_the_verdict_and_the_counts() {
     let summary = Summary {
         scenario: "tickets",
         claim: claim("tickets").0,
+        seen: None,
         verdict: Verdict::Violated,
         guaranteed: false,
         needs: "a lock",

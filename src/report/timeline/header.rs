@@ -11,9 +11,9 @@ use super::frame::{Frame, MARGIN, WIDTH};
 use super::lane::{bar, cross, dot, stop};
 use crate::report::class::{Ending, Noun, Severity, SpanKind};
 use crate::report::drawing::{cut, line, px, text, width_of};
-use crate::report::frame::Verdict;
+use crate::report::frame::{RunStarted, Summary, Verdict};
 use crate::report::language::Language;
-use crate::report::model::{Edge, EdgeKind, Lane, LaneKind, RunModel};
+use crate::report::model::{Edge, EdgeKind, Lane, LaneKind};
 
 const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 
@@ -31,7 +31,8 @@ impl Heading {
         let title = model.scenario();
         let mut group = Group::new().add(text("title", MARGIN, 46.0, title));
         let mut y = 68.0;
-        for line in wrapped(&about(model, language), " · ", 13.0) {
+        let workers = model.lanes.iter().filter(|lane| lane.lane_kind == LaneKind::Worker).count();
+        for line in wrapped(&about(model.started, model.summary, workers, language), " · ", 13.0) {
             group.append(text("soft", MARGIN, y, &line).set("style", "font-size: 13px"));
             y += 18.0;
         }
@@ -63,19 +64,23 @@ impl Heading {
 }
 
 /// Describes how it was run.
-fn about(model: &RunModel<'_>, language: Language) -> Vec<String> {
+pub(in crate::report) fn about(
+    started: Option<&RunStarted>,
+    summary: Option<&Summary>,
+    workers: usize,
+    language: Language,
+) -> Vec<String> {
     let mut parts = Vec::new();
-    if let Some(started) = model.started {
+    if let Some(started) = started {
         parts.push(format!("{} {}", language.pick("seed", "随机种子"), started.seed));
         parts.push(format!("{} {}", language.pick("speed", "速度"), started.speed()));
     }
-    let workers = model.lanes.iter().filter(|lane| lane.lane_kind == LaneKind::Worker).count();
     parts.push(match language {
         Language::En if workers == 1 => "1 worker".to_owned(),
         Language::En => format!("{workers} workers"),
         Language::Zh => format!("{workers} 个工作进程"),
     });
-    if let Some(ended) = model.summary {
+    if let Some(ended) = summary {
         parts.push(format!("{} {}", language.pick("took", "用时"), language.duration(ended.elapsed_us)));
     }
     parts

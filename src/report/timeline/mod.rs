@@ -16,11 +16,12 @@ use svg::node::element::{Definitions, Marker, Path};
 
 use self::frame::{Frame, MARGIN, SMALL, WIDTH};
 use self::header::Heading;
+pub(super) use self::header::about;
 use super::drawing::{background, cut, document, text, width_of};
 use super::event::Event;
 use super::language::Language;
 use super::model::RunModel;
-use super::text::command;
+use super::text::command_without_pictures;
 use super::wording::Known;
 
 /// What every picture begins with.
@@ -52,12 +53,7 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
         .add(lanes.above);
     let (room, y) = (WIDTH - 2.0 * MARGIN, frame.height - 18.0);
     let hidden = [frame.hidden as u64, hidden_arrows as u64, lanes.hidden_dots as u64, forgotten];
-    let command = model.started.map(|started| {
-        let mut words = command(&started.args, started.seed);
-        // They say nothing about the run.
-        words.retain(|word| !matches!(word.split([' ', '=']).next(), Some("--timeline" | "--trace")));
-        words.join(" ")
-    });
+    let command = model.started.map(command_without_pictures);
     if let Some(note) = left_out(hidden, language) {
         // A truncated command cannot be repeated: the note makes space for it.
         let needed = command.as_ref().map_or(0.0, |command| width_of(command, SMALL) + 20.0) + width_of(&note, SMALL);

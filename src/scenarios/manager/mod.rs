@@ -54,6 +54,6 @@ fn as_tool(matches: &ArgMatches) -> Option<Tool> {
     if matches.contains_id("call") {
         return Some(("manager --call", &[]));
     }
-    let shown: &[&str] = &["format", "lang", "color", "quiet", "timeline", "trace"];
+    let shown: &[&str] = &["format", "lang", "color", "quiet", "timeline", "trace", "html"];
     matches.contains_id("serve").then_some(("manager --serve", shown))
 }

@@ -1,5 +1,6 @@
 //! What the program writes for other programs, and its pictures.
 
+mod html;
 mod pictures;
 pub(crate) mod schema;
 /// The unit tests' requirements for pictures of handmade runs also apply to those of real runs.

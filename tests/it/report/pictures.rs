@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::harness::{Demo, send, watchdog};
 use crate::report::well_formed;
 
-/// A directory for the two pictures of a run.
+/// A directory for the pictures of a run.
 struct Album {
     directory: TempDir,
 }
@@ -27,12 +27,14 @@ impl Album {
     }
 
     fn of(&self, demo: Demo) -> Demo {
-        demo.args(["--timeline"]).arg(self.path("run.svg")).args(["--trace"]).arg(self.path("run.json"))
+        let demo = demo.args(["--timeline"]).arg(self.path("run.svg")).args(["--trace"]).arg(self.path("run.json"));
+        demo.args(["--html"]).arg(self.path("run.html"))
     }
 
     /// Returns the text of the timeline and the events of the trace, both checked.
     fn open(&self) -> (String, Vec<Value>) {
         let read = |name| fs::read_to_string(self.path(name)).expect("it was drawn");
+        assert!(read("run.html").ends_with("</html>\n"), "the page is complete");
         (well_formed::timeline(&read("run.svg")), well_formed::trace(&read("run.json")))
     }
 }
@@ -43,7 +45,7 @@ fn count(trace: &[Value], kind: &str, name: &str) -> usize {
 }
 
 /// Returns every scenario that the help lists.
-fn scenarios() -> Vec<String> {
+pub(crate) fn scenarios() -> Vec<String> {
     let help = Demo::run("--help").expect_exit(0).stdout;
     let listed = help.split_once("Scenarios:\n").expect("a list of scenarios").1.lines();
     let names = listed.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
@@ -51,7 +53,7 @@ fn scenarios() -> Vec<String> {
 }
 
 #[test]
-fn every_scenario_has_both_pictures() {
+fn every_scenario_has_all_pictures() {
     let _watchdog = watchdog("pictures::every_scenario");
     let scenarios = scenarios();
     assert!(scenarios.len() >= 2, "{scenarios:?}");
@@ -145,6 +147,8 @@ fn pictures_are_drawn_when_nobody_reads_the_report() {
         .arg(album.path("run.svg"))
         .arg("--trace")
         .arg(album.path("run.json"))
+        .arg("--html")
+        .arg(album.path("run.html"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -168,13 +172,14 @@ fn files_that_cannot_be_written_are_refused_before_anything_starts() {
     let _watchdog = watchdog("pictures::refused");
     let album = Album::new();
     let sale = || Demo::run("tickets").args(["--speed", "max"]);
-    for option in ["--timeline", "--trace"] {
+    for option in ["--timeline", "--trace", "--html"] {
         let nowhere = album.path("no/such/directory.svg");
         refused(sale().args([option]).arg(&nowhere), &nowhere);
         refused(sale().args([option]).arg(album.directory.path()), album.directory.path());
     }
     let one = album.path("one");
     refused(sale().args(["--timeline"]).arg(&one).args(["--trace"]).arg(&one), &one);
+    refused(sale().args(["--html"]).arg(&one).args(["--trace"]).arg(&one), &one);
     assert!(!one.exists(), "what was made for nothing is gone");
     Demo::run("bench").args(["lock", "--trace"]).arg(&one).expect_exit(2);
     assert!(!one.exists(), "a benchmark draws no run");
@@ -199,7 +204,7 @@ fn what_is_no_picture_is_not_written_over() {
     let _watchdog = watchdog("pictures::written_over");
     let album = Album::new();
     let mine = album.path("tickets.json");
-    for option in ["--timeline", "--trace"] {
+    for option in ["--timeline", "--trace", "--html"] {
         fs::write(&mine, r#"{"count": 3}"#).expect("written");
         refused(Demo::run("tickets").arg("--data").arg(&mine).args([option]).arg(&mine), &mine);
         assert_eq!(fs::read_to_string(&mine).expect("readable"), r#"{"count": 3}"#);
