@@ -81,6 +81,7 @@ pub(crate) mod facts {
             of::<super::queue::Queue>(),
             of::<super::deadlock::Deadlock>(),
             of::<super::manager::Manager>(),
+            of::<super::pool::Pool>(),
         ];
         all.into_iter().find(|(name, _)| *name == scenario).map_or((["", ""], ""), |(_, said)| said)
     }

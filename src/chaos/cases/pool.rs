@@ -21,7 +21,7 @@ const WORKERS_END: Texts = ["the workers end", "工作进程全部结束"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Pool", of_pool, |kill| idle(kill))
+        Row::of("Pool", of_pool, idle)
             .asleep(IDLE, ONE_RESULT, Done)
             .by_liveness_check()
             .like_python("Pool.idle")
