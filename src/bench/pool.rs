@@ -59,7 +59,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
 
 /// Adds the ways in which Python does many tasks: `Pool.map` with chunks and without, and `ProcessPoolExecutor.map`.
 fn pythons(point: Point<'_>, task: impl Fn(&str) -> Value) -> Point<'_> {
-    let named = [("Pool.map", "map"), ("chunk = 1", "chunksize_1"), ("Executor", "executor")];
+    let named = [("Pool.map", "map"), ("chunk 1", "chunksize_1"), ("Executor", "executor")];
     named.into_iter().fold(point, |point, (name, way)| point.python_named(name, task(way)))
 }
 

@@ -9,8 +9,6 @@ use std::io;
 use std::marker::PhantomData;
 
 use anyhow::{Context, anyhow, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::effect::{Effect, Fault};
@@ -18,7 +16,9 @@ use super::peer::Observation;
 use crate::Process;
 use crate::ipc::codec;
 use crate::process::CodecError;
+use crate::sys::Signal;
 use crate::sys::clock::monotonic_ns;
+use crate::sys::signal;
 use crate::sys::trace::{Stop, Tracee};
 
 /// More instructions than any operation has: an endless operation is given up.
@@ -177,7 +177,7 @@ impl Victim {
                 process.kill()?;
                 process.join()?;
             }
-            Victim::OfObject(pid) => kill(Pid::from_raw(*pid as i32), Signal::SIGKILL)?,
+            Victim::OfObject(pid) => signal::send(*pid, Signal::SIGKILL)?,
         }
         Ok(())
     }

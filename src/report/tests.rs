@@ -54,6 +54,7 @@ impl Run {
     }
 
     fn with_names(scenario: &'static str, workers: u32, args: &[&str], names: Names) -> Self {
+        let has_tasks = scenario == "pool";
         let started = RunStarted {
             scenario,
             seed: 7,
@@ -61,8 +62,8 @@ impl Run {
             version: "0.0.0",
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             workers,
-            moments: vec!["waiting", "holding"],
-            has_tasks: false,
+            moments: if has_tasks { vec!["working"] } else { vec!["waiting", "holding"] },
+            has_tasks,
             names,
             claim: ["", ""],
             things: Vec::new(),
@@ -290,7 +291,7 @@ fn tasks_of_a_pool() {
         .then("worker-4", worker_started(false))
         .then("worker-4", began(4))
         .then("worker-4", worker_exited(Some(3), None, None))
-        .then(RUNNER, failed(4, "worker-4", Some(1), Some(3), None))
+        .then(RUNNER, failed(4, "worker-4", Some(2), Some(3), None))
         .then(
             RUNNER,
             summary("pool", Verdict::Held, true, json!({"tasks": 4, "results": 4, "failed": 3, "retried": 1})),

@@ -14,6 +14,7 @@ use nix::libc;
 use nix::sys::eventfd::EventFd;
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, getpid};
 
 use super::clock::monotonic_ns;
@@ -39,6 +40,15 @@ const OF_THE_TERMINAL: [Signal; 2] = [Signal::SIGINT, Signal::SIGHUP];
 /// Ends this process with SIGKILL, as `kill -9` from outside would.
 pub(crate) fn kill_self() -> io::Result<()> {
     Ok(nix::sys::signal::kill(getpid(), Signal::SIGKILL)?)
+}
+
+/// Kills a child, and returns when it is dead; it remains to be waited for. This thread blocks `SIGCHLD` from now on: at
+/// that signal, a process that is traced would stop.
+pub(crate) fn kill_child_quietly(pid: u32) -> io::Result<()> {
+    SigSet::from(Signal::SIGCHLD).thread_block()?;
+    send(pid, Signal::SIGKILL)?;
+    waitid(Id::Pid(Pid::from_raw(pid as i32)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+    Ok(())
 }
 
 /// Sends a signal to a process of this program.

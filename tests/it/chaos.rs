@@ -58,6 +58,7 @@ fn kills_around_what_decides_are_survived() {
         ("JoinableQueue", "in get"),
         ("JoinableQueue", "in get, of the dead"),
         ("JoinableQueue", "in task_done, one joins"),
+        ("Pool", "taking a task"),
     ] {
         let row = rows.iter().find(|row| row["object"] == object && row["killed"] == place);
         let row = row.unwrap_or_else(|| panic!("{object}, {place}"));

@@ -5,9 +5,6 @@
 
 use std::io::Read;
 
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::*;
@@ -15,13 +12,14 @@ use crate::Value;
 use crate::chaos::victim::{Failpoint, be_followed, chosen_failpoint};
 use crate::pool::{Builder, Pool, Task, TaskError, TaskHandle};
 use crate::process::Fd;
+use crate::sys::signal;
 
 const ONE_RESULT: Texts = ["each task has a result", "每个任务恰好一个结果"];
 const WORKERS_END: Texts = ["the workers end", "工作进程全部结束"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Pool", of_pool, |kill| idle(kill))
+        Row::of("Pool", of_pool, idle)
             .asleep(IDLE, ONE_RESULT, Done)
             .by_liveness_check()
             .like_python("Pool.idle")
@@ -268,11 +266,7 @@ fn repair(alive: Fd) -> RoleResult {
     while endless.get() == 0 {
         std::thread::yield_now();
     }
-    // The end of the worker must not stop this process, which is traced.
-    SigSet::from(Signal::SIGCHLD).thread_block()?;
-    let dead = Pid::from_raw(endless.get() as i32);
-    kill(dead, Signal::SIGKILL)?;
-    waitid(Id::Pid(dead), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
+    signal::kill_child_quietly(endless.get())?;
     marked(|| supervisor.reap())
 }
 

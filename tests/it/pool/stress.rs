@@ -213,7 +213,6 @@ impl Task for Doubles {
 
 #[test]
 #[ignore = "measures: cargo test --release --test it beside_rayon -- --ignored --nocapture"]
-#[expect(clippy::print_stderr, reason = "the result of a measurement")]
 fn empty_tasks_beside_rayon() {
     const TASKS: u64 = 2_000_000;
     for workers in [1, 2, 4] {
