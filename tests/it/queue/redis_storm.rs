@@ -191,6 +191,10 @@ impl Storm {
     fn strike(&mut self) {
         let fault = Fault::random(&mut self.random, self.machine.is_some());
         let moment = Duration::from_micros(self.random.random_range(0..15_000));
+        self.strike_with(fault, moment);
+    }
+
+    fn strike_with(&mut self, fault: Fault, moment: Duration) {
         let victim = self.random.random_range(0..1_usize << 20);
         self.replace_putters();
         self.getters[0].process.join_timeout(moment).expect("a wait");
@@ -354,13 +358,17 @@ fn five_hundred() {
     }
 }
 
-/// Puts all items of a plan, with a fault now and then.
+/// Puts all items of a plan, while workers are killed and connections are cut now and then.
 fn all(seed: u64, plan: Plan) -> Result<(), String> {
     let Some(mut storm) = Storm::start(seed, plan, None) else { return Ok(()) };
     while storm.left_to_put > 0 {
         let pause = Duration::from_millis(storm.random.random_range(0..200));
-        storm.getters[0].process.join_timeout(pause).expect("a wait");
-        storm.strike();
+        let fault = match Fault::random(&mut storm.random, false) {
+            // A server that is started again reads all that was ever put.
+            Fault::KillServer(_) => Fault::CutConnections,
+            fault => fault,
+        };
+        storm.strike_with(fault, pause);
     }
     // What the killed ones had not put is put in the end.
     while !storm.putters.is_empty() {

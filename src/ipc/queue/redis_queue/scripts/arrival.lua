@@ -1,23 +1,33 @@
 -- Plain gets. The list `items` has the payloads from the number `first` on. A get removes nothing: what it took is removed
--- once its answer has arrived, which the session's next request shows.
+-- once its answer has arrived, which the session's next request shows. Its answer is recorded as p, three numbers and the
+-- member: it took what is from the second number to before the third; what is before that, from the first number on, has
+-- arrived and is still to be removed.
 
--- Reads the answer 'p FROM TO MEMBER' of a get. Returns nothing for another answer.
+local function took(since, from, to, member)
+  return 'p' .. struct.pack('<ddd', since, from, to) .. member
+end
+
+-- Reads the three numbers. Returns nothing for another answer.
 local function taken(answer)
-  local from, to = string.match(answer or '', '^p (%d+) (%d+)')
-  return tonumber(from), tonumber(to)
+  if not answer or string.sub(answer, 1, 1) ~= 'p' then return nil end
+  return struct.unpack('<ddd', answer, 2)
+end
+
+local function holder(answer)
+  return string.sub(answer, 26)
 end
 
 -- Returns the numbers from `from` to before `to`.
 local function numbers_of(from, to)
   local numbers = {}
-  for number = from, to - 1 do numbers[#numbers + 1] = string.format('%d', number) end
+  for number = from, to - 1 do numbers[#numbers + 1] = int(number) end
   return numbers
 end
 
 -- Returns the payloads of what a get took.
 local function read(from, to, first)
   if from < first then return call('HMGET', queue .. 'late', unpack(numbers_of(from, to))) end
-  return call('LRANGE', queue .. 'items', from - first, to - first - 1)
+  return call('LRANGE', queue .. 'items', int(from - first), int(to - first - 1))
 end
 
 -- Moves what is before `last` aside: the answers to the gets that took it have not arrived, and much has arrived behind it.
@@ -30,7 +40,7 @@ local function set_aside(first, last)
   end
 end
 
--- Removes what a get took: from `from` to before `to`. `got` is the next number to be got. Returns the new `first`, which the
+-- Removes what has arrived: from `from` to before `to`. `got` is the next number to be got. Returns the new `first`, which the
 -- caller writes. Begins with a write that needs no memory.
 local function settle(from, to, first, got)
   if from < first then
@@ -62,9 +72,9 @@ local function settle_sessions(records, has_arrived)
   local first, got = tonumber(fields[1]), tonumber(fields[2])
   for session, record in pairs(records) do
     local request, answer = string.match(record, '^(%d+) (.*)$')
-    local from, to = taken(answer)
-    if from and has_arrived(session, request, answer) then
-      first = settle(from, to, first, got)
+    local since, _, to = taken(answer)
+    if since and has_arrived(session, request, answer) then
+      first = settle(since, to, first, got)
       call('HSET', meta, session, request .. ' 0', 'first', first)
     end
   end

@@ -25,7 +25,7 @@ local numbers = call('LPOP', queue .. 'back', count) or {}
 local were_returned = #numbers
 local got = tonumber(fields[3])
 local fresh = math.min(fields[2] - got, count - were_returned)
-for i = 1, fresh do numbers[were_returned + i] = string.format('%d', got + i - 1) end
+for i = 1, fresh do numbers[were_returned + i] = int(got + i - 1) end
 if #numbers == 0 then
   -- What others hold may come back.
   local is_over = others(fields[6], own, 'p') == 0 and unfinished() == call('SCARD', queue .. 'lease:' .. member)
@@ -34,7 +34,7 @@ if #numbers == 0 then
 end
 call('SADD', queue .. 'lease:' .. member, unpack(numbers))
 local text = table.concat(numbers, ' ')
-call('HSET', meta, 'got', got + fresh, session, request .. ' ' .. member .. ' ' .. text)
+call('HSET', meta, 'got', int(got + fresh), session, request .. ' ' .. member .. ' ' .. text)
 local payloads = call('HMGET', queue .. 'items', unpack(numbers))
 local returned = ''
 if were_returned > 0 then

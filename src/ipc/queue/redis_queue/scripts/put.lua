@@ -40,13 +40,13 @@ if is_plain then
 else
   local entries = {}
   for i = 1, count do
-    entries[2 * i - 1], entries[2 * i] = string.format('%d', put + i - 1), ARGV[6 + i]
+    entries[2 * i - 1], entries[2 * i] = int(put + i - 1), ARGV[6 + i]
   end
   call('HSET', queue .. 'items', unpack(entries))
 end
-local from, to = taken(before)
-if from then call('HSET', meta, 'first', settle(from, to, tonumber(fields[6]), tonumber(fields[5]))) end
-call('HSET', meta, 'put', put + count, 'bytes', bytes + length, session, request .. ' ' .. count)
+local since, _, to = taken(before)
+if since then call('HSET', meta, 'first', settle(since, to, tonumber(fields[6]), tonumber(fields[5]))) end
+call('HSET', meta, 'put', int(put + count), 'bytes', int(bytes + length), session, request .. ' ' .. count)
 served('wr', registered, fields[10])
 wake('more', 'wm', fields[9], count)
 return {count}
