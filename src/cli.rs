@@ -14,7 +14,6 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 
-use self::redis::RedisArgs;
 use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
 use crate::enter;
@@ -223,10 +222,7 @@ static TOOLS: [Tool; 7] = [
     Tool {
         name: "redis",
         uses: &["format"],
-        command: |redis| {
-            let (first, _) = redis::ABOUT.split_once('\n').unwrap_or((redis::ABOUT, ""));
-            RedisArgs::augment_args(redis).about(first).long_about(redis::ABOUT)
-        },
+        command: redis::described,
         run: |matches, globals, _| print(Language::En, redis::run(&args_of(matches)?, globals.format)?.as_bytes()),
     },
     Tool {

@@ -14,7 +14,7 @@ use super::queue::Block;
 use super::workload::{Point, Sample, Workload};
 use crate::Error;
 use crate::redis::{JoinableQueue, Queue, Server};
-use crate::scenarios::TransportArg;
+use crate::scenarios::server_in_environment;
 
 /// Items that a queue has room for.
 const CAPACITY: usize = 4096;
@@ -66,7 +66,7 @@ const CASES: [Case; 22] = [
 
 /// Returns the server to measure.
 pub(super) fn server() -> Result<Server> {
-    "redis".parse::<TransportArg>()?.server(None)
+    server_in_environment()
 }
 
 pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {

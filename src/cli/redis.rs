@@ -1,18 +1,18 @@
 //! `ipc-demo redis`: what there is on a server.
 
 use std::fmt::Write;
-use std::time::Duration;
 
+use clap::{Args as _, Command};
 use serde_json::json;
 
 use crate::Error;
 use crate::outcome::Failure;
 use crate::redis::{self, Life, MemberInfo, QueueInfo, RedisError, Server};
 use crate::report::Format;
-use crate::scenarios::TransportArg;
+use crate::scenarios::ServerArgs;
 
 /// What the command is for; the first line alone is its short form.
-pub(super) const ABOUT: &str = "\
+const ABOUT: &str = "\
 Show the queues on a Redis server, or delete one
 
 The server is that of IPC_DEMO_REDIS, or of --transport. list also deletes the queues without a name whose processes are \
@@ -29,12 +29,19 @@ Examples:
 pub(crate) struct RedisArgs {
     #[command(subcommand)]
     action: Action,
-    /// The server: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or redis for the URL in IPC_DEMO_REDIS
-    #[arg(long, value_name = "URL", default_value = "redis", global = true)]
-    transport: TransportArg,
-    /// Give up if the server does not answer for so long [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, global = true)]
-    redis_timeout: Option<Duration>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Describes the command: the options of the scenarios, for servers only.
+pub(super) fn described(command: Command) -> Command {
+    let (first, _) = ABOUT.split_once('\n').unwrap_or((ABOUT, ""));
+    let command = RedisArgs::augment_args(command).about(first).long_about(ABOUT);
+    let command = command.mut_args(|arg| arg.global(true));
+    command.mut_arg("transport", |transport| {
+        let help = "URL of the server, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or redis for that in IPC_DEMO_REDIS";
+        transport.value_name("URL").default_value("redis").help(help)
+    })
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -55,7 +62,7 @@ enum Action {
 
 /// Does it, and returns what is to be printed.
 pub(super) fn run(args: &RedisArgs, format: Format) -> Result<String, Failure> {
-    let server = args.transport.server(args.redis_timeout).map_err(Failure::Unusable)?;
+    let server = args.server.server("--transport takes redis or").map_err(Failure::Unusable)?;
     performed(&args.action, &server, format).map_err(|error| Failure::of_preparing(error.into()))
 }
 

@@ -45,7 +45,7 @@ pub(crate) use entry::Entry;
 pub(crate) use exploration::ExploreArgs;
 pub(crate) use runner::{Kill, RunOptions};
 pub(crate) use speed::Speed;
-pub(crate) use transport::TransportArg;
+pub(crate) use transport::{ServerArgs, server_in_environment};
 
 /// All scenarios, in the order of the help.
 pub(crate) static SCENARIOS: &[Entry] = &[

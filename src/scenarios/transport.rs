@@ -22,20 +22,27 @@ const URL: &str = "IPC_DEMO_REDIS";
 /// Where the queue is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TransportArgs {
-    /// What the queue is made of: shm, pipe (a textbook queue, only for queue), or a server: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or redis with the URL in IPC_DEMO_REDIS
-    #[arg(long, value_name = "KIND", default_value = "shm")]
-    transport: TransportArg,
-    /// On a server: join the queue of this name, which stays; other machines can, too [default: a new one]
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Queue on a server that other runs can join, and that stays [default: a new one, deleted at the end]
     #[arg(long, value_name = "NAME")]
     queue: Option<String>,
-    /// On a server: give up if it does not answer for so long [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+}
+
+/// The options for a server. They are of every command that can use one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// Transport of the queue: shm; pipe (queue only); a Redis server, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]; or redis, with that URL in IPC_DEMO_REDIS
+    #[arg(long, value_name = "TRANSPORT", default_value = "shm")]
+    transport: TransportArg,
+    /// Maximum time to try to reach a server that does not answer [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     redis_timeout: Option<Duration>,
 }
 
 /// What was typed, not yet checked: an error would show it, with its password.
 #[derive(Clone)]
-pub(crate) struct TransportArg(String);
+struct TransportArg(String);
 
 impl FromStr for TransportArg {
     type Err = std::convert::Infallible;
@@ -65,7 +72,7 @@ pub(crate) enum Transport {
 impl TransportArgs {
     /// Returns why a run over this transport cannot be explored, if it cannot.
     pub(super) fn not_explored(&self) -> Option<&'static str> {
-        match &*self.transport.0 {
+        match self.server.transport.0.as_str() {
             "shm" => None,
             "pipe" => Some("a queue over a pipe has feeder threads, which are not scheduled"),
             _ => Some("a queue on a server is not scheduled: other machines can use it"),
@@ -95,17 +102,17 @@ impl TransportArgs {
 
     /// Checks what was typed, and that there is a server if one is needed.
     pub(super) fn checked(&self) -> anyhow::Result<Transport> {
-        let transport = match &*self.transport.0 {
+        let transport = match self.server.transport.0.as_str() {
             "shm" => Transport::Shm,
             "pipe" => Transport::Pipe,
             _ => {
-                let server = Box::new(self.transport.server(self.redis_timeout)?);
+                let server = Box::new(self.server.server("--transport takes shm, pipe, redis or")?);
                 Transport::Redis { server, name: self.queue.clone() }
             }
         };
         if !matches!(transport, Transport::Redis { .. }) {
             ensure!(self.queue.is_none(), "--queue names a queue on a server: use --transport redis://HOST");
-            ensure!(self.redis_timeout.is_none(), "--redis-timeout is for --transport redis");
+            ensure!(self.server.redis_timeout.is_none(), "--redis-timeout is for --transport redis");
         }
         if let Transport::Redis { server, .. } = &transport {
             let info = server.check()?;
@@ -119,29 +126,30 @@ impl TransportArgs {
     }
 }
 
-impl TransportArg {
-    /// Returns the server at the URL that was typed, or, for `redis`, in the environment.
-    pub(crate) fn server(&self, timeout: Option<Duration>) -> anyhow::Result<Server> {
-        let typed = &*self.0;
-        let url = match typed {
-            "redis" => std::env::var(URL).ok().with_context(|| {
-                format!("--transport redis needs the URL of a server in the environment variable {URL}")
-            })?,
-            typed => typed.to_owned(),
+impl ServerArgs {
+    /// Returns the server at the URL that was typed, or, for `redis`, in the environment. `expected` begins the message
+    /// for what is neither.
+    pub(crate) fn server(&self, expected: &str) -> anyhow::Result<Server> {
+        let server = match self.transport.0.as_str() {
+            "redis" => server_in_environment()?,
+            typed => server_at(typed, "--transport", expected)?,
         };
-        // Not what was typed: it may be a URL without its scheme, with a password.
-        ensure!(
-            url.contains("://"),
-            "{} redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]",
-            if typed == "redis" {
-                format!("{URL} is no URL of a server:")
-            } else {
-                "--transport takes shm, pipe, redis or".into()
-            },
-        );
-        let server = Server::new(&url).with_context(|| format!("cannot use {}", masked(&url)))?;
-        Ok(server.timeout(timeout.unwrap_or(redis::DEFAULT_TIMEOUT)))
+        Ok(server.timeout(self.redis_timeout.unwrap_or(redis::DEFAULT_TIMEOUT)))
     }
+}
+
+/// Returns the server at the URL in the environment.
+pub(crate) fn server_in_environment() -> anyhow::Result<Server> {
+    let url = std::env::var(URL).ok().with_context(|| {
+        format!("no server: set the environment variable {URL} to redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]")
+    })?;
+    server_at(&url, URL, &format!("{URL} is no URL of a server:"))
+}
+
+fn server_at(url: &str, source: &str, expected: &str) -> anyhow::Result<Server> {
+    // Not what was typed: it may be a URL without its scheme, with a password.
+    ensure!(url.contains("://"), "{expected} redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]");
+    Server::new(url).with_context(|| format!("{source}: cannot use {}", masked(url)))
 }
 
 /// Says, once per process, that a server forgets.

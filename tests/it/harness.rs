@@ -54,10 +54,23 @@ pub(crate) fn worker<R: Role>(name: &str, role: R) -> Process {
 }
 
 pub(crate) fn try_worker<R: Role>(name: &str, role: R) -> Result<Process> {
+    started("/proc/self/exe", &AS_WORKER, name, role)
+}
+
+/// As [`worker`], through another program, given by the beginning of a command line.
+pub(crate) fn worker_within<R: Role>(starter: &[String], name: &str, role: R) -> Process {
+    let this = std::env::current_exe().expect("this program");
+    let starter = starter.iter().map(String::as_str).chain([this.to_str().expect("a path in UTF-8")]);
+    let words: Vec<&str> = starter.chain(AS_WORKER).collect();
+    started("/usr/bin/env", &words, name, role).expect("the worker starts")
+}
+
+const AS_WORKER: [&str; 3] = ["worker_entry", "--exact", "--test-threads=1"];
+
+fn started<R: Role>(program: &str, words: &[&str], name: &str, role: R) -> Result<Process> {
     // The worker's test harness writes to stdout.
     let null = File::options().write(true).open("/dev/null").expect("there is a null device");
-    let builder = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact", "--test-threads=1"]);
-    builder.stdout(null.as_fd()).spawn(name, role)
+    Process::builder().program(program, words).stdout(null.as_fd()).spawn(name, role)
 }
 
 /// Returns a pipe for synchronisation: a byte means "I am here", its end means "I am gone".

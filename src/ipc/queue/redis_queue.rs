@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `meta` | the options; the numbers of the next item to be `put` and to be `got` for the first time; the members' rights (`m:`), the sessions' last requests with their answers (`s:`), and how many clients wait for what |
 //! | `items` | plain: a list of the payloads from the number `first` on; tasks: payloads by number |
-//! | `arrived` | plain: what was got and is behind something that may not have arrived |
+//! | `arrived`, `late` | plain: what was got and is behind something that may not have arrived; that, once much is behind it |
 //! | `back`, `dead`, `again` | tasks: the numbers of those that were returned (served first), of dead letters, and how often each was returned |
 //! | `lease:MEMBER` | tasks: the numbers that a process holds |
 //! | `live`, `gone` | when each process expires; processes that were declared dead |
@@ -41,15 +41,20 @@
 //! | the server | what its append-only file has | processes reconnect and repeat their requests |
 //! | all processes | a queue without a name | the next run finds it: [`delete_unused`] |
 //!
-//! A server without an append-only file loses at a restart what was changed since its last snapshot, one with
-//! `appendfsync everysec` can lose the last second at a power failure, and a failover to a replica what
-//! was not copied yet.
+//! A server without an append-only file loses at a restart what was changed since its last snapshot. With one, and
+//! `appendfsync everysec`, it loses up to two seconds at a power failure, or if it is killed while its disk is slow; with
+//! `always` nothing. A failover to a replica loses what was not copied yet.
 //!
 //! # Cost
-//! A round trip for an operation, of one item or up to 1,000; a script takes the server about 16 µs. One queue is on one
+//! A round trip for an operation, of one item or up to 1,000. The script of a put or a get takes the server about 9 µs
+//! more than `RPUSH` or `LPOP`; in batches of 64 to 256, 0.2 to 0.3 µs an item, for leases 1 µs. One queue is on one
 //! server thread: about 20,000 leased items a second one by one, 300,000 in batches of 256. Beyond that, use several
 //! queues (`orders.0`, `orders.1`, ...), which a cluster spreads over its nodes; order is kept in each. Beyond that, use
 //! a broker that replicates and partitions itself: NATS JetStream, Kafka, or RabbitMQ quorum queues.
+//!
+//! # Requirements
+//! Redis 6.2 or later, for `LPOP` with a count and `SMISMEMBER`, or Valkey. The tests have run on Redis 6.2.14 and 7.0.15,
+//! and on Valkey 9.1.2.
 //!
 //! # Standard
 //! Python has a managed `Queue` for other machines; brokers on Redis: Celery's kombu, BullMQ.
@@ -60,6 +65,7 @@ mod builder;
 mod connection;
 pub(crate) mod error;
 mod handle;
+mod heartbeat;
 mod joinable;
 mod member;
 mod script;

@@ -7,6 +7,7 @@ pub(crate) mod pipe_queue;
 pub(crate) mod redis_faults;
 pub(crate) mod redis_queue;
 pub(crate) mod redis_storm;
+pub(crate) mod redis_workers;
 pub(crate) mod remote;
 pub(crate) mod shm_queue;
 pub(crate) mod stress;

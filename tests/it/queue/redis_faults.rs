@@ -9,8 +9,8 @@ use ipc_demo::Error;
 use ipc_demo::redis::{self, JoinableQueue, Queue, RedisError, Server};
 use nix::sys::signal::Signal;
 
-use super::redis_queue::leaser;
-use crate::harness::{send, stop, until, watchdog};
+use super::redis_queue::{GetsFromServer, leaser};
+use crate::harness::{meeting_point, send, stop, until, watchdog, worker};
 use crate::redis_server::{RedisServer, shared};
 
 /// Returns why something failed on a server.
@@ -205,7 +205,7 @@ fn stopped_process_is_dead_and_joins_again() {
         member.id.contains(&format!(":{}:", stopped.process.pid())) && member.id.ends_with("-1")
     };
     until(|| redis::show(&server, queue.name()).is_ok_and(|info| info.members.iter().any(is_back)));
-    drop(std::mem::replace(&mut stopped.release, crate::harness::meeting_point().1));
+    drop(std::mem::replace(&mut stopped.release, meeting_point().1));
     stopped.process.join().expect("it ends");
     let ended = format!("{:?}", stopped.process.ended());
     assert!(ended.contains("another consumer has it now"), "{ended}");
@@ -246,4 +246,89 @@ fn deleted_queue_is_reported_as_such() {
         let gone = why(waits.join().expect("no panic"));
         assert!(matches!(&gone, RedisError::NoQueue { queue, .. } if queue == "test:deleted"), "{gone}");
     });
+}
+
+#[test]
+fn gets_behind_a_process_that_stands_still_are_removed() {
+    let _watchdog = watchdog("redis_faults::stands_still");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let queue = Queue::<u32>::new(&server.server()).expect("a queue");
+    let key = |key: &str| format!("ipcq:{{{}}}:{key}", queue.name());
+    queue.put_many(&(0..3000).collect::<Vec<_>>()).expect("room");
+    let ((mut said, says), (until_told, _release)) = (meeting_point(), meeting_point());
+    let role = GetsFromServer { queue: queue.consumer(), said: says, until: until_told.into() };
+    let mut still = worker("still", role);
+    assert_eq!(said.meet(), Some(b'g'));
+    stop(still.pid());
+    let got: usize = (0..3).map(|_| queue.get_many(1000).expect("items").len()).sum();
+    assert_eq!((got, queue.try_get().expect("no error")), (2999, None));
+    let left = server.ask(&format!("LLEN {}", key("items")));
+    assert!([":0\r\n", ":1\r\n"].contains(&left.as_str()), "what it got is elsewhere, if it has not expired: {left}");
+    // It is declared dead, and what it got is lost with it.
+    until(|| server.ask(&format!("EXISTS {} {} {}", key("items"), key("late"), key("arrived"))) == ":0\r\n");
+    still.kill().expect("a signal");
+    still.join().expect("it ends");
+}
+
+#[test]
+fn sessions_of_the_dead_are_kept_for_an_hour() {
+    let _watchdog = watchdog("redis_faults::sessions");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let queue = JoinableQueue::<u32>::new(&server.server()).expect("a queue");
+    queue.put_many(&[1, 2]).expect("room");
+    let workers = [leaser(&queue, 1), leaser(&queue, 1)];
+    let sessions = workers.map(|worker| {
+        let session = format!("s:{}", member(&server.server(), &queue, worker.process.pid()));
+        worker.kill();
+        session
+    });
+    let gone = |session: &str| session.trim_start_matches("s:").rsplit_once('-').expect("an id").0.to_owned();
+    let scored = |session| server.ask(&format!("ZSCORE ipcq:{{{}}}:gone {}", queue.name(), gone(session)));
+    until(|| sessions.iter().all(|session| scored(session) != "$-1\r\n"));
+    let are_kept = || {
+        let fields = server.ask(&format!("HKEYS ipcq:{{{}}}:meta", queue.name()));
+        sessions.each_ref().map(|session| fields.contains(session.as_str()))
+    };
+    assert_eq!(are_kept(), [true, true], "their late requests are recognised");
+    // One of them died more than an hour ago by the server's clock.
+    server.ask(&format!("ZADD ipcq:{{{}}}:gone 1 {}", queue.name(), gone(&sessions[0])));
+    until(|| are_kept() == [false, true]);
+}
+
+/// Returns the id of a process among those that use a queue.
+fn member(server: &Server, queue: &JoinableQueue<u32>, pid: u32) -> String {
+    let info = redis::show(server, queue.name()).expect("it is there");
+    let of_pid = |member: &redis::MemberInfo| member.id.contains(&format!(":{pid}:"));
+    info.members.into_iter().find(of_pid).expect("it uses the queue").id
+}
+
+#[test]
+fn unused_queues_are_deleted_after_a_minute() {
+    let _watchdog = watchdog("redis_faults::unused");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let named = Queue::<u32>::builder(&server.server()).name("test:kept").build::<u32>().expect("a queue");
+    let queues = [(); 3].map(|()| Queue::<u32>::new(&server.server()).expect("a queue"));
+    let names = queues.each_ref().map(|queue| queue.name().to_owned());
+    // A process that is never heard of again leaves a copy of its keys behind; it died some seconds, or two minutes ago.
+    let copied = |name: &str, seconds: u64| {
+        for key in ["meta", "live"] {
+            assert_eq!(server.ask(&format!("COPY ipcq:{{{name}}}:{key} ipcq:{{{name}.copy}}:{key}")), ":1\r\n");
+        }
+        let copy = format!("{name}.copy");
+        let id = redis::show(&server.server(), &copy).expect("it is there").members.remove(0).id;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let died = now - Duration::from_secs(seconds);
+        server.ask(&format!("ZADD ipcq:{{{copy}}}:live {} {id}", died.as_millis()));
+        server.ask(&format!("SADD ipcq:queues {copy}"));
+        copy
+    };
+    let [recent, old] = [copied(&names[0], 5), copied(&names[1], 120)];
+    let deleted = |unused: Duration| redis::delete_unused(&server.server(), unused).expect("it answers");
+    assert!(deleted(redis::UNUSED).is_empty(), "the server has not been running for a minute: nobody could reach it");
+    until(|| server.server().check().expect("it answers").uptime > Duration::from_secs(1));
+    let mut expected = [recent, old];
+    expected.sort();
+    assert_eq!(deleted(Duration::from_secs(1)), expected, "not those that are used, nor those with a name");
+    assert_eq!(redis::list(&server.server()).expect("it answers").len(), 4);
+    drop((queues, named));
 }

@@ -131,6 +131,24 @@ impl Role for LeasesOnServer {
     }
 }
 
+/// Gets an item, reports, and waits until it is told to end.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct GetsFromServer {
+    pub(super) queue: redis::Consumer<u32>,
+    pub(super) said: Fd,
+    pub(super) until: Fd,
+}
+
+impl Role for GetsFromServer {
+    const NAME: &'static str = "test.gets-from-server";
+    fn run(self) -> RoleResult {
+        self.queue.get()?;
+        arrive(&self.said, b'g');
+        await_word(&self.until);
+        Ok(())
+    }
+}
+
 pub(super) struct Leaser {
     pub(super) process: Process,
     _said: MeetingReader,

@@ -1,101 +1,40 @@
-//! Many workers on one queue on a server, while workers are killed, the server is killed or stopped, and connections are
-//! cut, at random moments; every item is accounted for. And the faults that this must find.
+//! Many workers on one queue on a server, while workers are killed, the server is killed or stopped, connections are cut,
+//! and a machine loses its network, at random moments; every item is accounted for. And the faults that this must find.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::Duration;
 
 use ipc_demo::process::{Ended, Fd};
-use ipc_demo::redis::{self, JoinableConsumer, JoinableProducer, JoinableQueue, Queue, Server};
-use ipc_demo::{Error, Role, RoleResult};
+use ipc_demo::redis::{self, JoinableQueue, Queue};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde::{Deserialize, Serialize};
 
 use super::redis_queue::leaser;
-use super::stress::{Booked, Entry, Item, Run, booked, note};
-use crate::harness::{patient_watchdog, until, worker};
+use super::redis_workers::{GetEnd, GetsInStorm, PutEnd, PutsInStorm, ROBBED, Source};
+use super::stress::{Booked, Entry, Item, Run, booked};
+use crate::harness::{patient_watchdog, skip, until, worker, worker_within};
+use crate::manager::hosts::Network;
 use crate::redis_server::RedisServer;
+use crate::scenarios::redis::three_hosts;
 
-const PUTTERS: u32 = 2;
-const GETTERS: usize = 3;
-/// In a log, in place of how often the item was returned: the lease was lost, although its holder lived.
-const ROBBED: u32 = u32::MAX;
-
-#[derive(Clone, Serialize, Deserialize)]
-enum PutEnd {
-    Plain(redis::Producer<Item>),
-    Tasks(JoinableProducer<Item>),
+/// What works on a queue.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    has_tasks: bool,
+    putters: usize,
+    getters: usize,
+    /// Items that a putter puts, and all putters together.
+    each: u32,
+    all: u64,
+    /// Items in a call.
+    batch: u32,
+    capacity: usize,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-enum GetEnd {
-    Plain(redis::Consumer<Item>),
-    Tasks(JoinableConsumer<Item>),
-}
-
-/// Puts `count` items; the log contains how many puts have returned.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct PutsInStorm {
-    queue: PutEnd,
-    putter: u32,
-    count: u32,
-    book: Fd,
-}
-
-impl Role for PutsInStorm {
-    const NAME: &'static str = "test.puts-in-storm";
-    fn run(self) -> RoleResult {
-        let book = File::from(self.book.into_owned()?);
-        for number in 0..self.count {
-            let item = Item::new(self.putter, number);
-            match &self.queue {
-                PutEnd::Plain(queue) => queue.put(item)?,
-                PutEnd::Tasks(queue) => queue.put(item)?,
-            }
-            book.write_all_at(&(number + 1).to_le_bytes(), 0)?;
-        }
-        Ok(())
-    }
-}
-
-/// Gets items until there are no more; the log contains them.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct GetsInStorm {
-    queue: GetEnd,
-    book: Fd,
-}
-
-impl Role for GetsInStorm {
-    const NAME: &'static str = "test.gets-in-storm";
-    fn run(self) -> RoleResult {
-        let mut book = File::from(self.book.into_owned()?);
-        match &self.queue {
-            GetEnd::Plain(queue) => {
-                for item in queue.iter() {
-                    let item = item?;
-                    item.check()?;
-                    note(&mut book, [item.putter, item.number, 0])?;
-                }
-            }
-            GetEnd::Tasks(queue) => {
-                for lease in queue.iter() {
-                    let lease = lease?;
-                    lease.check()?;
-                    let (putter, number) = (lease.putter, lease.number);
-                    note(&mut book, [putter, number, lease.redelivered()])?;
-                    match lease.task_done() {
-                        Err(Error::LeaseLost { .. }) => note(&mut book, [putter, number, ROBBED])?,
-                        done => drop(done?),
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
+/// What a storm has by default: it goes on until it has had all its faults.
+const ENDLESS: Plan =
+    Plan { has_tasks: false, putters: 2, getters: 3, each: 400, all: u64::MAX, batch: 1, capacity: 16 };
 
 /// What happens to a queue.
 #[derive(Debug, Clone, Copy)]
@@ -107,19 +46,39 @@ enum Fault {
     KillServer(Duration),
     /// The server is stopped for so long.
     StopServer(Duration),
+    /// The other machine has no network for so long.
+    CutNetwork(Duration),
 }
 
 impl Fault {
-    fn random(random: &mut StdRng) -> Self {
+    fn random(random: &mut StdRng, has_machine: bool) -> Self {
         let ms = Duration::from_millis;
-        match random.random_range(0..100) {
+        match random.random_range(0..if has_machine { 120 } else { 100 }) {
             0..35 => Fault::KillGetter,
             35..60 => Fault::KillPutter,
             60..80 => Fault::CutConnections,
             80..92 => Fault::KillServer(ms(random.random_range(0..50))),
             92..94 => Fault::KillServer(ms(2000)),
-            _ => Fault::StopServer(ms(random.random_range(0..300))),
+            94..100 => Fault::StopServer(ms(random.random_range(0..300))),
+            100..117 => Fault::CutNetwork(ms(random.random_range(0..300))),
+            // Longer than a process may be silent.
+            _ => Fault::CutNetwork(ms(2000)),
         }
+    }
+}
+
+/// Another machine than that of the server, with a putter and a getter.
+struct Machine {
+    host: Network,
+    others: [Network; 2],
+}
+
+impl Machine {
+    const URL: &str = "redis://10.58.1.1";
+    const NAME: &str = "storm";
+
+    fn source<E>(has_tasks: bool) -> Source<E> {
+        Source::Opened { url: Self::URL.to_owned(), name: Self::NAME.to_owned(), has_tasks }
     }
 }
 
@@ -127,37 +86,91 @@ impl Fault {
 struct Storm {
     seed: u64,
     random: StdRng,
+    plan: Plan,
     server: RedisServer,
+    machine: Option<Machine>,
     /// Until the end.
     ends: Option<(PutEnd, GetEnd)>,
-    items: u32,
+    left_to_put: u64,
     next_putter: u32,
-    putters: Vec<(u32, Booked)>,
+    putters: Vec<(u32, u32, Booked)>,
     getters: Vec<Booked>,
     run: Run,
+    may_be_lost: usize,
 }
 
 impl Storm {
-    fn new(seed: u64, server: RedisServer, ends: (PutEnd, GetEnd), items: u32) -> Self {
-        let random = StdRng::seed_from_u64(seed);
-        let (putters, getters, run) = (Vec::new(), Vec::new(), Run::default());
-        let mut storm = Storm { seed, random, server, ends: Some(ends), items, next_putter: 0, putters, getters, run };
-        (0..PUTTERS).for_each(|_| storm.start_putter());
-        (0..GETTERS).for_each(|_| storm.start_getter());
-        storm
+    /// Starts the workers; `None`, with a printed reason, if this machine cannot.
+    fn start(seed: u64, plan: Plan, machine: Option<Machine>) -> Option<Self> {
+        let options = ["--port", "6379", "--bind", "0.0.0.0", "--protected-mode", "no"];
+        let server = match &machine {
+            Some(machine) => RedisServer::start_within(&machine.host.entrance(), &options)?,
+            None => RedisServer::start(&[])?,
+        };
+        let ends = ends(&server, plan, machine.is_some());
+        let mut storm = Storm {
+            seed,
+            random: StdRng::seed_from_u64(seed),
+            plan,
+            server,
+            machine,
+            ends: Some(ends),
+            left_to_put: plan.all,
+            next_putter: 0,
+            putters: Vec::new(),
+            getters: Vec::new(),
+            run: Run::default(),
+            may_be_lost: 0,
+        };
+        (0..plan.putters).for_each(|_| storm.start_putter());
+        (0..plan.getters).for_each(|_| storm.start_getter());
+        Some(storm)
+    }
+
+    /// Every second putter and getter is on the other machine, if there is one.
+    fn elsewhere(&self, number: usize) -> Option<Vec<String>> {
+        self.machine.as_ref().filter(|_| number % 2 == 1).map(|machine| machine.others[0].entrance())
     }
 
     fn start_putter(&mut self) {
-        let queue = self.ends.as_ref().expect("until the end").0.clone();
-        let (putter, count) = (self.next_putter, self.items);
-        let start = |book: &Fd| worker("putter", PutsInStorm { queue, putter, count, book: book.clone() });
-        self.putters.push((putter, booked(start)));
+        let count = u64::from(self.plan.each).min(self.left_to_put) as u32;
+        if count == 0 {
+            return;
+        }
+        self.left_to_put -= u64::from(count);
+        let elsewhere = self.elsewhere(self.next_putter as usize);
+        let queue = match &elsewhere {
+            Some(_) => Machine::source(self.plan.has_tasks),
+            None => Source::Given(self.ends.as_ref().expect("until the end").0.clone()),
+        };
+        let (putter, batch) = (self.next_putter, self.plan.batch);
+        let role = |book: &Fd| PutsInStorm { queue, putter, count, batch, book: book.clone() };
+        let start = |book: &Fd| match elsewhere {
+            Some(entrance) => worker_within(&entrance, "putter", role(book)),
+            None => worker("putter", role(book)),
+        };
+        self.putters.push((putter, count, booked(start)));
         self.next_putter += 1;
     }
 
     fn start_getter(&mut self) {
-        let queue = self.ends.as_ref().expect("until the end").1.clone();
-        self.getters.push(booked(|book: &Fd| worker("getter", GetsInStorm { queue, book: book.clone() })));
+        let elsewhere = self.elsewhere(self.run.got.len() + self.getters.len());
+        let queue = match &elsewhere {
+            Some(_) => Machine::source(self.plan.has_tasks),
+            None => Source::Given(self.ends.as_ref().expect("until the end").1.clone()),
+        };
+        let (batch, may_be_robbed) = (self.plan.batch, elsewhere.is_some());
+        let role = |book: &Fd| GetsInStorm { queue, batch, may_be_robbed, book: book.clone() };
+        self.getters.push(booked(|book: &Fd| match elsewhere {
+            Some(entrance) => worker_within(&entrance, "getter", role(book)),
+            None => worker("getter", role(book)),
+        }));
+    }
+
+    /// What a putter had not put is put by another.
+    fn close_putter(&mut self, (number, count, putter): (u32, u32, Booked)) {
+        let put = self.run.close_putter(number, putter);
+        self.left_to_put = self.left_to_put.saturating_add(u64::from(count - put));
     }
 
     fn close_getter(&mut self, worker: &Booked) {
@@ -165,32 +178,41 @@ impl Storm {
         self.run.got.push(book);
     }
 
-    /// Lets the workers work for a random moment, and strikes.
-    fn strike(&mut self) {
-        let fault = Fault::random(&mut self.random);
-        let moment = Duration::from_micros(self.random.random_range(0..15_000));
-        let victim = self.random.random_range(0..1 << 20);
-        // Those that have put everything are replaced: there is always somebody who puts.
-        while let Some(ended) = self.putters.iter_mut().position(|(_, putter)| has_succeeded(self.seed, putter)) {
-            let (number, putter) = self.putters.swap_remove(ended);
-            self.run.close_putter(number, putter);
+    /// Replaces the putters that have put everything.
+    fn replace_putters(&mut self) {
+        while let Some(ended) = self.putters.iter_mut().position(|(_, _, putter)| has_succeeded(self.seed, putter)) {
+            let putter = self.putters.swap_remove(ended);
+            self.close_putter(putter);
             self.start_putter();
         }
+    }
+
+    /// Lets the workers work for a random moment, and strikes.
+    fn strike(&mut self) {
+        let fault = Fault::random(&mut self.random, self.machine.is_some());
+        let moment = Duration::from_micros(self.random.random_range(0..15_000));
+        self.strike_with(fault, moment);
+    }
+
+    fn strike_with(&mut self, fault: Fault, moment: Duration) {
+        let victim = self.random.random_range(0..1_usize << 20);
+        self.replace_putters();
         self.getters[0].process.join_timeout(moment).expect("a wait");
         match fault {
+            Fault::KillPutter if self.putters.is_empty() => {}
             Fault::KillPutter => {
-                let (number, mut dead) = self.putters.swap_remove(victim % PUTTERS as usize);
-                dead.process.kill().expect("a signal");
-                dead.process.join().expect("it ends");
-                self.run.close_putter(number, dead);
+                let mut dead = self.putters.swap_remove(victim % self.putters.len());
+                dead.2.process.kill().expect("a signal");
+                dead.2.process.join().expect("it ends");
+                self.close_putter(dead);
                 self.start_putter();
             }
             Fault::KillGetter => {
-                let mut dead = self.getters.swap_remove(victim % GETTERS);
+                let mut dead = self.getters.swap_remove(victim % self.getters.len());
                 dead.process.kill().expect("a signal");
                 dead.process.join().expect("it ends");
                 self.close_getter(&dead);
-                self.run.killed_getters += 1;
+                self.may_be_lost += self.plan.batch as usize;
                 self.start_getter();
             }
             Fault::CutConnections => drop(self.server.ask("CLIENT KILL TYPE normal SKIPME yes")),
@@ -204,15 +226,23 @@ impl Storm {
                 std::thread::sleep(away);
                 self.server.signal(Signal::SIGCONT);
             }
+            Fault::CutNetwork(away) => {
+                let host = &self.machine.as_ref().expect("there is one").host;
+                host.run("ip link set cable1 down").expect("a cable");
+                std::thread::sleep(away);
+                host.run("ip link set cable1 up").expect("a cable");
+                // Whoever was declared dead meanwhile loses what was on its way.
+                self.may_be_lost += self.plan.getters * self.plan.batch as usize;
+            }
         }
     }
 
     /// Waits until all is put and got, and returns what went wrong; nothing if all is well.
     fn end(mut self) -> Result<(), String> {
         let seed = self.seed;
-        for (number, mut putter) in std::mem::take(&mut self.putters) {
-            await_end(seed, &mut putter)?;
-            self.run.close_putter(number, putter);
+        for mut putter in std::mem::take(&mut self.putters) {
+            await_end(seed, &mut putter.2)?;
+            self.close_putter(putter);
         }
         let joiner = match self.ends.take() {
             Some((PutEnd::Tasks(queue), _)) => {
@@ -229,9 +259,9 @@ impl Storm {
         self.run.got.iter_mut().for_each(|book| book.retain(|entry| entry[2] != ROBBED));
         let lost = std::panic::catch_unwind(|| self.run.lost())
             .map_err(|_| format!("seed {seed}: came twice or in another order"))?;
-        let may_be_lost = if joiner.is_some() { 0 } else { self.run.killed_getters };
+        let may_be_lost = if joiner.is_some() { 0 } else { self.may_be_lost };
         if lost > may_be_lost {
-            return Err(format!("seed {seed}: {lost} lost by {may_be_lost} killed"));
+            return Err(format!("seed {seed}: {lost} lost, of which {may_be_lost} may be"));
         }
         if robbed > 0 {
             return Err(format!("seed {seed}: {robbed} leases of living processes were lost"));
@@ -263,34 +293,58 @@ fn await_end(seed: u64, worker: &mut Booked) -> Result<(), String> {
     if ended.is_some_and(Ended::is_success) { Ok(()) } else { Err(format!("seed {seed}: {ended:?}")) }
 }
 
-fn ends(server: &Server, has_tasks: bool, capacity: usize) -> (PutEnd, GetEnd) {
-    if has_tasks {
-        let builder = JoinableQueue::<Item>::builder(server).capacity(capacity).max_redeliveries(1000);
+fn ends(server: &RedisServer, plan: Plan, is_named: bool) -> (PutEnd, GetEnd) {
+    let server = server.server();
+    if plan.has_tasks {
+        let builder = JoinableQueue::<Item>::builder(&server).capacity(plan.capacity).max_redeliveries(1000);
+        let builder = if is_named { builder.name(Machine::NAME) } else { builder };
         let queue = builder.build::<Item>().expect("a queue");
         (PutEnd::Tasks(queue.producer()), GetEnd::Tasks(queue.consumer()))
     } else {
-        let queue = Queue::<Item>::bounded(server, capacity).expect("a queue");
+        let builder = Queue::<Item>::builder(&server).capacity(plan.capacity);
+        let builder = if is_named { builder.name(Machine::NAME) } else { builder };
+        let queue = builder.build::<Item>().expect("a queue");
         (PutEnd::Plain(queue.producer()), GetEnd::Plain(queue.consumer()))
     }
 }
 
 /// Strikes a queue with faults, and returns what went wrong.
-fn storm(seed: u64, has_tasks: bool, faults: u32) -> Result<(), String> {
-    let Some(server) = RedisServer::start(&[]) else { return Ok(()) };
-    let ends = ends(&server.server(), has_tasks, 16);
-    let mut storm = Storm::new(seed, server, ends, 400);
+fn storm(seed: u64, plan: Plan, faults: u32, machine: Option<Machine>) -> Result<(), String> {
+    let Some(mut storm) = Storm::start(seed, plan, machine) else { return Ok(()) };
     (0..faults).for_each(|_| storm.strike());
     storm.end()
+}
+
+/// Returns a machine beside that of the server; `None`, with a printed reason, if none can be made.
+fn machine() -> Option<Machine> {
+    match three_hosts() {
+        Ok((host, others)) => Some(Machine { host, others }),
+        Err(reason) => {
+            skip("netns", format!("this machine lends no networks to try with: {reason}"));
+            None
+        }
+    }
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_in_a_storm() {
     let _watchdog = patient_watchdog("redis_storm::small");
-    for seed in 0..2 {
+    for (seed, batch) in [(0, 1), (1, 7)] {
         for has_tasks in [false, true] {
-            storm(seed, has_tasks, 12).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let plan = Plan { has_tasks, batch, ..ENDLESS };
+            storm(seed, plan, 10, None).unwrap_or_else(|wrong| panic!("{wrong}"));
         }
     }
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_a_machine_loses_its_network() {
+    let _watchdog = patient_watchdog("redis_storm::network");
+    let Some(machine) = machine() else { return };
+    let plan = Plan { has_tasks: true, batch: 3, each: 200, ..ENDLESS };
+    let Some(mut storm) = Storm::start(2, plan, Some(machine)) else { return };
+    (0..6).for_each(|_| storm.strike());
+    storm.end().unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// cargo test --release --test it redis_storm::five_hundred -- --ignored
@@ -298,7 +352,51 @@ fn nothing_is_lost_or_doubled_in_a_storm() {
 #[ignore = "takes minutes"]
 fn five_hundred() {
     for seed in 0..20 {
-        storm(seed, seed % 2 == 1, 25).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let plan = Plan { has_tasks: seed % 2 == 1, batch: [1, 7, 64][seed as usize % 3], ..ENDLESS };
+        let machine = if seed % 4 < 2 { machine() } else { None };
+        storm(seed, plan, 25, machine).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+}
+
+/// Puts all items of a plan, while workers are killed and connections are cut now and then.
+fn all(seed: u64, plan: Plan) -> Result<(), String> {
+    let Some(mut storm) = Storm::start(seed, plan, None) else { return Ok(()) };
+    while storm.left_to_put > 0 {
+        let pause = Duration::from_millis(storm.random.random_range(0..200));
+        let fault = match Fault::random(&mut storm.random, false) {
+            // A server that is started again reads all that was ever put.
+            Fault::KillServer(_) => Fault::CutConnections,
+            fault => fault,
+        };
+        storm.strike_with(fault, pause);
+    }
+    // What the killed ones had not put is put in the end.
+    while !storm.putters.is_empty() {
+        storm.replace_putters();
+        if let Some((_, _, putter)) = storm.putters.first_mut() {
+            putter.process.join_timeout(Duration::from_millis(20)).expect("a wait");
+        }
+    }
+    let put = storm.run.put_by_all();
+    assert_eq!(put, plan.all, "seed {seed}: all was put");
+    storm.end()
+}
+
+const FOUR_BY_FOUR: Plan = Plan { putters: 4, getters: 4, batch: 64, capacity: 4096, ..ENDLESS };
+
+#[test]
+fn all_items_of_four_by_four_arrive() {
+    let _watchdog = patient_watchdog("redis_storm::four_by_four");
+    all(3, Plan { has_tasks: true, each: 1000, all: 8000, ..FOUR_BY_FOUR }).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// cargo test --release --test it redis_storm::a_million -- --ignored
+#[test]
+#[ignore = "takes minutes"]
+fn a_million() {
+    for has_tasks in [false, true] {
+        all(4, Plan { has_tasks, each: 25_000, all: 1_000_000, ..FOUR_BY_FOUR })
+            .unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
 
@@ -331,7 +429,7 @@ fn long_tasks_outlive_a_server_that_is_away() {
 #[ignore = "a part of another test"]
 fn one_storm() {
     let seed = std::env::var(SEED).expect("started by the other test").parse().expect("a number");
-    storm(seed, false, 10).unwrap_or_else(|wrong| panic!("{wrong}"));
+    storm(seed, ENDLESS, 10, None).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 const SEED: &str = "IPC_DEMO_STORM";

@@ -344,15 +344,23 @@ impl Watch {
 pub(super) struct Run {
     put: BTreeMap<u32, u32>,
     pub(super) got: Vec<Vec<Entry>>,
-    pub(super) killed_getters: usize,
+    killed_getters: usize,
 }
 
 impl Run {
-    pub(super) fn close_putter(&mut self, number: u32, worker: Booked) {
+    /// Returns how many items it has put.
+    pub(super) fn close_putter(&mut self, number: u32, worker: Booked) -> u32 {
         let mut count = [0; 4];
         // A worker that was killed before its first put has an empty log.
         let _ = worker.book.read_exact_at(&mut count, 0);
-        self.put.insert(number, u32::from_le_bytes(count));
+        let count = u32::from_le_bytes(count);
+        self.put.insert(number, count);
+        count
+    }
+
+    /// Returns how many items all putters have put.
+    pub(super) fn put_by_all(&self) -> u64 {
+        self.put.values().map(|count| u64::from(*count)).sum()
     }
 
     fn close_getter(&mut self, worker: &Booked) {

@@ -10,7 +10,7 @@ mod manager;
 mod pipe;
 mod pool;
 mod queues;
-mod redis;
+pub(crate) mod redis;
 mod semaphore;
 mod tickets;
 mod values;

@@ -94,7 +94,9 @@ fn bad_options_and_servers_start_nothing() {
         ("prodcons --transport pipe", "last producer"),
         ("explore joinable --transport redis://:secret@db", "cannot explore joinable: a queue on a server"),
         ("chaos redis --exhaustive", "a queue on a server"),
-        ("redis list", "IPC_DEMO_REDIS"),
+        ("redis list", "set the environment variable IPC_DEMO_REDIS to redis://"),
+        ("redis list --transport shm", "--transport takes redis or redis://"),
+        ("bench redis", "set the environment variable IPC_DEMO_REDIS to redis://"),
     ] {
         let mut words = line.split(' ');
         let demo = Demo::run(words.next().expect("a command")).args(words);
@@ -149,7 +151,7 @@ fn queue_of_a_killed_run_is_removed_by_list() {
 const ITEMS: u32 = 1500;
 
 /// Creates a host with a server and two others, each with a cable to it: `10.58.1.1` to `10.58.1.2`, and so on.
-fn three_hosts() -> Result<(Network, [Network; 2]), String> {
+pub(crate) fn three_hosts() -> Result<(Network, [Network; 2]), String> {
     let server = Network::new(&["unshare", "-Urn"])?;
     let entrance = server.entrance();
     let unshare = entrance.iter().map(String::as_str).chain(["unshare", "-n"]).collect::<Vec<_>>();

@@ -9,7 +9,8 @@ use redis::{Cmd, Value};
 use super::answer::{text, unless_gone, value};
 use super::connection::{Answer, Connection};
 use super::error::RedisError;
-use super::member::{BEAT_EVERY, INDEX, LIFE_MS, VERSION};
+use super::heartbeat::{BEAT_EVERY, LIFE_MS};
+use super::member::{INDEX, VERSION};
 use super::script::{self, Script};
 use super::server::Server;
 use crate::ipc::error::{Error, Result};
@@ -99,7 +100,7 @@ pub fn list(server: &Server) -> Result<Vec<String>> {
 pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
     let mut observer = Observer::new(server);
     let mut rest = observer.run(&script::SHOW, name, |_| {})?.1;
-    let kind = rest.next().map(text).transpose()?.unwrap_or_default();
+    let kind = text(server, rest.next())?;
     let mut number = || match rest.next() {
         Some(Value::Int(number)) => Ok(number),
         other => Err(server.unexpected(&other)),
@@ -112,9 +113,9 @@ pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
         let (Value::Int(leases), Value::Int(expires_ms)) = (leases, expires) else {
             return Err(server.unexpected(&member));
         };
-        let (rights, time) = (text(rights.clone())?, Duration::from_millis(expires_ms.unsigned_abs()));
+        let (rights, time) = (text(server, Some(rights.clone()))?, Duration::from_millis(expires_ms.unsigned_abs()));
         Ok(MemberInfo {
-            id: text(id.clone())?,
+            id: text(server, Some(id.clone()))?,
             puts: rights.contains('p'),
             gets: rights.contains('g'),
             leases: *leases as u64,
@@ -142,7 +143,7 @@ pub fn delete(server: &Server, name: &str) -> Result<()> {
     let mut observer = Observer::new(server);
     let (outcome, mut rest) = observer.run(&script::DELETE, name, |command| _ = command.arg(VERSION))?;
     if outcome == -5 {
-        let key = rest.next().map(text).transpose()?.unwrap_or_default();
+        let key = text(server, rest.next())?;
         return Err(RedisError::ForeignKey { server: server.address(), key }.into());
     }
     observer.forget(name)
@@ -233,7 +234,7 @@ impl<'s> Observer<'s> {
     fn reap_expired(&mut self, name: &str) -> Result<()> {
         let (_, expired) = self.run(&script::BEAT, name, |command| _ = command.arg(LIFE_MS).arg(""))?;
         for id in expired.skip(1) {
-            let id = text(id)?;
+            let id = text(self.server, Some(id))?;
             // The queue may end with it.
             while leases_left(self.run(&script::REAP, name, |command| _ = command.arg(&id).arg(0)))? > 0 {}
         }

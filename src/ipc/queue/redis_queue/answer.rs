@@ -7,7 +7,7 @@ use redis::Value;
 use super::connection::Answer;
 use super::error::RedisError;
 use super::server::Server;
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::Result;
 
 /// An item that was got or leased.
 pub(super) struct Taken {
@@ -31,13 +31,9 @@ pub(super) fn unless_gone(server: &Server, name: &str, answer: Answer) -> Result
     }
 }
 
-pub(super) fn text(value: Value) -> Result<String> {
-    match value {
-        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Int(number) => Ok(number.to_string()),
-        Value::Nil => Ok(String::new()),
-        other => Err(Error::from(RedisError::Answer { server: "the server".to_owned(), answer: format!("{other:?}") })),
-    }
+/// Reads a text; an empty one if there is nothing.
+pub(super) fn text(server: &Server, value: Option<Value>) -> Result<String> {
+    value.map_or_else(|| Ok(String::new()), |text| self::value(server, text))
 }
 
 pub(super) fn value<T: redis::FromRedisValue>(server: &Server, value: Value) -> Result<T> {
@@ -57,7 +53,7 @@ pub(super) fn payloads(server: &Server, value: Option<Value>) -> Result<Vec<Vec<
 /// Reads tasks, and who holds them.
 pub(super) fn batch(server: &Server, mut rest: impl Iterator<Item = Value>) -> Result<Batch> {
     let items = tasks(server, &mut rest)?;
-    let holder = rest.next().map(text).transpose()?.unwrap_or_default().into();
+    let holder = text(server, rest.next())?.into();
     Ok(Batch { holder, items })
 }
 
@@ -72,12 +68,12 @@ pub(super) fn tasks(server: &Server, rest: &mut impl Iterator<Item = Value>) -> 
 }
 
 fn numbers<N: std::str::FromStr>(server: &Server, value: Option<Value>) -> Result<Vec<N>> {
-    let words = value.map(text).transpose()?.unwrap_or_default();
+    let words = text(server, value)?;
     words.split_whitespace().map(|word| word.parse().map_err(|_| server.unexpected(&words))).collect()
 }
 
 /// Reads a text with 1 or 0 for each.
-pub(super) fn each(server: &Server, (outcome, mut rest): Answer) -> Result<Vec<bool>> {
-    let digits = rest.next().ok_or_else(|| server.unexpected(&outcome)).and_then(text)?;
+pub(super) fn each(server: &Server, (_, mut rest): Answer) -> Result<Vec<bool>> {
+    let digits = text(server, rest.next())?;
     Ok(digits.bytes().map(|digit| digit == b'1').collect())
 }

@@ -121,13 +121,13 @@ pub enum RedisError {
         /// The reason.
         reason: String,
     },
-    /// The server's answer is not one of the library's scripts'.
-    #[error("{server} gave an answer that makes no sense: {answer}")]
-    Answer {
+    /// The server's reply is none of those that the library's scripts give.
+    #[error("unexpected reply of {server}: {reply}")]
+    UnexpectedReply {
         /// The server.
         server: String,
-        /// The answer.
-        answer: String,
+        /// The reply.
+        reply: String,
     },
 }
 
@@ -135,7 +135,10 @@ impl RedisError {
     /// Returns whether the machinery failed. Otherwise other arguments or another configuration would help.
     #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only the program has exit codes"))]
     pub(crate) fn is_machinery(&self) -> bool {
-        use RedisError::{Answer, DiskFailed, OutOfMemory, Refused, Unreachable};
-        matches!(self, Unreachable { .. } | OutOfMemory { .. } | DiskFailed { .. } | Refused { .. } | Answer { .. })
+        use RedisError::{DiskFailed, OutOfMemory, Refused, UnexpectedReply, Unreachable};
+        matches!(
+            self,
+            Unreachable { .. } | OutOfMemory { .. } | DiskFailed { .. } | Refused { .. } | UnexpectedReply { .. }
+        )
     }
 }

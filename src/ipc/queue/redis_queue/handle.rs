@@ -206,9 +206,9 @@ impl Handle {
                     Err(Error::NoConsumers { unfinished: unfinished as u64 })
                 }
                 (_, mut rest) => {
-                    let died = rest.next().map(text).transpose()?.unwrap_or_default();
+                    let died = text(server, rest.next())?;
                     let pid = died.split(':').nth(1).and_then(|pid| pid.parse().ok()).unwrap_or(0);
-                    let item = rest.next().map(text).transpose()?.and_then(|item| item.parse().ok()).unwrap_or(0);
+                    let item = text(server, rest.next())?.parse().unwrap_or(0);
                     Err(Error::ConsumerDied { pid, item })
                 }
             }

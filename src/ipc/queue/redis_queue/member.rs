@@ -2,43 +2,39 @@
 //!
 //! # State
 //! All handles of a queue in a process are one member, with an id that is never used again: `HOST:PID:TOKEN-GENERATION`.
-//! While it has handles, a thread of its own, with a connection of its own, prolongs the member's life on the server
-//! every half second; a member that is not prolonged for 1.5 s is declared dead by the process that notices. A process that was
-//! declared dead and lives (it was stopped) becomes another member.
+//! While it has handles, it has a heartbeat; see [`heartbeat`](super::heartbeat).
 //!
 //! Calls are made in sessions, one at a time in each: see [`Session`](super::session::Session).
 //!
 //! # Death
 //! A handle that is sent to a worker is counted for a placeholder, which expires after 30 s unless the worker takes over
-//! as a member. The sender sees the death of its child within 100 ms, and declares the child's members dead.
+//! as a member.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 
-use super::answer::{text, unless_gone, value};
+use super::answer::{text, unless_gone};
 use super::builder::Plan;
 use super::connection::{Answer, Connection};
 use super::error::RedisError;
+use super::heartbeat::LIFE_MS;
 use super::script::{self, Script};
 use super::server::Server;
 use super::session::Sessions;
-use crate::ipc::deadline::LOOK_EVERY;
 use crate::ipc::error::{Result, check_not_forked, os};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::queue::leasing::OnConsumerDeath;
 use crate::ipc::queue::participants::Rights;
-use crate::sys::task::InternalThread;
 
-/// The layout of the keys. A queue of another one is left alone.
-pub(super) const VERSION: &str = "ipcq2";
+/// The layout of the keys. A queue of another one is left alone. With a value of more than 64 bytes, the server keeps the
+/// hash in a table, in which fields are found faster than in a list.
+pub(super) const VERSION: &str = "ipcq2: the state of a queue of the Rust library ipc_demo; see its module redis";
 /// The set of the names of all queues. Not a part of any of them: in a cluster it is elsewhere.
 pub(super) const INDEX: &str = "ipcq:queues";
-pub(super) const BEAT_EVERY: Duration = Duration::from_millis(500);
-pub(super) const LIFE_MS: u64 = 1500;
 const PLACEHOLDER_LIFE_MS: u64 = 30_000;
 
 /// What a worker needs in order to become a member.
@@ -66,34 +62,35 @@ pub(super) struct Member {
     /// The first key of every script.
     meta: String,
     /// The id without the generation.
-    base: String,
+    pub(super) base: String,
     state: Mutex<State>,
-    changed: Condvar,
+    /// Notified when the heartbeat has something to look at.
+    pub(super) changed: Condvar,
     sessions: Mutex<Sessions>,
 }
 
 #[derive(Debug)]
-struct State {
-    id: Arc<str>,
-    generation: u32,
+pub(super) struct State {
+    pub(super) id: Arc<str>,
+    pub(super) generation: u32,
     /// The handles, and those of them that can put and get.
-    handles: u32,
-    puts: u32,
-    gets: u32,
-    has_heartbeat: bool,
-    children: Vec<Child>,
+    pub(super) handles: u32,
+    pub(super) puts: u32,
+    pub(super) gets: u32,
+    pub(super) has_heartbeat: bool,
+    pub(super) children: Vec<Child>,
 }
 
 /// A worker that was given a handle.
 #[derive(Debug)]
-struct Child {
+pub(super) struct Child {
     slot: ProcessSlot,
-    token: String,
+    pub(super) token: String,
 }
 
 impl State {
     /// Returns the tokens of the children that have ended.
-    fn dead_children(&self) -> Vec<String> {
+    pub(super) fn dead_children(&self) -> Vec<String> {
         let Ok(table) = ProcessTable::ours() else { return Vec::new() };
         let ended = self.children.iter().filter(|child| !table.is_alive(child.slot));
         ended.map(|child| child.token.clone()).collect()
@@ -140,7 +137,7 @@ impl Member {
                 member.parts.byte_limit = limit as u64;
             }
             (-5, key, _) => {
-                let key = key.and_then(|key| text(key).ok()).unwrap_or_default();
+                let key = text(&member.server, key)?;
                 return Err(RedisError::ForeignKey { server: member.server.address(), key }.into());
             }
             (-6, ..) => {
@@ -200,7 +197,7 @@ impl Member {
         Connection::new(Arc::clone(&self.server))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect(UNPOISONED)
     }
 
@@ -339,105 +336,6 @@ impl Member {
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer> {
         unless_gone(&self.server, &self.parts.name, connection.run(script, &self.meta, timeout, arguments)?)
-    }
-
-    /// Tells the server that this process lives, finds those that do not, and watches the children.
-    fn beat_while_used(&self) {
-        let _internal = InternalThread::count();
-        let mut connection = self.connection();
-        let mut next_beat = Instant::now();
-        loop {
-            let mut state = self.state();
-            if state.handles == 0 {
-                state.has_heartbeat = false;
-                return;
-            }
-            let dead = state.dead_children();
-            let wait = next_beat.saturating_duration_since(Instant::now());
-            if dead.is_empty() && !wait.is_zero() {
-                let wait = if state.children.is_empty() { wait } else { wait.min(LOOK_EVERY) };
-                drop(self.changed.wait_timeout(state, wait));
-                continue;
-            }
-            drop(state);
-            let next =
-                self.beat(&mut connection).and_then(|next| self.declare_dead(&mut connection, &dead).map(|()| next));
-            match next {
-                Ok(next) => {
-                    next_beat = Instant::now() + next;
-                    self.state().children.retain(|child| !dead.contains(&child.token));
-                }
-                // It is asked again soon.
-                Err(_) => thread::sleep(LOOK_EVERY),
-            }
-        }
-    }
-
-    /// Declares the members of children that have ended dead.
-    fn declare_dead(&self, connection: &mut Connection, tokens: &[String]) -> Result<()> {
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let everybody = redis::cmd("ZRANGE").arg(self.key("live")).arg(0).arg(-1).to_owned();
-        let everybody: Vec<String> = value(&self.server, connection.command(&everybody, Duration::ZERO)?)?;
-        let token_of = |id: &str| {
-            id.rsplit_once('-').and_then(|(base, _)| base.rsplit_once(':')).map(|(_, token)| token.to_owned())
-        };
-        for id in everybody {
-            if token_of(&id).is_some_and(|token| tokens.contains(&token)) {
-                self.reap(connection, &id, true)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn reap(&self, connection: &mut Connection, id: &str, is_known: bool) -> Result<()> {
-        loop {
-            let (left, _) = self.run(connection, &script::REAP, Duration::ZERO, |command| {
-                command.arg(id).arg(u8::from(is_known));
-            })?;
-            if left == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Returns in what time the next beat is due.
-    fn beat(&self, connection: &mut Connection) -> Result<Duration> {
-        let id = self.id();
-        let arrived = self.sessions().arrived();
-        let (is_member, mut rest) = self.run(connection, &script::BEAT, Duration::ZERO, |command| {
-            command.arg(LIFE_MS).arg(&*id);
-            for (session, request) in &arrived {
-                command.arg(session).arg(request);
-            }
-        })?;
-        let next_ms = rest.next();
-        for expired in rest {
-            self.reap(connection, &text(expired)?, false)?;
-        }
-        if is_member == 0 {
-            self.rejoin(connection, &id)?;
-        }
-        // A little later than the next one expires, to find it expired.
-        Ok(match next_ms {
-            Some(Value::Int(ms @ 0..)) => BEAT_EVERY.min(Duration::from_millis(ms as u64 + 1)),
-            _ => BEAT_EVERY,
-        })
-    }
-
-    /// Becomes another member after the one with this id was declared dead, unless that has happened.
-    pub(super) fn rejoin(&self, connection: &mut Connection, lost: &str) -> Result<()> {
-        let mut state = self.state();
-        if &*state.id != lost || state.handles == 0 {
-            return Ok(());
-        }
-        let id: Arc<str> = format!("{}-{}", self.base, state.generation + 1).into();
-        let rights = Rights::of(state.puts > 0, state.gets > 0);
-        self.enter(connection, &id, rights, LIFE_MS, Duration::ZERO)?;
-        state.generation += 1;
-        state.id = id;
-        Ok(())
     }
 }
 

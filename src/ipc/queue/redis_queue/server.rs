@@ -13,7 +13,8 @@ use crate::ipc::error::{Error, Result};
 /// The default of [`Server::timeout`].
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a server must be: `LPOP` with a count, `SMISMEMBER`.
+/// The oldest version that has all commands of the scripts: `LPOP` with a count and `SMISMEMBER` are of 6.2, all others of
+/// 6.0 and before. Valkey counts on from 7.2.
 const OLDEST: (u32, u32) = (6, 2);
 
 /// A Redis or Valkey server, and for how long to try to reach it. It opens queues; see [`Queue`](super::Queue).
@@ -116,10 +117,10 @@ impl Server {
         Ok(Server::new(url)?.timeout(Duration::from_millis(*timeout_ms)))
     }
 
-    /// Returns the error for an answer that none of the scripts gives.
-    pub(super) fn unexpected(&self, answer: &impl fmt::Debug) -> Error {
-        let answer = format!("{answer:?}").chars().take(200).collect();
-        RedisError::Answer { server: self.address(), answer }.into()
+    /// Returns the error for a reply that none of the scripts gives.
+    pub(super) fn unexpected(&self, reply: &impl fmt::Debug) -> Error {
+        let reply = format!("{reply:?}").chars().take(200).collect();
+        RedisError::UnexpectedReply { server: self.address(), reply }.into()
     }
 
     /// Returns why a request failed for good; `None` if it is to be tried again.

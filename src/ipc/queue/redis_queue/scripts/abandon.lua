@@ -8,7 +8,7 @@ local function abandon(kind, member, dead)
     for i = 1, #all, 2 do
       if string.sub(all[i], 1, 2) == 's:' then records[all[i]] = all[i + 1] end
     end
-    settle_sessions(records, function(_, _, holder) return holder == member end)
+    settle_sessions(records, function(_, _, answer) return holder(answer) == member end)
     return 0
   end
   local lease = queue .. 'lease:' .. member

@@ -1,25 +1,60 @@
 -- Plain gets. The list `items` has the payloads from the number `first` on. A get removes nothing: what it took is removed
--- once its answer has arrived, which the session's next request shows.
+-- once its answer has arrived, which the session's next request shows. Its answer is recorded as p, three numbers and the
+-- member: it took what is from the second number to before the third; what is before that, from the first number on, has
+-- arrived and is still to be removed.
 
--- Reads the answer 'p MEMBER BYTES FROM TO' of a get. Returns nothing for another answer.
-local function taken(answer)
-  local member, bytes, from, to = string.match(answer or '', '^p (%S+) (%d+) (%d+) (%d+)$')
-  return member, tonumber(bytes), tonumber(from), tonumber(to)
+local function took(since, from, to, member)
+  return 'p' .. struct.pack('<ddd', since, from, to) .. member
 end
 
--- Removes what a get took. `got` is the next number to be got. Returns the new `first` and the bytes that became free, which
--- the caller writes. In a full memory too.
-local function settle(answer, first, got)
-  local member, bytes, from, to = taken(answer)
-  if not member then
-    call('HDEL', meta, '')
-    return first, 0
+-- Reads the three numbers. Returns nothing for another answer.
+local function taken(answer)
+  if not answer or string.sub(answer, 1, 1) ~= 'p' then return nil end
+  return struct.unpack('<ddd', answer, 2)
+end
+
+local function holder(answer)
+  return string.sub(answer, 26)
+end
+
+-- Returns the numbers from `from` to before `to`.
+local function numbers_of(from, to)
+  local numbers = {}
+  for number = from, to - 1 do numbers[#numbers + 1] = int(number) end
+  return numbers
+end
+
+-- Returns the payloads of what a get took.
+local function read(from, to, first)
+  if from < first then return call('HMGET', queue .. 'late', unpack(numbers_of(from, to))) end
+  return call('LRANGE', queue .. 'items', int(from - first), int(to - first - 1))
+end
+
+-- Moves what is before `last` aside: the answers to the gets that took it have not arrived, and much has arrived behind it.
+local function set_aside(first, last)
+  for from = first, last - 1, 1000 do
+    local to = math.min(from + 1000, last)
+    local entries, payloads = {}, read(from, to, first)
+    for i, number in ipairs(numbers_of(from, to)) do entries[2 * i - 1], entries[2 * i] = number, payloads[i] end
+    call('HSET', queue .. 'late', unpack(entries))
+  end
+end
+
+-- Removes what has arrived: from `from` to before `to`. `got` is the next number to be got. Returns the new `first`, which the
+-- caller writes. Begins with a write that needs no memory.
+local function settle(from, to, first, got)
+  if from < first then
+    call('HDEL', queue .. 'late', unpack(numbers_of(from, to)))
+    return first
   end
   if from > first then
     -- Others took what is before it, and their answers may not have arrived.
     call('HDEL', meta, '')
     call('HSET', queue .. 'arrived', from, to)
-    return first, bytes
+    if from - first < 1000 then return first end
+    to = from
+    for _, start in ipairs(call('HKEYS', queue .. 'arrived')) do to = math.min(to, tonumber(start)) end
+    set_aside(first, to)
   end
   while to < got do
     local further = call('HGET', queue .. 'arrived', to)
@@ -28,22 +63,19 @@ local function settle(answer, first, got)
     to = tonumber(further)
   end
   call('LTRIM', queue .. 'items', to - first, -1)
-  return to, bytes
+  return to
 end
 
 -- Settles what the gets of some sessions took: those for which `has_arrived` says so.
 local function settle_sessions(records, has_arrived)
-  local fields = call('HMGET', meta, 'first', 'bytes', 'short', 'wr', 'got')
-  local first, got, freed = tonumber(fields[1]), tonumber(fields[5]), 0
+  local fields = call('HMGET', meta, 'first', 'got')
+  local first, got = tonumber(fields[1]), tonumber(fields[2])
   for session, record in pairs(records) do
     local request, answer = string.match(record, '^(%d+) (.*)$')
-    local member = taken(answer)
-    if member and has_arrived(session, request, member) then
-      local bytes
-      first, bytes = settle(answer, first, got)
-      freed = freed + bytes
-      call('HSET', meta, session, request .. ' 0', 'first', first, 'bytes', fields[2] - freed)
+    local since, _, to = taken(answer)
+    if since and has_arrived(session, request, answer) then
+      first = settle(since, to, first, got)
+      call('HSET', meta, session, request .. ' 0', 'first', first)
     end
   end
-  if freed > 0 then wake_short(fields[3], fields[4]) end
 end

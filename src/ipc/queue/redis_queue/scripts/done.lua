@@ -14,7 +14,7 @@ if #held > 0 then
   call('SREM', lease, unpack(held))
   call('HDEL', queue .. 'items', unpack(held))
   if were_returned == '1' then call('HDEL', queue .. 'again', unpack(held)) end
-  call('HSET', meta, 'bytes', fields[2] - bytes, session, request .. ' ' .. answer)
+  call('HSET', meta, 'bytes', int(fields[2] - bytes), session, request .. ' ' .. answer)
   wake_short(fields[3], fields[4])
   wake_finished(fields[5], fields[6], fields[7])
 else

@@ -8,39 +8,32 @@ if fields[1] ~= 'plain' then return {-1} end
 local answer, before = recorded(fields[11], request)
 local first = tonumber(fields[4])
 if answer then
-  local held, _, from, to = taken(answer)
+  local _, from, to = taken(answer)
   -- Unless the process was declared dead meanwhile.
-  if not held then return {0} end
-  return {to - from, from, call('LRANGE', queue .. 'items', from - first, to - first - 1)}
+  if not from then return {0} end
+  return {to - from, from, read(from, to, first)}
 end
 if not fields[10] then return {-2} end
 local from = tonumber(fields[3])
 local to = math.min(tonumber(fields[2]), from + count)
-local payloads, bytes = {}, 0
+local since, _, last = taken(before)
+call('HDEL', meta, '')
 if to > from then
-  payloads = call('LRANGE', queue .. 'items', from - first, to - first - 1)
-  for i = 1, #payloads do bytes = bytes + #payloads[i] end
-  answer = ' p ' .. member .. ' ' .. bytes .. ' ' .. from .. ' ' .. to
-elseif taken(before) then
-  answer = ' 0'
-end
-local freed
-first, freed = settle(before, first, from)
-if answer then
-  call('HSET', meta, 'got', to, 'first', first, 'bytes', fields[5] - freed, session, request .. answer)
-end
-if freed > 0 and fields[6] then
-  wake_short(fields[6], fields[8])
-else
-  wake('room', 'wr', fields[8], to - from)
-end
-if to > from then
-  if registered == '1' and (tonumber(fields[7]) or 0) > 0 then call('HINCRBY', meta, 'wm', -1) end
+  local payloads, length = read(from, to, first), 0
+  for i = 1, #payloads do length = length + #payloads[i] end
+  -- Small items that follow each other are removed together.
+  if not (since and last == from and last - since < 64 and length < 4096) then
+    if since then call('HSET', meta, 'first', settle(since, last, first, from)) end
+    since = from
+  end
+  local record = request .. ' ' .. took(since, from, to, member)
+  call('HSET', meta, 'got', int(to), 'bytes', int(fields[5] - length), session, record)
+  served('wm', registered, fields[7])
+  -- One for each place, or all that wait if some of them wait for bytes.
+  if fields[6] then wake_short(fields[6], fields[8]) else wake('room', 'wr', fields[8], to - from) end
   return {to - from, from, payloads}
 end
-local producers = tonumber(fields[9])
-if own ~= '' and string.find(call('HGET', meta, 'm:' .. own) or '', 'p') then producers = producers - 1 end
-local is_over = producers == 0
-if is_over then waits = '0' end
-if waits ~= registered then call('HINCRBY', meta, 'wm', waits == '1' and 1 or -1) end
+if since then call('HSET', meta, 'first', settle(since, last, first, from), session, request .. ' 0') end
+local is_over = others(fields[9], own, 'p') == 0
+register('wm', is_over and '0' or waits, registered)
 return {is_over and -3 or 0}

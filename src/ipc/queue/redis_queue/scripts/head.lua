@@ -5,6 +5,11 @@ local call = redis.call
 local meta = KEYS[1]
 local queue = string.sub(meta, 1, -5)
 
+-- Returns a whole number as a text, faster than commands convert their arguments.
+local function int(number)
+  return string.format('%d', number)
+end
+
 -- Wakes up to `most` of the `waiting` clients that are registered in a field: each takes one token from the list.
 local function wake(list, field, waiting, most)
   local count = math.min(tonumber(waiting) or 0, most, 1000)

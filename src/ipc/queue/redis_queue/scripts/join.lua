@@ -10,17 +10,12 @@ if fields[2] then
   answer = {-4, string.match(fields[2], '^(%S+) (%S+)$')}
 elseif left == 0 then
   answer = {1}
-elseif fields[3] then
-  local consumers = tonumber(fields[3])
-  if own ~= '' and string.find(call('HGET', meta, 'm:' .. own) or '', 'g') then consumers = consumers - 1 end
-  if consumers == 0 then
-    local leases = 0
-    for _, member in ipairs(call('ZRANGE', queue .. 'live', 0, -1)) do
-      leases = leases + call('SCARD', queue .. 'lease:' .. member)
-    end
-    if leases == 0 then answer = {-3, left} end
+elseif others(fields[3], own, 'g') == 0 then
+  local leases = 0
+  for _, member in ipairs(call('ZRANGE', queue .. 'live', 0, -1)) do
+    leases = leases + call('SCARD', queue .. 'lease:' .. member)
   end
+  if leases == 0 then answer = {-3, left} end
 end
-if answer then waits = '0' end
-if waits ~= registered then call('HINCRBY', meta, 'wd', waits == '1' and 1 or -1) end
+register('wd', answer and '0' or waits, registered)
 return answer or {0}

@@ -25,19 +25,16 @@ local numbers = call('LPOP', queue .. 'back', count) or {}
 local were_returned = #numbers
 local got = tonumber(fields[3])
 local fresh = math.min(fields[2] - got, count - were_returned)
-for i = 1, fresh do numbers[were_returned + i] = string.format('%d', got + i - 1) end
+for i = 1, fresh do numbers[were_returned + i] = int(got + i - 1) end
 if #numbers == 0 then
-  local producers = tonumber(fields[6])
-  if own ~= '' and string.find(call('HGET', meta, 'm:' .. own) or '', 'p') then producers = producers - 1 end
   -- What others hold may come back.
-  local is_over = producers == 0 and unfinished() == call('SCARD', queue .. 'lease:' .. member)
-  if is_over then waits = '0' end
-  if waits ~= registered then call('HINCRBY', meta, 'wm', waits == '1' and 1 or -1) end
+  local is_over = others(fields[6], own, 'p') == 0 and unfinished() == call('SCARD', queue .. 'lease:' .. member)
+  register('wm', is_over and '0' or waits, registered)
   return {is_over and -3 or 0}
 end
 call('SADD', queue .. 'lease:' .. member, unpack(numbers))
 local text = table.concat(numbers, ' ')
-call('HSET', meta, 'got', got + fresh, session, request .. ' ' .. member .. ' ' .. text)
+call('HSET', meta, 'got', int(got + fresh), session, request .. ' ' .. member .. ' ' .. text)
 local payloads = call('HMGET', queue .. 'items', unpack(numbers))
 local returned = ''
 if were_returned > 0 then
@@ -45,6 +42,6 @@ if were_returned > 0 then
   for i = 1, were_returned do counts[i] = counts[i] or '0' end
   returned = table.concat(counts, ' ')
 end
-if registered == '1' and (tonumber(fields[4]) or 0) > 0 then call('HINCRBY', meta, 'wm', -1) end
+served('wm', registered, fields[4])
 wake('room', 'wr', fields[5], #numbers)
 return {#numbers, text, payloads, returned, member}

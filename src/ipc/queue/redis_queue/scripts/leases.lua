@@ -31,7 +31,7 @@ local function delete(numbers)
   local bytes = bytes_of(numbers)
   call('HDEL', queue .. 'items', unpack(numbers))
   call('HDEL', queue .. 'again', unpack(numbers))
-  call('HINCRBY', meta, 'bytes', string.format('%d', -bytes))
+  call('HINCRBY', meta, 'bytes', int(-bytes))
   local fields = call('HMGET', meta, 'short', 'wr')
   wake_short(fields[1], fields[2])
 end

@@ -3,7 +3,7 @@
 
 -- The types of the keys.
 local types = {
-  meta = 'hash', items = 'hash', again = 'hash', arrived = 'hash', back = 'list', dead = 'list', more = 'list',
+  meta = 'hash', items = 'hash', again = 'hash', arrived = 'hash', late = 'hash', back = 'list', dead = 'list', more = 'list',
   room = 'list', done = 'list', live = 'zset', gone = 'zset',
 }
 

@@ -9,7 +9,7 @@ local consumers = fields[11]
 if consumers == '0' then return {-3} end
 local is_plain = fields[1] == 'plain'
 local capacity, limit, put = tonumber(fields[2]), tonumber(fields[3]), tonumber(fields[4])
-local first, bytes = tonumber(fields[6]), tonumber(fields[7])
+local bytes = tonumber(fields[7])
 local count, length = #ARGV - 6, tonumber(ARGV[6])
 local room = count
 if capacity > 0 then
@@ -29,15 +29,9 @@ if count > room or bytes + length > limit then
 end
 if count == 0 then
   -- It would wait: for whom?
-  if own ~= '' and consumers == '1' and string.find(call('HGET', meta, 'm:' .. own) or '', 'g') then return {-3} end
-  if taken(before) then
-    local freed
-    first, freed = settle(before, first, tonumber(fields[5]))
-    call('HSET', meta, 'first', first, 'bytes', bytes - freed, session, request .. ' 0')
-    wake_short(fields[8], fields[10])
-  end
+  if others(consumers, own, 'g') == 0 then return {-3} end
   if is_short then call('HSET', meta, 'short', 1) end
-  if waits ~= registered then call('HINCRBY', meta, 'wr', waits == '1' and 1 or -1) end
+  register('wr', waits, registered)
   return {0}
 end
 -- First what a full memory refuses.
@@ -46,16 +40,13 @@ if is_plain then
 else
   local entries = {}
   for i = 1, count do
-    entries[2 * i - 1], entries[2 * i] = string.format('%d', put + i - 1), ARGV[6 + i]
+    entries[2 * i - 1], entries[2 * i] = int(put + i - 1), ARGV[6 + i]
   end
   call('HSET', queue .. 'items', unpack(entries))
 end
-local freed = 0
-if taken(before) then first, freed = settle(before, first, tonumber(fields[5])) end
-call('HSET', meta, 'put', put + count, 'first', first, 'bytes', bytes + length - freed, session, request .. ' ' .. count)
-if registered == '1' and (tonumber(fields[10]) or 0) > 0 then
-  fields[10] = call('HINCRBY', meta, 'wr', -1)
-end
-if freed > 0 then wake_short(fields[8], fields[10]) end
+local since, _, to = taken(before)
+if since then call('HSET', meta, 'first', settle(since, to, tonumber(fields[6]), tonumber(fields[5]))) end
+call('HSET', meta, 'put', int(put + count), 'bytes', int(bytes + length), session, request .. ' ' .. count)
+served('wr', registered, fields[10])
 wake('more', 'wm', fields[9], count)
 return {count}
