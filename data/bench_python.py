@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.managers import SyncManager
@@ -233,22 +234,30 @@ def work(busy_ns, size, number):
     return bytes(size) if size else number
 
 
-def pool(times, workers, busy_ns, bytes):
-    with fork.Pool(workers, die_with, (os.getpid(),)) as it:
-        it.map(abs, range(workers))
+def pool_of(way, workers):
+    if way == "executor":
+        return ProcessPoolExecutor(workers, fork, die_with, (os.getpid(),))
+    return fork.Pool(workers, die_with, (os.getpid(),))
+
+
+def pool(times, way, workers, busy_ns, bytes):
+    with pool_of(way, workers) as it:
+        # All its processes are there.
+        list(it.map(abs, range(workers)))
         begun = clock()
-        results = it.map(partial(work, busy_ns, bytes), range(times))
+        chunks = {"chunksize": 1} if way == "chunksize_1" else {}
+        results = sum(1 for _ in it.map(partial(work, busy_ns, bytes), range(times), **chunks))
         elapsed = clock() - begun
-    check(len(results) == times, "another number of results came")
+    check(results == times, "another number of results came")
     return {"elapsed_ns": elapsed}
 
 
-def pool_start(times, workers):
+def pool_start(times, way, workers):
     elapsed = 0
     for _ in range(times):
         begun = clock()
-        with fork.Pool(workers, die_with, (os.getpid(),)) as it:
-            check(it.apply(abs, (-7,)) == 7, "another result came")
+        with pool_of(way, workers) as it:
+            check(list(it.map(abs, [-7])) == [7], "another result came")
             elapsed += clock() - begun
     return {"elapsed_ns": elapsed}
 

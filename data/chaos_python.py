@@ -9,6 +9,7 @@ again and is killed at a random moment of it, KILLS times. The first time that s
 Workers are forked, and no process starts a thread before it has forked: what hangs, hangs for the kill's sake.
 """
 
+import concurrent.futures
 import ctypes
 import json
 import mmap
@@ -602,6 +603,186 @@ def tasks_in_task_done():
     return worst(fresh(lambda: do_tasks(queue) and None), joiner.says())
 
 
+# Pool and ProcessPoolExecutor, each in a process of its own, which kills one of its workers.
+
+TASKS = 12
+LONG_RESULT = 200_000
+# Seconds that a task or a set-up lasts which is killed in it.
+LINGER = 0.2
+TIMEOUTS = TimeoutError, multiprocessing.TimeoutError, concurrent.futures.TimeoutError
+
+# Who is killed: the process that lingers.
+lingers = Number()
+# Pools that are not ended, because that may hang.
+kept = []
+
+
+def linger():
+    if not lingers.value:
+        lingers.value = os.getpid()
+        time.sleep(LINGER)
+
+
+def kill_who_lingers():
+    while not lingers.value:
+        time.sleep(0.001)
+    os.kill(lingers.value, signal.SIGKILL)
+
+
+class PoolOf:
+    """Two workers of a Pool."""
+
+    def __init__(self, begin=nothing, *args):
+        self.pool = context.Pool(2, begin, args)
+        kept.append(self.pool)
+
+    def submit(self, task, *args):
+        return self.pool.apply_async(task, args).get
+
+    def pids(self):
+        return [worker.pid for worker in self.pool._pool]
+
+
+class ExecutorOf:
+    """Two workers of a ProcessPoolExecutor."""
+
+    def __init__(self, begin=nothing, *args):
+        self.executor = concurrent.futures.ProcessPoolExecutor(2, context, begin, args)
+        kept.append(self.executor)
+
+    def submit(self, task, *args):
+        return self.executor.submit(task, *args).result
+
+    def pids(self):
+        return list(self.executor._processes)
+
+
+def square(size, number):
+    return number * number, bytes(size)
+
+
+def submit_all(pool, size=8, count=TASKS):
+    return [pool.submit(square, size, number) for number in range(count)]
+
+
+def outcome_of_all(results, size=8, spared=0):
+    """HANGS if a result does not come, LOSES if more than the spared ones are errors."""
+    until, errors = time.monotonic() + PATIENCE, 0
+    for number, result in enumerate(results):
+        try:
+            if result(max(0.01, until - time.monotonic())) != square(size, number):
+                return WRONG
+        except TIMEOUTS:
+            return HANGS
+        except Exception:
+            errors += 1
+    return GOES_ON if errors <= spared else LOSES
+
+
+def in_own_process(body):
+    """The outcome of a body that starts processes and threads of its own. It bounds its own waits."""
+
+    def live(say):
+        lingers.value = 0
+        # It may have children, which end with it.
+        multiprocessing.current_process()._config["daemon"] = False
+        say(outcome_of(body))
+        signal.pause()
+
+    worker = Worker(live)
+    return worker.words.recv() if worker.words.poll(STARVED) else HANGS
+
+
+def pool_idle(make):
+    def body():
+        pool = make(die_with, os.getpid())
+        outcome_of_all(submit_all(pool))
+        os.kill(pool.pids()[0], signal.SIGKILL)
+        time.sleep(LINGER)
+        try:
+            return outcome_of_all(submit_all(pool))
+        except concurrent.futures.BrokenExecutor:
+            return LOSES
+
+    return in_own_process(body)
+
+
+def pool_running(make):
+    def body():
+        pool = make(die_with, os.getpid())
+        result, results = pool.submit(linger), submit_all(pool)
+        kill_who_lingers()
+        outcome = outcome_of_all(results)
+        try:
+            result(PATIENCE)
+        except TIMEOUTS:
+            return HANGS
+        except Exception:
+            # That is how it is told.
+            pass
+        return outcome
+
+    return in_own_process(body)
+
+
+def pool_in_steps(make, size=8):
+    """Between two tasks, or in one: one may be an error."""
+
+    def body():
+        pool = make(die_with, os.getpid())
+        outcome_of_all(submit_all(pool))
+        results = submit_all(pool, size, 20 * TASKS)
+        time.sleep(random.uniform(0, LONGEST_RUN))
+        os.kill(pool.pids()[0], signal.SIGKILL)
+        return outcome_of_all(results, size, spared=1)
+
+    return in_own_process(body)
+
+
+def pool_in_set_up(make):
+    def begin(parent):
+        die_with(parent)
+        linger()
+
+    def body():
+        pool = make(begin, os.getpid())
+        results = submit_all(pool)
+        kill_who_lingers()
+        return outcome_of_all(results)
+
+    return in_own_process(body)
+
+
+def pool_parent(make):
+    """Without the help of the kernel: HANGS if a worker outlives its parent."""
+
+    def live(say):
+        multiprocessing.current_process()._config["daemon"] = False
+        pool = make()
+        outcome_of_all(submit_all(pool))
+        say(pool.pids())
+        signal.pause()
+
+    parent = Worker(live)
+    pids = parent.says()
+    parent.kill()
+    until = time.monotonic() + PATIENCE
+    while any(map(is_running, pids)) and time.monotonic() < until:
+        time.sleep(0.005)
+    left = list(filter(is_running, pids))
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return HANGS if left else GOES_ON
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 NAMED = {
     "Lock.idle": lambda: idle(context.Lock()),
     "Lock.waiting": lambda: waiting(context.Lock()),
@@ -657,6 +838,18 @@ NAMED = {
     "JoinableQueue.in_get": tasks_in_get,
     "JoinableQueue.in_get_among_peers": tasks_in_get_among_peers,
     "JoinableQueue.in_task_done": tasks_in_task_done,
+    "Pool.idle": lambda: pool_idle(PoolOf),
+    "Pool.running": lambda: pool_running(PoolOf),
+    "Pool.in_steps": lambda: pool_in_steps(PoolOf),
+    "Pool.in_long_result": lambda: pool_in_steps(PoolOf, LONG_RESULT),
+    "Pool.in_set_up": lambda: pool_in_set_up(PoolOf),
+    "Pool.parent": lambda: pool_parent(PoolOf),
+    "ProcessPoolExecutor.idle": lambda: pool_idle(ExecutorOf),
+    "ProcessPoolExecutor.running": lambda: pool_running(ExecutorOf),
+    "ProcessPoolExecutor.in_steps": lambda: pool_in_steps(ExecutorOf),
+    "ProcessPoolExecutor.in_long_result": lambda: pool_in_steps(ExecutorOf, LONG_RESULT),
+    "ProcessPoolExecutor.in_set_up": lambda: pool_in_set_up(ExecutorOf),
+    "ProcessPoolExecutor.parent": lambda: pool_parent(ExecutorOf),
 }
 
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::queue::{Block, Load};
 use super::workload::{Point, Sample, Workload};
@@ -26,31 +26,41 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let computes = |name, about, busy_ns, workers: &[usize]| {
         let point = |workers: &usize| {
             let (workers, task) = (*workers, Computes { busy_ns });
-            Point::at(workers as u64)
+            let point = Point::at(workers as u64)
                 .ours("Pool", move |tasks| processes(task, workers, tasks))
-                .baseline("threads", move |tasks| threads(task, workers, tasks))
-                .python(json!({ "task": "pool", "workers": workers, "busy_ns": busy_ns, "bytes": 0 }))
+                .baseline("threads", move |tasks| threads(task, workers, tasks));
+            pythons(
+                point,
+                |way| json!({ "task": "pool", "way": way, "workers": workers, "busy_ns": busy_ns, "bytes": 0 }),
+            )
         };
         Workload::growing(name, about, "workers", workers.iter().map(point).collect())
     };
     let makes = |workers: usize| {
-        Point::at(workers as u64)
+        let point = Point::at(workers as u64)
             .ours("Pool", move |tasks| processes(Makes, workers, tasks))
-            .baseline("threads", move |tasks| threads(Makes, workers, tasks))
-            .python(json!({ "task": "pool", "workers": workers, "busy_ns": 0, "bytes": KIB_64 }))
+            .baseline("threads", move |tasks| threads(Makes, workers, tasks));
+        pythons(point, |way| json!({ "task": "pool", "way": way, "workers": workers, "busy_ns": 0, "bytes": KIB_64 }))
     };
     let starts = |workers: usize| {
         Point::at(workers as u64)
             .ours("Pool", move |starts| first_results(workers, starts))
-            .python(json!({ "task": "pool_start", "workers": workers }))
+            .python_named("mp.Pool", json!({ "task": "pool_start", "way": "map", "workers": workers }))
+            .python_named("Executor", json!({ "task": "pool_start", "way": "executor", "workers": workers }))
     };
     vec![
-        computes("pool", "a task that does nothing, in a pool", 0, &[1, 2, 4]),
-        computes("pool-10us", "a task of 10 us, in a pool", 10_000, &[1, 2]),
-        computes("pool-1ms", "a task of 1 ms, in a pool", 1_000_000, &[1, 2]),
+        computes("pool", "a task with a result of 8 bytes that does nothing", 0, &[1, 2, 4]),
+        computes("pool-10us", "a task of 10 us", 10_000, &[1, 2]),
+        computes("pool-1ms", "a task of 1 ms", 1_000_000, &[1, 2]),
         Workload::growing("pool-64k", "a task with a result of 64 KiB", "workers", [1, 2].map(makes).into()),
         Workload::growing("pool-start", "start a pool, until its first result", "workers", [1, 4].map(starts).into()),
     ]
+}
+
+/// Adds the ways in which Python does many tasks: `Pool.map` with chunks and without, and `ProcessPoolExecutor.map`.
+fn pythons(point: Point<'_>, task: impl Fn(&str) -> Value) -> Point<'_> {
+    let named = [("Pool.map", "map"), ("chunk = 1", "chunksize_1"), ("Executor", "executor")];
+    named.into_iter().fold(point, |point, (name, way)| point.python_named(name, task(way)))
 }
 
 /// A task of a benchmark, which is the same in a process and in a thread.

@@ -73,12 +73,12 @@ impl<'a> Python<'a> {
         }
     }
 
-    /// Adds a side to every point that Python has a counterpart for.
+    /// Adds a side to every point for each counterpart in Python.
     pub(super) fn join_in(&'a self, workload: &mut Workload<'a>) {
-        let name = if workload.axis.is_some() { "python3".to_owned() } else { format!("python3 {}", self.version) };
+        let python = if workload.axis.is_some() { "python3".to_owned() } else { format!("python3 {}", self.version) };
         for point in &mut workload.points {
-            if let Some(task) = point.for_python.take() {
-                point.add(&name, Kind::Python, move |operations| self.ask(&task, operations));
+            for (name, task) in std::mem::take(&mut point.for_python) {
+                point.add(name.unwrap_or(&python), Kind::Python, move |operations| self.ask(&task, operations));
             }
         }
     }

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
 use crate::sync::OwnedSemaphore;
-use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::SeqCst;
+use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::futex;
 use crate::sys::posix::{PosixBarrier, PosixSemaphore};
 use crate::sys::robust::RobustMutex;
@@ -23,6 +23,7 @@ use crate::{Barrier, Condition, Event, Lock, RLock, Semaphore, Value};
 type Side = (&'static str, fn(u64) -> Result<Sample>);
 
 const ROBUST_MUTEX: Side = ("robust pthread mutex", robust_mutex);
+const ATOMIC: Side = ("AtomicU64::fetch_add", atomic);
 const SEM_T: Side = ("sem_t", sem_t);
 const BARE_FUTEX: Side = ("two words and futex(2)", bare_futex);
 const POSIX_BARRIER: Side = ("pthread_barrier_t", posix_barrier);
@@ -43,6 +44,11 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
             "read, change and write a shared number under its lock",
             ("Value::update", value),
             ROBUST_MUTEX,
+        ),
+        Workload::new(
+            "value-add",
+            "add to a shared number, without a lock",
+            sides(("Value::fetch_add", fetch_add), ATOMIC),
         ),
         workload("event", "wake each other in turn, one round trip", ("two Events", event), BARE_FUTEX),
         workload("condition", "take turns under a lock, one round trip", ("Condition and Lock", condition), BARE_FUTEX),
@@ -125,6 +131,16 @@ fn sem_t(times: u64) -> Result<Sample> {
 fn value(times: u64) -> Result<Sample> {
     let value = Value::new(0_u64)?;
     Sample::of(times, || Ok(black_box(value.update(|number| number + 1)?)))
+}
+
+fn fetch_add(times: u64) -> Result<Sample> {
+    let value = Value::new(0_u64)?;
+    Sample::of(times, || Ok(black_box(value.fetch_add(1))))
+}
+
+fn atomic(times: u64) -> Result<Sample> {
+    let number = black_box(AtomicU64::new(0));
+    Sample::of(times, || Ok(black_box(number.fetch_add(1, SeqCst))))
 }
 
 fn event(times: u64) -> Result<Sample> {

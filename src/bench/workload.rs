@@ -18,8 +18,8 @@ pub(super) struct Workload<'a> {
 pub(super) struct Point<'a> {
     pub(super) at: u64,
     pub(super) sides: Vec<Side<'a>>,
-    /// The task for Python, if it has a counterpart.
-    pub(super) for_python: Option<Value>,
+    /// The tasks for Python's counterparts, with their names if there are several.
+    pub(super) for_python: Vec<(Option<&'static str>, Value)>,
 }
 
 /// One way to do the work.
@@ -117,7 +117,7 @@ impl<'a> Point<'a> {
     }
 
     pub(super) fn at(at: u64) -> Self {
-        Point { at, sides: Vec::new(), for_python: None }
+        Point { at, sides: Vec::new(), for_python: Vec::new() }
     }
 
     pub(super) fn ours(mut self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
@@ -136,7 +136,13 @@ impl<'a> Point<'a> {
 
     /// Sets the task for Python, in the terms of `data/bench_python.py`.
     pub(super) fn python(mut self, task: Value) -> Self {
-        self.for_python = Some(task);
+        self.for_python.push((None, task));
+        self
+    }
+
+    /// Adds the task for one of several counterparts in Python.
+    pub(super) fn python_named(mut self, name: &'static str, task: Value) -> Self {
+        self.for_python.push((Some(name), task));
         self
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Row {
     pub(super) is_extra: bool,
     /// The name of the same kill in Python.
     pub(super) python: Option<&'static str>,
+    /// The name of the same kill in another class of Python.
+    pub(super) other_python: Option<&'static str>,
 }
 
 impl Row {
@@ -77,6 +79,7 @@ impl Row {
             by_liveness_check: false,
             is_extra: false,
             python: None,
+            other_python: None,
         }
     }
 
@@ -108,6 +111,16 @@ impl Row {
     /// Sets the name of the same kill in Python.
     pub(super) fn like_python(self, name: &'static str) -> Self {
         Row { python: Some(name), ..self }
+    }
+
+    /// Sets the name of the same kill in another class of Python.
+    pub(super) fn like_other_python(self, name: &'static str) -> Self {
+        Row { other_python: Some(name), ..self }
+    }
+
+    /// Returns the names of the same kill in Python.
+    pub(super) fn pythons(&self) -> impl Iterator<Item = &'static str> {
+        self.python.into_iter().chain(self.other_python)
     }
 
     /// Returns the row's name for errors.

@@ -34,15 +34,18 @@ pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> St
         "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
     });
     if let Some(python) = python {
-        object["python"] = beside(row, python);
+        object["python"] = beside(row.python, python);
+        if row.other_python.is_some() {
+            object["other_python"] = beside(row.other_python, python);
+        }
     }
     format!("{object}\n")
 }
 
-/// Returns the results of the row's kill in Python: the worst outcome, and the count of each.
-fn beside(row: &Row, python: &Python) -> Value {
-    let Some(counts) = python.of(row) else { return Value::Null };
-    let mut object = json!({ "kill": row.python, "outcome": counts.worst(), "kills": counts.kills() });
+/// Returns the results of a kill in Python: the worst outcome, and the count of each.
+fn beside(kill: Option<&str>, python: &Python) -> Value {
+    let Some(counts) = python.of(kill) else { return Value::Null };
+    let mut object = json!({ "kill": kill, "outcome": counts.worst(), "kills": counts.kills() });
     if let (Some(object), Value::Object(counts)) = (object.as_object_mut(), json!(counts)) {
         object.extend(counts);
     }

@@ -9,6 +9,8 @@ use std::io;
 use std::marker::PhantomData;
 
 use anyhow::{Context, anyhow, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::effect::{Effect, Fault};
@@ -20,7 +22,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::trace::{Stop, Tracee};
 
 /// More instructions than any operation has: an endless operation is given up.
-const TOO_MANY: usize = 100_000;
+const TOO_MANY: usize = 400_000;
 
 const LEAD: &str = "cannot lead the victim on";
 const ENDED: &str = "the victim ended before it was killed";
@@ -115,7 +117,14 @@ impl<'a, H: Serialize + 'static> Kill<'a, H> {
     /// Starts the victim, and leads it to the beginning of its operation.
     pub(super) fn victim(self, handles: H) -> anyhow::Result<Led<'a>> {
         let (process, tracee) = self.start(handles)?;
-        Ok(Led { process, tracee, aim: self.aim, observation: self.observation })
+        Ok(Led { victim: Victim::Own(process), tracee, aim: self.aim, observation: self.observation })
+    }
+
+    /// Leads a victim that the object has started, in this thread, to the beginning of its operation.
+    pub(super) fn worker(self, pid: u32) -> anyhow::Result<Led<'a>> {
+        let tracee = Tracee::meet(pid).context("cannot follow the victim")?;
+        let tracee = tracee.context("the victim ended before its operation")?;
+        Ok(Led { victim: Victim::OfObject(pid), tracee, aim: self.aim, observation: self.observation })
     }
 
     /// Starts a victim that does not sleep in its operation, and kills it.
@@ -147,9 +156,44 @@ fn failure(process: &mut Process, otherwise: &'static str) -> anyhow::Error {
     said.map_or_else(|| anyhow!(otherwise), Into::into)
 }
 
+/// The process of a victim.
+enum Victim {
+    Own(Process),
+    /// Its object joins it.
+    OfObject(u32),
+}
+
+impl Victim {
+    fn pid(&self) -> u32 {
+        match self {
+            Victim::Own(process) => process.pid(),
+            Victim::OfObject(pid) => *pid,
+        }
+    }
+
+    fn kill(&mut self) -> anyhow::Result<()> {
+        match self {
+            Victim::Own(process) => {
+                process.kill()?;
+                process.join()?;
+            }
+            Victim::OfObject(pid) => kill(Pid::from_raw(*pid as i32), Signal::SIGKILL)?,
+        }
+        Ok(())
+    }
+
+    /// Returns the error of a victim that has ended.
+    fn failure(&mut self) -> anyhow::Error {
+        match self {
+            Victim::Own(process) => failure(process, ENDED),
+            Victim::OfObject(_) => anyhow!(ENDED),
+        }
+    }
+}
+
 /// A victim at the beginning of its operation.
 pub(super) struct Led<'a> {
-    process: Process,
+    victim: Victim,
     tracee: Tracee,
     aim: Aim<'a>,
     observation: &'a mut Observation,
@@ -182,18 +226,17 @@ impl<'a> Led<'a> {
             }
             Ok(())
         };
-        Leading { process: &mut self.process, tracee: &mut self.tracee, wake: &mut wake_once }.lead(self.aim)?;
+        Leading { victim: &mut self.victim, tracee: &mut self.tracee, wake: &mut wake_once }.lead(self.aim)?;
         let killed_ns = monotonic_ns();
-        self.process.kill()?;
-        self.process.join()?;
-        (self.observation.victim_pid, self.observation.killed_ns) = (self.process.pid(), killed_ns);
+        self.victim.kill()?;
+        (self.observation.victim_pid, self.observation.killed_ns) = (self.victim.pid(), killed_ns);
         Ok((self.observation, woken))
     }
 }
 
 /// A victim on its way to its place.
 struct Leading<'a> {
-    process: &'a mut Process,
+    victim: &'a mut Victim,
     tracee: &'a mut Tracee,
     wake: &'a mut dyn FnMut() -> anyhow::Result<()>,
 }
@@ -254,7 +297,7 @@ impl Leading<'_> {
     /// Leads the victim into its sleep. If it has nothing to wait for this time, it is killed where it stops instead.
     fn lead_asleep(&mut self, lead: impl FnOnce(&mut Tracee) -> io::Result<Stop>) -> anyhow::Result<()> {
         let stop = lead(self.tracee).context(LEAD)?;
-        if stop == Stop::Ended { Err(failure(self.process, ENDED)) } else { Ok(()) }
+        if stop == Stop::Ended { Err(self.victim.failure()) } else { Ok(()) }
     }
 
     /// If the victim sleeps, wakes it and waits until it reaches its destination.
@@ -263,6 +306,6 @@ impl Leading<'_> {
             (self.wake)()?;
             stop = self.tracee.wake().context("the victim does not wake")?;
         }
-        if stop == Stop::Ended { Err(failure(self.process, ENDED)) } else { Ok(stop) }
+        if stop == Stop::Ended { Err(self.victim.failure()) } else { Ok(stop) }
     }
 }

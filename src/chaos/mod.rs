@@ -50,7 +50,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::trace;
 
 /// Roles of the workers that are killed.
-pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE];
+pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE, cases::POOL_ROLE];
 
 /// What the command is for; the first line alone is its short form.
 pub(crate) const ABOUT: &str = "\
@@ -167,7 +167,7 @@ pub(crate) fn run(args: &ChaosArgs, options: RunOptions) -> Result<Outcome, Fail
     let rows = chosen(args).map_err(Failure::Unusable)?;
     let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
     // Several rows may have the same kill in Python.
-    let names: BTreeSet<_> = rows.iter().filter_map(|row| row.python).collect();
+    let names: BTreeSet<_> = rows.iter().flat_map(|row| row.pythons()).collect();
     let start = |Peer::Python| Lanes::start(names.into_iter().collect(), &signals);
     let python = args.against.map(start).transpose().map_err(Failure::Unusable)?;
     #[cfg(debug_assertions)]

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::case::Row;
 use super::effect::Texts;
 use crate::process::StopSignals;
 use crate::python;
 use crate::sys::clock::monotonic_ns;
+use crate::sys::group;
 
 /// The program; it performs the kills whose names it is given.
 pub(super) const PROGRAM: &str = include_str!("../../data/chaos_python.py");
@@ -148,6 +148,9 @@ impl Lanes {
         while self.hear(signals)? {
             tell(self.said.counts.len());
         }
+        drop(self.processes);
+        // The orphans of victims are no matter of this process.
+        group::disown_orphans().context("cannot leave orphans to the system")?;
         Ok(Python { elapsed_ns: monotonic_ns() - self.begun_ns, ..self.said })
     }
 }
@@ -165,9 +168,9 @@ impl Python {
         Ok(())
     }
 
-    /// Returns the result of a row's kill. `None` if Python has no such kill.
-    pub(super) fn of(&self, row: &Row) -> Option<Counts> {
-        self.counts.get(row.python?).copied()
+    /// Returns the result of the kill with this name. `None` if Python has no such kill.
+    pub(super) fn of(&self, name: Option<&str>) -> Option<Counts> {
+        self.counts.get(name?).copied()
     }
 
     pub(super) fn kills(&self) -> usize {

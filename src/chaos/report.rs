@@ -54,9 +54,14 @@ impl Look {
         let holds = findings.faults.is_empty();
         let sign = self.paint(colored(holds).bold(), if holds { "✔" } else { "✘" });
         let (kills, slowest) = (kills(row, findings), duration(findings.slowest_ns / 1_000));
-        let python = python.map(|python| self.python(python.of(row)));
         let cells = [self.say(row.place), &kills, self.say(row.survivors), &slowest];
-        let mut text = self.cells(&format!("  {sign} "), cells, python);
+        let mut text =
+            self.cells(&format!("  {sign} "), cells, python.map(|python| self.python(python.of(row.python))));
+        if let (Some(python), Some(name)) = (python, row.other_python) {
+            let (class, _) = name.split_once('.').unwrap_or((name, ""));
+            let outcome = self.python(python.of(row.other_python));
+            text += &self.cells("    ", ["", "", class, ""], Some(outcome));
+        }
         for (point, fault) in findings.faults.iter().take(SHOWN) {
             let line = self.fold(&format!("      {}: {}", self.place(*point), self.say(fault.sentence())));
             text += &self.paint(colored(false), &line);

@@ -31,9 +31,26 @@ struct Victim {
 
 /// The failpoint of this run; a release has none.
 #[cfg(debug_assertions)]
-type Failpoint = Option<failpoint::Failpoint>;
+pub(super) type Failpoint = Option<failpoint::Failpoint>;
 #[cfg(not(debug_assertions))]
-type Failpoint = ();
+pub(super) type Failpoint = ();
+
+/// Returns the failpoint of this run.
+pub(super) fn chosen_failpoint() -> Failpoint {
+    #[cfg(debug_assertions)]
+    return failpoint::Failpoint::chosen();
+}
+
+/// Lets the thread that started this process follow it, from its next mark on.
+pub(super) fn be_followed(failpoint: Failpoint) -> RoleResult {
+    #[cfg(debug_assertions)]
+    failpoint.into_iter().for_each(failpoint::Failpoint::begin);
+    #[cfg(not(debug_assertions))]
+    let () = failpoint;
+    // The main thread of this process goes to sleep. Later it could hit a breakpoint without a tracer.
+    thread::sleep(Duration::from_micros(50));
+    Ok(trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?)
+}
 
 /// A victim's handles: encoded while its role is encoded, and decoded with what its row does with them.
 enum Work {
@@ -62,12 +79,8 @@ impl Role for Victim {
     const NAME: &'static str = "chaos.victim";
 
     fn run(self) -> RoleResult {
-        #[cfg(debug_assertions)]
-        self.failpoint.into_iter().for_each(failpoint::Failpoint::begin);
         let Work::Act(act) = self.work else { return Err("not in a worker".into()) };
-        // The main thread of this process goes to sleep. Later it could hit a breakpoint without a tracer.
-        thread::sleep(Duration::from_micros(50));
-        trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
+        be_followed(self.failpoint)?;
         act()
     }
 }
@@ -86,10 +99,7 @@ impl Row {
     }
 
     fn perform(&self, aim: Aim<'_>) -> anyhow::Result<Seen> {
-        #[cfg(debug_assertions)]
-        let failpoint = failpoint::Failpoint::chosen();
-        #[cfg(not(debug_assertions))]
-        let failpoint = ();
+        let failpoint = chosen_failpoint();
         let spawn =
             |handles| Process::spawn("victim", Victim { row: self.index, work: Work::Handles(handles), failpoint });
         let mut observation = Observation::default();

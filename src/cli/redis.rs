@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::Error;
 use crate::outcome::Failure;
-use crate::redis::{self, MemberInfo, QueueInfo, RedisError, Server};
+use crate::redis::{self, Life, MemberInfo, QueueInfo, RedisError, Server};
 use crate::report::Format;
 use crate::scenarios::TransportArg;
 
@@ -63,7 +63,8 @@ fn performed(action: &Action, server: &Server, format: Format) -> crate::Result<
     server.check()?;
     Ok(match action {
         Action::List => {
-            redis::collect(server, true)?;
+            redis::delete_unused(server, redis::UNUSED)?;
+            redis::delete_abandoned(server)?;
             let queues = redis::list(server)?.into_iter().filter_map(|name| match redis::show(server, &name) {
                 // It was deleted meanwhile.
                 Err(Error::Redis(error)) if matches!(*error, RedisError::NoQueue { .. }) => None,
@@ -111,13 +112,14 @@ fn in_full(queue: &QueueInfo) -> String {
     let _ = writeln!(text, "  capacity {capacity}, {} bytes", queue.bytes);
     for member in &queue.members {
         let does = does(member);
-        let state = match member.expires_in {
-            Ok(_) => "alive",
-            Err(_) => "dead",
-        };
+        let state = if is_alive(member) { "alive" } else { "dead" };
         let _ = writeln!(text, "  {}: {does}, {} leased, {state}", member.id, member.leases);
     }
     text
+}
+
+fn is_alive(member: &MemberInfo) -> bool {
+    matches!(member.life, Life::Alive(_))
 }
 
 fn does(member: &MemberInfo) -> &'static str {
@@ -133,7 +135,7 @@ fn as_json(queue: &QueueInfo) -> String {
     let members = queue.members.iter().map(|member| {
         json!({
             "id": member.id, "puts": member.puts, "gets": member.gets, "leases": member.leases,
-            "alive": member.expires_in.is_ok(),
+            "alive": is_alive(member),
         })
     });
     json!({

@@ -23,7 +23,7 @@ pub use error::{Error, Result};
 #[cfg(test)]
 mod tests {
     use crate::pipe::{Connection, DatagramReceiver, DatagramSender, Receiver, Sender};
-    use crate::pool::{JobHandle, Pool, Stopper};
+    use crate::pool::{Pool, Stopper, TaskHandle};
     use crate::process::StopSignals;
     use crate::sync::{LockGuard, OwnedSemaphore, Permit};
     use crate::{Array, Barrier, BoundedSemaphore, Condition, Event, Lock, Process, RLock, Semaphore, Value};
@@ -53,7 +53,7 @@ mod tests {
         is_free::<Process>();
         is_free::<StopSignals>();
         is_free::<Pool<()>>();
-        is_free::<JobHandle<()>>();
+        is_free::<TaskHandle<()>>();
         is_free::<Stopper>();
     }
 

@@ -1,6 +1,7 @@
 //! What an event means, whatever its scenario: the one place that lanes, colours, pictures and the order of events are
 //! derived from.
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// A worker's activity during a span.
@@ -68,6 +69,38 @@ pub(crate) enum Key<'a> {
     Reply(&'a Value),
     /// Items are numbered by the worker that made them.
     Item { from: &'a str, number: u64 },
+}
+
+/// A [`Key`] that outlives its event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OwnedKey {
+    /// As [`Key::Message`].
+    Message(Value),
+    /// As [`Key::Reply`].
+    Reply(Value),
+    /// As [`Key::Item`]: the worker that made it, and its number.
+    Item(String, u64),
+}
+
+impl OwnedKey {
+    /// Returns the number of an item; 0 if it has none.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            OwnedKey::Item(_, number) => *number,
+            _ => 0,
+        }
+    }
+}
+
+impl From<Key<'_>> for OwnedKey {
+    fn from(key: Key<'_>) -> Self {
+        match key {
+            Key::Message(value) => OwnedKey::Message(value.clone()),
+            Key::Reply(value) => OwnedKey::Reply(value.clone()),
+            Key::Item { from, number } => OwnedKey::Item(from.to_owned(), number),
+        }
+    }
 }
 
 /// Which end of a transfer an event reports.

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::class::Class;
+use super::things::{Thing, Things};
 use super::wording::{Notes, Wording};
 
 /// The worker name of the runner itself.
@@ -51,6 +52,14 @@ pub(crate) trait Fact: Any + Debug + Send + Sync {
     fn class(&self) -> Class<'_> {
         Class::default()
     }
+
+    /// Returns the shared things that exist from now on.
+    fn things(&self) -> Vec<Thing> {
+        Vec::new()
+    }
+
+    /// Changes shared things by what its class does not say.
+    fn change(&self, _worker: &str, _things: &mut Things) {}
 
     /// Returns its text, from its worker's point of view.
     fn sentence(&self, wording: &Wording<'_>) -> String;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::class::{Class, Ending, SpanKind};
 use super::event::Fact;
 use super::language::Language;
+use super::things::Thing;
 use super::wording::{Names, Wording, say};
 
 /// The first event of every run.
@@ -34,6 +35,12 @@ pub(crate) struct RunStarted {
     /// The names that only this scenario has.
     #[serde(skip)]
     pub(crate) names: Names,
+    /// What the scenario claims about itself, in English and in Chinese.
+    #[serde(skip)]
+    pub(crate) claim: [&'static str; 2],
+    /// What the workers share.
+    #[serde(skip)]
+    pub(crate) things: Vec<Thing>,
     /// Whether every schedule is run.
     #[serde(skip)]
     pub(crate) is_explored: bool,
@@ -51,6 +58,10 @@ impl RunStarted {
 }
 
 impl Fact for RunStarted {
+    fn things(&self) -> Vec<Thing> {
+        self.things.clone()
+    }
+
     fn sentence(&self, wording: &Wording<'_>) -> String {
         let (RunStarted { scenario, seed, .. }, speed) = (self, self.speed());
         if self.is_explored {

@@ -1,9 +1,13 @@
-//! One character per worker: who waits, holds, works, or has ended. The picture at the left of every line.
+//! What each worker does: who waits, holds, works, or has ended. One character per worker is the picture at the left of
+//! every line.
 
-use super::class::SpanKind;
+use serde::Serialize;
+
+use super::class::{Ending, Noun, OwnedKey, SpanKind, Subject};
 use super::event::{Event, RUNNER};
 use super::frame::RunStarted;
 use super::language::Language;
+use super::things::Item;
 
 /// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
 const OTHERS: usize = 27;
@@ -14,8 +18,9 @@ const FEWEST_WORDS: usize = 24;
 const FEW: usize = 10;
 
 /// A worker's state.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
     #[default]
     NotStarted,
     Running,
@@ -48,32 +53,45 @@ impl State {
     }
 }
 
-/// The state of a worker.
-#[derive(Debug, Default, Clone, Copy)]
-struct Worker {
+/// A kind of thing, and the name of one.
+pub(super) type Named = (Noun, String);
+
+/// A worker, and what it does.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Worker {
+    /// Empty before it is started.
+    pub(super) name: String,
+    pub(super) pid: u32,
     life: State,
-    waits: bool,
-    /// How many things it holds.
-    held: u32,
-    works: bool,
+    /// How it ended, if it has.
+    pub(super) ending: Option<Ending>,
+    /// What it waits for.
+    pub(super) waits: Option<Named>,
+    /// What it holds.
+    pub(super) held: Vec<Named>,
+    /// The item that it has got and not finished, if workers report that.
+    pub(super) works: Option<Item>,
 }
 
 impl Worker {
-    fn state(self) -> State {
+    pub(super) fn state(&self) -> State {
         match self {
-            Worker { life: State::Running, waits: true, held: 1.., .. } => State::Both,
-            Worker { life: State::Running, waits: true, .. } => State::Waiting,
-            Worker { life: State::Running, held: 1.., .. } => State::Holding,
-            Worker { life: State::Running, works: true, .. } => State::Working,
-            Worker { life, .. } => life,
+            Worker { life: State::Running, waits: Some(_), held, .. } if !held.is_empty() => State::Both,
+            Worker { life: State::Running, waits: Some(_), .. } => State::Waiting,
+            Worker { life: State::Running, held, .. } if !held.is_empty() => State::Holding,
+            Worker { life: State::Running, works: Some(_), .. } => State::Working,
+            Worker { life, .. } => *life,
         }
+    }
+
+    fn is_free(&self) -> bool {
+        matches!(self.life, State::Ended | State::Died)
     }
 }
 
 /// The state of all workers, in the order in which they were started.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    names: Vec<String>,
     workers: Vec<Worker>,
     /// The states other than running that are possible in this run: none if its workers never wait, hold or work.
     signs: Vec<State>,
@@ -98,34 +116,37 @@ impl Lanes {
             return None;
         }
         let class = event.fact.class();
-        // A worker with the name of one that has ended replaces it.
-        if class.starts && !self.is_free(&event.worker) {
-            self.names.push(event.worker.clone());
-            if self.workers.len() < self.names.len() {
-                self.workers.push(Worker::default());
-            }
-        }
         self.has_tasks = class.turn.map_or(self.has_tasks, |turn| turn.has_tasks);
-        let index = self.index_of(&event.worker)?;
+        let index = if class.starts { self.place_for(&event.worker) } else { self.index_of(&event.worker)? };
         let worker = &mut self.workers[index];
         if class.starts {
-            *worker = Worker { life: State::Running, ..Worker::default() };
+            let (name, pid) = (event.worker.clone(), event.pid);
+            *worker = Worker { name, pid, life: State::Running, ..Worker::default() };
         } else if let Some(ending) = class.ending {
             let life = if ending.is_death() { State::Died } else { State::Ended };
-            *worker = Worker { life, ..Worker::default() };
+            let name = std::mem::take(&mut worker.name);
+            *worker = Worker { name, pid: worker.pid, life, ending: Some(ending), ..Worker::default() };
         } else {
             // A waiting worker reports nothing until the wait is over.
-            worker.waits = false;
+            worker.waits = None;
             match class.ends {
-                Some((SpanKind::Holding, _)) => worker.held = worker.held.saturating_sub(1),
-                Some((SpanKind::Working, _)) => worker.works = false,
+                Some((SpanKind::Holding, Subject::Named(noun, name))) => {
+                    if let Some(place) = worker.held.iter().position(|(of, own)| *of == noun && own == name) {
+                        worker.held.remove(place);
+                    }
+                }
+                Some((SpanKind::Working, _)) => worker.works = None,
                 _ => {}
             }
             match class.begins {
-                Some((SpanKind::Waiting, _)) => worker.waits = true,
-                Some((SpanKind::Holding, _)) => worker.held += 1,
-                Some((SpanKind::Working, _)) => worker.works = self.has_tasks,
-                None => {}
+                Some((SpanKind::Waiting, Subject::Named(noun, name))) => worker.waits = Some((noun, name.to_owned())),
+                Some((SpanKind::Holding, Subject::Named(noun, name))) => worker.held.push((noun, name.to_owned())),
+                Some((SpanKind::Working, Subject::Item(key))) if self.has_tasks => {
+                    let value = class.transfer.map(|transfer| transfer.value.clone());
+                    let key = OwnedKey::from(key);
+                    worker.works = Some(Item { value: value.unwrap_or_else(|| key.number().into()), key });
+                }
+                _ => {}
             }
         }
         let is_new = worker.state() == State::Both && !self.is_both_known;
@@ -133,20 +154,37 @@ impl Lanes {
         is_new.then_some(State::Both)
     }
 
-    fn is_free(&self, worker: &str) -> bool {
-        self.index_of(worker).is_some_and(|index| matches!(self.workers[index].life, State::Ended | State::Died))
+    /// Returns the index for a worker that starts: that of an ended one of the same name, or the next.
+    fn place_for(&mut self, name: &str) -> usize {
+        if let Some(index) = self.index_of(name).filter(|index| self.workers[*index].is_free()) {
+            return index;
+        }
+        let next = self.workers.iter().position(|worker| worker.name.is_empty());
+        next.unwrap_or_else(|| {
+            self.workers.push(Worker::default());
+            self.workers.len() - 1
+        })
     }
 
     /// Returns the index of a worker, for its colour. The runner has none.
     pub(super) fn index_of(&self, worker: &str) -> Option<usize> {
-        // A name may be reused after its first worker ended: the last one counts.
-        (worker != RUNNER).then(|| self.names.iter().rposition(|name| name == worker)).flatten()
+        // A name may be used again before its first worker has ended: the last one counts.
+        (worker != RUNNER).then(|| self.workers.iter().rposition(|known| known.name == worker)).flatten()
+    }
+
+    /// Returns all workers, started or not.
+    pub(super) fn workers(&self) -> &[Worker] {
+        &self.workers
     }
 
     /// Returns how many workers run, how many of those wait, and how many of those hold something.
     pub(super) fn counts(&self) -> [usize; 3] {
         let running = || self.workers.iter().filter(|worker| worker.life == State::Running);
-        [running().count(), running().filter(|it| it.waits).count(), running().filter(|it| it.held > 0).count()]
+        [
+            running().count(),
+            running().filter(|it| it.waits.is_some()).count(),
+            running().filter(|it| !it.held.is_empty()).count(),
+        ]
     }
 
     /// Returns the picture for lines of this width: the first workers, as many as leave space for text. Empty if no
@@ -155,7 +193,7 @@ impl Lanes {
         let roomy = columns.saturating_sub(OTHERS + WORDS);
         let carried = roomy.max(columns.saturating_sub(OTHERS + FEWEST_WORDS).min(FEW));
         let shown = if self.signs.is_empty() { 0 } else { carried };
-        self.workers.iter().take(shown).map(|worker| worker.state())
+        self.workers.iter().take(shown).map(Worker::state)
     }
 
     /// Returns the legend, in pieces that must not be split; empty if there is nothing to show.
@@ -211,6 +249,8 @@ mod tests {
             moments: moments.to_vec(),
             has_tasks: moments.contains(&"task_done"),
             names: &[],
+            claim: ["", ""],
+            things: Vec::new(),
             is_explored: false,
         };
         lanes.follow(&event(RUNNER, started));

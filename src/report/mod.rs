@@ -4,22 +4,27 @@
 
 pub(crate) mod cells;
 mod class;
+pub(crate) mod control;
 pub(crate) mod drawing;
 mod event;
 mod frame;
 mod jsonl;
 mod lanes;
 mod language;
+#[cfg(feature = "live")]
+pub(crate) mod live;
 mod matching;
 mod model;
 mod order;
 mod picture_file;
 mod pictures;
+mod scene;
 mod schedule;
 mod screen;
 #[cfg(test)]
 mod tests;
 mod text;
+mod things;
 mod timeline;
 mod trace;
 mod wording;
@@ -40,6 +45,7 @@ pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
 pub(crate) use tests::well_formed;
 pub(crate) use text::quoted;
+pub(crate) use things::{Shape, Tasks, Thing, Things};
 pub(crate) use wording::{Names, Notes, Wording, say};
 
 /// Turns events into output, one at a time, as they happen.

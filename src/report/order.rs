@@ -10,9 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use serde_json::Value;
-
-use super::class::{Class, Direction, Ending, Key, Noun, SpanKind, Subject};
+use super::class::{Class, Direction, Ending, Noun, OwnedKey as Sent, SpanKind, Subject};
 use super::event::Event;
 
 /// How long every event waits for earlier ones to arrive, in microseconds.
@@ -45,24 +43,6 @@ type Place = (u64, u64);
 
 /// Something that a worker holds: its kind and its name.
 type Held = (Noun, String);
-
-/// Something that one worker sends and another one receives.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Sent {
-    Message(Value),
-    Reply(Value),
-    Item(String, u64),
-}
-
-impl From<Key<'_>> for Sent {
-    fn from(key: Key<'_>) -> Self {
-        match key {
-            Key::Message(value) => Sent::Message(value.clone()),
-            Key::Reply(value) => Sent::Reply(value.clone()),
-            Key::Item { from, number } => Sent::Item(from.to_owned(), number),
-        }
-    }
-}
 
 /// What has to be shown before an event.
 enum Cause {

@@ -63,6 +63,8 @@ impl Run {
             moments: vec!["waiting", "holding"],
             has_tasks: false,
             names,
+            claim: ["", ""],
+            things: Vec::new(),
             is_explored: false,
         };
         Run(Vec::new()).then(RUNNER, started)
@@ -147,6 +149,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("types", "类型"),
     ("steps", "步骤"),
     ("manager_gone", "服务进程已终止"),
+    ("tasks", "任务"),
+    ("results", "结果"),
+    ("failed", "失败"),
+    ("retried", "重试"),
 ];
 
 fn summary(scenario: &'static str, verdict: Verdict, guaranteed: bool, facts: serde_json::Value) -> Summary {
@@ -253,6 +259,42 @@ fn tasks_that_outlive_a_worker() {
         .then("consumer-3", worker_exited(None, Some(15), None))
         .then(RUNNER, summary("joinable", Verdict::Held, true, json!({"produced": 2, "consumed": 2, "tasks_done": 2})))
         .matches_golden_files("joinable");
+}
+
+#[test]
+fn tasks_of_a_pool() {
+    let began = |task| PoolFact::TaskStarted { task };
+    let finished = |task| PoolFact::TaskFinished { task, value: task * task };
+    let failed = |task, worker: &str, attempts, exit_code, signal| PoolFact::TaskFailed {
+        task,
+        last_worker: worker.to_owned(),
+        attempts,
+        exit_code,
+        signal,
+    };
+    Run::of("pool", 4)
+        .then("worker-1", worker_started(false))
+        .then("worker-2", worker_started(false))
+        .then("worker-1", began(1))
+        .then("worker-2", began(2))
+        .then("worker-1", worker_exited(None, Some(9), None))
+        .then("worker-3", worker_started(false))
+        .then("worker-2", finished(2))
+        .then("worker-2", began(1))
+        .then("worker-3", began(3))
+        .then("worker-2", worker_exited(None, Some(9), None))
+        .then(RUNNER, failed(1, "worker-2", Some(2), None, Some(9)))
+        .then("worker-3", worker_exited(None, Some(9), None))
+        .then(RUNNER, failed(3, "worker-3", None, None, None))
+        .then("worker-4", worker_started(false))
+        .then("worker-4", began(4))
+        .then("worker-4", worker_exited(Some(3), None, None))
+        .then(RUNNER, failed(4, "worker-4", Some(1), Some(3), None))
+        .then(
+            RUNNER,
+            summary("pool", Verdict::Held, true, json!({"tasks": 4, "results": 4, "failed": 3, "retried": 1})),
+        )
+        .matches_golden_files("pool");
 }
 
 #[test]

@@ -60,6 +60,10 @@ Examples:
         vec!["waiting", "barrier_waiting", "barrier_passed", "barrier_broken"]
     }
 
+    fn things(&self) -> Vec<Thing> {
+        vec![barrier(Some(self.args.parties))]
+    }
+
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let rounds = self.args.rounds;
         runner.spawn_each(self.workers(), |ctx| Worker { ctx, barrier: self.barrier.clone(), rounds })?;
@@ -109,6 +113,12 @@ Examples:
 
 const BARRIER: Noun = Noun::new("others at the barrier", "屏障");
 
+/// Returns a barrier at which nobody waits. Without a number of parties, all workers of the run wait at it.
+pub(super) fn barrier(parties: Option<u32>) -> Thing {
+    let shape = Shape::Barrier { parties, round: 1, waiters: Vec::new(), is_broken: false };
+    Thing::new(BARRIER, "", shape).titled("barrier", "屏障")
+}
+
 /// What workers report of a barrier, by round from 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -143,6 +153,19 @@ impl Fact for BarrierFact {
                 let dot = Some((Severity::Trouble, "屏障损坏"));
                 Class { dot, follows_death: true, ..Class::goes_on(BARRIER, "") }
             }
+        }
+    }
+
+    fn change(&self, _worker: &str, things: &mut Things) {
+        let Some(Shape::Barrier { round: current, waiters, is_broken, .. }) = things.shape(BARRIER, "") else { return };
+        match self {
+            Self::BarrierWaiting { round } if round > current => {
+                // Some have not reported yet that they passed.
+                waiters.clear();
+                *current = *round;
+            }
+            Self::BarrierBroken { .. } => *is_broken = true,
+            _ => {}
         }
     }
 

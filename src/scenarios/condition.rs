@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::buffer::{Buffer, Wanted};
-use super::delivery_audit::{DeliveryAudit, ItemFact};
+use super::delivery_audit::{self, DeliveryAudit, ItemFact};
 use super::prelude::*;
 use crate::Result;
 use crate::sync::LockGuard;
@@ -82,6 +82,12 @@ Examples:
         [&["waiting", "working", "condition_waiting", "condition_met"], &items[..]].concat()
     }
 
+    fn things(&self) -> Vec<Thing> {
+        let buffer = delivery_audit::queue(Some(self.args.capacity.into())).titled("buffer", "缓冲区");
+        let conditions = [Wanted::NotFull, Wanted::NotEmpty].map(|wanted| condition(wanted.name()));
+        std::iter::once(buffer).chain(conditions).collect()
+    }
+
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ConditionArgs { items, producers, consumers, .. } = self.args;
         let buffer = &self.buffer;
@@ -139,6 +145,11 @@ fn producer(number: u64) -> String {
 }
 
 const CONDITION: Noun = Noun::new("condition", "条件");
+
+/// Returns a condition that nobody waits for.
+pub(super) fn condition(name: &str) -> Thing {
+    Thing::new(CONDITION, name, Shape::Condition { waiters: Vec::new() })
+}
 
 /// What workers report of a condition.
 #[derive(Debug, Serialize, Deserialize)]

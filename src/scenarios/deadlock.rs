@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rand::RngExt;
 
-use super::held::{Held, LockFact};
+use super::held::{self, Held, LockFact};
 use super::prelude::*;
 use crate::sync::{Wait, find_deadlock};
 use crate::{Lock, Result};
@@ -82,6 +82,10 @@ Examples:
 
     fn moments(&self) -> Vec<&'static str> {
         vec!["waiting", "holding", "lock_waiting", "lock_acquired", "lock_released", "lock_timed_out"]
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        self.locks.iter().map(|lock| held::lock(&lock.name)).collect()
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -187,6 +191,10 @@ pub(crate) struct Link {
 impl Fact for DeadlockFound {
     fn class(&self) -> Class<'_> {
         Class::dot(Severity::Trouble, "发现死锁")
+    }
+
+    fn change(&self, _worker: &str, things: &mut Things) {
+        held::mark_cycle(things, self.cycle.iter().map(|link| link.waits_for.as_str()));
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {

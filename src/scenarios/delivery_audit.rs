@@ -12,12 +12,18 @@ use super::scenario::{CheckResult, Completion, Observer};
 use super::worker::WorkerContext;
 use crate::queue::PutEnd;
 use crate::report::{
-    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counted, counter, of_all, of_all_zh,
-    say,
+    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Shape, Thing, Wording, counted, counter,
+    of_all, of_all_zh, say,
 };
 use crate::{Error, Result, RoleResult};
 
 const QUEUE: Noun = Noun::new("queue", "队列");
+
+/// Returns an empty queue.
+pub(super) fn queue(capacity: Option<u64>) -> Thing {
+    Thing::new(QUEUE, "", Shape::queue(capacity))
+}
+
 /// The longest note of the items in a queue, in bytes.
 const LONGEST_NOTE: usize = 4_000;
 

@@ -63,6 +63,10 @@ Examples:
         vec!["waiting", "gun_awaited", "gun_heard", "line_crossed"]
     }
 
+    fn things(&self) -> Vec<Thing> {
+        vec![Thing::new(GUN, "", Shape::Lamp { is_on: false, waiters: Vec::new() })]
+    }
+
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         runner.spawn_each(self.workers(), |ctx| Racer { ctx, gun: self.gun.clone() })?;
         runner.watch_for(GUN_AFTER)?;
@@ -133,6 +137,12 @@ impl Fact for RaceFact {
             Self::GunFired => Class::dot(Severity::Good, "发令枪响"),
             Self::GunHeard { .. } => Class::goes_on(GUN, ""),
             Self::LineCrossed { .. } => Class::dot(Severity::Good, "到达终点"),
+        }
+    }
+
+    fn change(&self, _worker: &str, things: &mut Things) {
+        if let (Self::GunFired, Some(Shape::Lamp { is_on, .. })) = (self, things.shape(GUN, "")) {
+            *is_on = true;
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scenario::WorkerContext;
 
-use crate::report::{AnyFact, Class, Fact, Noun, Severity, Wording, say};
+use crate::report::{AnyFact, Class, Fact, Noun, Severity, Shape, Thing, Things, Wording, say};
 use crate::sync::LockGuard;
 use crate::{Lock, Result};
 
@@ -15,6 +15,25 @@ pub(super) const CAR_PARK: &str = "car park";
 
 const LOCK: Noun = Noun::new("lock", "锁");
 const PERMIT: Noun = Noun { is_shared: true, ..Noun::new("permit", "许可") };
+
+/// Returns a lock that is free.
+pub(super) fn lock(name: &str) -> Thing {
+    Thing::new(LOCK, name, Shape::Lock { holder: None, waiters: Vec::new(), in_cycle: false })
+}
+
+/// Returns a semaphore whose permits are all there.
+pub(super) fn permits(name: &str, total: u32) -> Thing {
+    Thing::new(PERMIT, name, Shape::Permits { total, holders: Vec::new(), waiters: Vec::new() })
+}
+
+/// Marks the locks of a deadlock.
+pub(super) fn mark_cycle<'a>(things: &mut Things, locks: impl IntoIterator<Item = &'a str>) {
+    for name in locks {
+        if let Some(Shape::Lock { in_cycle, .. }) = things.shape(LOCK, name) {
+            *in_cycle = true;
+        }
+    }
+}
 
 /// What workers report of locks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -128,35 +147,35 @@ pub(super) fn buyer_number(worker: &str) -> &str {
 
 /// What is held, and its name in the events.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Thing<'a> {
+pub(super) enum Holdable<'a> {
     Lock(&'a str),
     Permit(&'a str),
 }
 
-impl Thing<'_> {
+impl Holdable<'_> {
     fn name(self) -> String {
-        let (Thing::Lock(name) | Thing::Permit(name)) = self;
+        let (Holdable::Lock(name) | Holdable::Permit(name)) = self;
         name.to_owned()
     }
 
     fn waiting(self) -> AnyFact {
         match self {
-            Thing::Lock(_) => LockFact::LockWaiting { lock: self.name() }.into(),
-            Thing::Permit(_) => PermitFact::PermitWaiting { semaphore: self.name() }.into(),
+            Holdable::Lock(_) => LockFact::LockWaiting { lock: self.name() }.into(),
+            Holdable::Permit(_) => PermitFact::PermitWaiting { semaphore: self.name() }.into(),
         }
     }
 
     fn acquired(self, waited_us: u64, abandoned: bool) -> AnyFact {
         match self {
-            Thing::Lock(_) => LockFact::LockAcquired { lock: self.name(), waited_us, abandoned }.into(),
-            Thing::Permit(_) => PermitFact::PermitAcquired { semaphore: self.name(), waited_us }.into(),
+            Holdable::Lock(_) => LockFact::LockAcquired { lock: self.name(), waited_us, abandoned }.into(),
+            Holdable::Permit(_) => PermitFact::PermitAcquired { semaphore: self.name(), waited_us }.into(),
         }
     }
 
     fn released(self, held_us: u64) -> AnyFact {
         match self {
-            Thing::Lock(_) => LockFact::LockReleased { lock: self.name(), held_us }.into(),
-            Thing::Permit(_) => PermitFact::PermitReleased { semaphore: self.name(), held_us }.into(),
+            Holdable::Lock(_) => LockFact::LockReleased { lock: self.name(), held_us }.into(),
+            Holdable::Permit(_) => PermitFact::PermitReleased { semaphore: self.name(), held_us }.into(),
         }
     }
 }
@@ -164,7 +183,7 @@ impl Thing<'_> {
 /// A lock or a permit that a worker holds and reports, with its guard.
 pub(super) struct Held<'a, G> {
     guard: G,
-    thing: Thing<'a>,
+    thing: Holdable<'a>,
     ctx: &'a WorkerContext,
     since_us: u64,
 }
@@ -172,7 +191,7 @@ pub(super) struct Held<'a, G> {
 impl<'a, G> Held<'a, G> {
     /// Waits in `acquire`, which also returns whether the previous holder died.
     pub(super) fn acquire(
-        thing: Thing<'a>,
+        thing: Holdable<'a>,
         ctx: &'a WorkerContext,
         acquire: impl FnOnce() -> Result<(G, bool)>,
     ) -> Result<Self> {
@@ -182,7 +201,7 @@ impl<'a, G> Held<'a, G> {
 
     /// As [`acquire`](Self::acquire), but gives up if `acquire` does.
     fn acquire_if(
-        thing: Thing<'a>,
+        thing: Holdable<'a>,
         ctx: &'a WorkerContext,
         acquire: impl FnOnce() -> Result<Option<(G, bool)>>,
     ) -> Result<Option<Self>> {
@@ -216,7 +235,7 @@ impl<'a, G> Held<'a, G> {
 impl<'a> Held<'a, LockGuard<'a>> {
     /// Acquires a lock; blocks as long as another worker holds it.
     pub(super) fn lock(lock: &'a Lock, name: &'a str, ctx: &'a WorkerContext) -> Result<Self> {
-        Self::acquire(Thing::Lock(name), ctx, || lock.acquire().map(with_origin))
+        Self::acquire(Holdable::Lock(name), ctx, || lock.acquire().map(with_origin))
     }
 
     /// Acquires a lock, or gives up when the timeout has passed, if there is one.
@@ -227,7 +246,7 @@ impl<'a> Held<'a, LockGuard<'a>> {
         ctx: &'a WorkerContext,
     ) -> Result<Option<Self>> {
         let Some(timeout) = timeout else { return Self::lock(lock, name, ctx).map(Some) };
-        Self::acquire_if(Thing::Lock(name), ctx, || Ok(lock.acquire_timeout(timeout)?.map(with_origin)))
+        Self::acquire_if(Holdable::Lock(name), ctx, || Ok(lock.acquire_timeout(timeout)?.map(with_origin)))
     }
 }
 

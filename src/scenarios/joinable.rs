@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
+use super::delivery_audit::{self, DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
 use super::prelude::*;
 use super::transport::{TaskGetting, TaskPutting, TransportArgs};
 use crate::Error;
@@ -74,6 +74,10 @@ Examples:
 
     fn moments(&self) -> Vec<&'static str> {
         vec!["working", "item_put", "item_got", "task_done"]
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        vec![delivery_audit::queue(None)]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {

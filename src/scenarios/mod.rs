@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `scenario`, `prelude` | the trait, and the imports of every scenario |
 //! | `entry` | a row of the table, and a run from its arguments to its exit code |
-//! | `exploration`, `stepping` | every schedule of a scenario, a given one, or one that a person chooses |
+//! | `exploration`, `stepping`, `live` | every schedule of a scenario, a given one, or one that a person chooses, in lines or on the screen |
 //! | `runner`, `worker`, `clock`, `speed` | starting workers and showing their reports; the workers' side; the time of a run |
 //! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | the parts of one or several scenarios |
 
@@ -23,6 +23,7 @@ mod event;
 mod exploration;
 mod held;
 mod joinable;
+mod live;
 mod manager;
 mod pipe;
 mod pool;
@@ -76,11 +77,18 @@ pub(crate) mod facts {
         }
         let all = [
             of::<super::tickets::Tickets>(),
-            of::<super::joinable::Joinable>(),
+            of::<super::manager::Manager>(),
             of::<super::pipe::Pipe>(),
             of::<super::queue::Queue>(),
+            of::<super::prodcons::Prodcons>(),
+            of::<super::joinable::Joinable>(),
+            of::<super::values::Values>(),
+            of::<super::pool::Pool>(),
+            of::<super::semaphore::Semaphore>(),
+            of::<super::event::Event>(),
+            of::<super::barrier::Barrier>(),
+            of::<super::condition::Condition>(),
             of::<super::deadlock::Deadlock>(),
-            of::<super::manager::Manager>(),
         ];
         all.into_iter().find(|(name, _)| *name == scenario).map_or((["", ""], ""), |(_, said)| said)
     }
@@ -92,13 +100,44 @@ pub(crate) mod facts {
         }
         let all = [
             of::<super::tickets::Tickets>(),
+            of::<super::manager::Manager>(),
+            of::<super::pipe::Pipe>(),
             of::<super::queue::Queue>(),
+            of::<super::prodcons::Prodcons>(),
+            of::<super::joinable::Joinable>(),
+            of::<super::values::Values>(),
+            of::<super::pool::Pool>(),
             of::<super::semaphore::Semaphore>(),
             of::<super::event::Event>(),
+            of::<super::barrier::Barrier>(),
             of::<super::condition::Condition>(),
-            of::<super::manager::Manager>(),
+            of::<super::deadlock::Deadlock>(),
         ];
         all.into_iter().find(|(name, _)| *name == scenario).map_or(&[], |(_, names)| names)
+    }
+
+    /// Returns what the workers of a scenario with these options share.
+    pub(crate) fn things_of(scenario: &str, args: &[&str]) -> Vec<crate::report::Thing> {
+        use clap::{Args, Command, FromArgMatches};
+        fn of<S: Scenario>(args: &[&str]) -> Vec<crate::report::Thing> {
+            let matches = S::Args::augment_args(Command::new(S::NAME)).get_matches_from([S::NAME].iter().chain(args));
+            S::prepare(S::Args::from_arg_matches(&matches).expect("arguments")).expect("a scenario").things()
+        }
+        match scenario {
+            "tickets" => of::<super::tickets::Tickets>(args),
+            "pipe" => of::<super::pipe::Pipe>(args),
+            "queue" => of::<super::queue::Queue>(args),
+            "prodcons" => of::<super::prodcons::Prodcons>(args),
+            "joinable" => of::<super::joinable::Joinable>(args),
+            "values" => of::<super::values::Values>(args),
+            "pool" => of::<super::pool::Pool>(args),
+            "semaphore" => of::<super::semaphore::Semaphore>(args),
+            "event" => of::<super::event::Event>(args),
+            "barrier" => of::<super::barrier::Barrier>(args),
+            "condition" => of::<super::condition::Condition>(args),
+            "deadlock" => of::<super::deadlock::Deadlock>(args),
+            other => panic!("{other} has no things at the start"),
+        }
     }
 
     pub(crate) use super::barrier::BarrierFact;
@@ -109,6 +148,7 @@ pub(crate) mod facts {
     pub(crate) use super::held::{LockFact, PermitFact};
     pub(crate) use super::manager::ManagerFact;
     pub(crate) use super::pipe::PipeFact;
+    pub(crate) use super::pool::PoolFact;
     pub(crate) use super::tickets::SaleFact;
     pub(crate) use super::values::ValuesFact;
 }

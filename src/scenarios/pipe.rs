@@ -61,6 +61,11 @@ Examples:
         [&["message_sent", "message_received", "end_of_file"], others].concat()
     }
 
+    fn things(&self) -> Vec<Thing> {
+        let answers = self.args.duplex.then(|| Thing::new(ANSWERS, "", Shape::queue(None)));
+        std::iter::once(Thing::new(PIPE, "", Shape::queue(None))).chain(answers).collect()
+    }
+
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let PipeArgs { duplex, messages } = self.args;
         let (here, there) = if duplex {
@@ -127,6 +132,10 @@ impl Pipe {
         ]
     }
 }
+
+const PIPE: Noun = Noun::new("pipe", "管道");
+/// The way back.
+const ANSWERS: Noun = Noun::new("answers", "回复");
 
 /// What the two ends of the pipe report.
 #[derive(Debug, Serialize, Deserialize)]

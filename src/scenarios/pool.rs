@@ -9,8 +9,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::prelude::*;
 use super::worker::PoolContext;
-use crate::pool::{JobHandle, Task, TaskError};
+use crate::pool::{Task, TaskError, TaskHandle};
 use crate::process::ExitStatus;
+use crate::report::Tasks;
 use crate::sys::signal::kill_self;
 
 /// How long a task takes, at speed 1.
@@ -59,7 +60,7 @@ all others have their values.
 Examples:
   ipc-demo pool                      twenty tasks, four workers; kill -9 one of them
   ipc-demo pool --poison 7           the seventh task kills its worker, twice
-  ipc-demo pool --task-timeout 1s    tasks that take longer than a second are given up";
+  ipc-demo pool --task-timeout 1s    tasks that take longer than a second fail";
     type Args = PoolArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of_task::<Square>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<PoolFact>];
@@ -86,6 +87,10 @@ Examples:
         vec!["working", "task_started", "task_finished"]
     }
 
+    fn things(&self) -> Vec<Thing> {
+        vec![Thing::new(TASKS, "", Shape::Tasks(Tasks { total: self.args.tasks, ..Tasks::default() }))]
+    }
+
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let PoolArgs { workers, tasks, poison, task_timeout } = self.args;
         let (ctx, on_worker) = runner.pool_context(Square::NAME)?;
@@ -93,7 +98,7 @@ Examples:
         if let Some(limit) = task_timeout {
             builder = builder.time_limit(limit);
         }
-        let pool = builder.on_worker(on_worker).build(Square { ctx, poison })?;
+        let pool = runner.started(builder.on_worker(on_worker).build(Square { ctx, poison }))?;
         let mut jobs = BTreeMap::new();
         runner.watch_until(|runner, _| {
             // As many at a time as the pool takes without waiting.
@@ -131,7 +136,7 @@ Examples:
             ],
             advice: Some([
                 "kill -9 a worker while it works, and watch another one do its task: ipc-demo pool",
-                "在任务执行时用 kill -9 杀死一个工作进程，看另一个进程接手它的任务：ipc-demo pool",
+                "任务执行期间用 kill -9 终止一个工作进程，可看到其他进程接手它的任务：ipc-demo pool",
             ]),
         })
     }
@@ -161,7 +166,7 @@ impl Pool {
     /// Takes the results that are there.
     fn take_results(
         &mut self,
-        jobs: &mut BTreeMap<u64, JobHandle<Square>>,
+        jobs: &mut BTreeMap<u64, TaskHandle<Square>>,
         runner: &mut Runner<'_>,
     ) -> anyhow::Result<()> {
         let mut results = Vec::new();
@@ -224,6 +229,8 @@ impl PoolFact {
     }
 }
 
+const TASKS: Noun = Noun::new("tasks", "任务");
+
 /// What the tasks of a pool are numbered by.
 const TASK: &str = "task";
 
@@ -237,31 +244,38 @@ impl Fact for PoolFact {
         }
     }
 
+    fn change(&self, _worker: &str, things: &mut Things) {
+        if let (Self::TaskFailed { task, .. }, Some(Shape::Tasks(tasks))) = (self, things.shape(TASKS, "")) {
+            tasks.left.remove(task);
+            tasks.failed.insert(*task);
+        }
+    }
+
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match self {
-            Self::TaskStarted { task } => say!(wording, "begins task {task}", "开始任务 {task}"),
+            Self::TaskStarted { task } => say!(wording, "begins task {task}", "开始执行任务 {task}"),
             Self::TaskFinished { task, value } => {
-                say!(wording, "finishes task {task}: {value}", "完成任务 {task}，结果 {value}")
+                say!(wording, "finishes task {task}: {value}", "完成任务 {task}，结果为 {value}")
             }
             Self::TaskFailed { task, last_worker, attempts: None, .. } => {
                 let worker = wording.name(last_worker);
                 say!(
                     wording,
-                    "gives up task {task}: it took too long, {worker} was killed",
-                    "放弃任务 {task}：超时，{worker}已被杀死"
+                    "task {task} failed: it exceeded its time limit, {worker} was killed",
+                    "任务 {task} 失败：超过时限，{worker}已被终止"
                 )
             }
             Self::TaskFailed { task, last_worker, attempts: Some(attempts), exit_code, signal } => {
                 let worker = wording.name(last_worker);
                 let (en, zh) = match (signal, exit_code) {
-                    (Some(signal), _) => (format!("was killed by signal {signal}"), format!("被信号 {signal} 结束")),
-                    (None, Some(code)) => (format!("exited with code {code}"), format!("结束，退出码 {code}")),
+                    (Some(signal), _) => (format!("was killed by signal {signal}"), format!("被信号 {signal} 终止")),
+                    (None, Some(code)) => (format!("exited with code {code}"), format!("退出，退出码 {code}")),
                     (None, None) => ("died".to_owned(), "已终止".to_owned()),
                 };
                 say!(
                     wording,
-                    "gives up task {task} after {attempts} attempts: {worker} {en}",
-                    "尝试 {attempts} 次后放弃任务 {task}：{worker}{zh}"
+                    "task {task} failed after {attempts} attempts: {worker} {en}",
+                    "任务 {task} 失败，共尝试 {attempts} 次：{worker}{zh}"
                 )
             }
         }

@@ -8,7 +8,7 @@ pub(crate) use super::scenario::{
 pub(crate) use crate::ipc::operation::unobserved;
 pub(crate) use crate::number::whole;
 pub(crate) use crate::report::{
-    Allowance, AnyFact, Class, Event, Fact, Key, Names, Noun, Parse, Severity, Wording, WorkerExited, counted, counter,
-    of_all, of_all_zh, say,
+    Allowance, AnyFact, Class, Event, Fact, Key, Names, Noun, Parse, Severity, Shape, Thing, Things, Wording,
+    WorkerExited, counted, counter, of_all, of_all_zh, say,
 };
 pub(crate) use crate::{Role, RoleEntry, RoleResult};

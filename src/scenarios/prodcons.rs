@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use anyhow::{Context, ensure};
 use clap::builder::UnknownArgumentValueParser;
 
-use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
+use super::delivery_audit::{self, DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
 use super::prelude::*;
 use super::transport::{Getting, Putting, Transport, TransportArgs};
 
@@ -88,6 +88,10 @@ Examples:
 
     fn moments(&self) -> Vec<&'static str> {
         vec!["working", "item_put", "item_got"]
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        vec![delivery_audit::queue(self.args.capacity.map(u64::from))]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {

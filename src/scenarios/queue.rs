@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::delivery_audit::{DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
+use super::delivery_audit::{self, DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
 use super::prelude::*;
 use super::transport::{Getting, Putting, Transport, TransportArgs};
 use crate::queue::PutError;
@@ -88,6 +88,10 @@ Examples:
     fn moments(&self) -> Vec<&'static str> {
         let limits: &[_] = if self.args.fill { &["queue_full", "queue_empty"] } else { &[] };
         [&["working", "item_put", "item_got"], limits].concat()
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        vec![delivery_audit::queue(Some(self.args.capacity.into()))]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {

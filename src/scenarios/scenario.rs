@@ -8,7 +8,7 @@ pub(crate) use super::runner::{Completion, Runner};
 pub(crate) use super::worker::WorkerContext;
 use crate::RoleEntry;
 use crate::ipc::process::scheduler;
-use crate::report::{Allowance, Counter, Event, Names, Parse, Verdict};
+use crate::report::{Allowance, Counter, Event, Names, Parse, Thing, Verdict};
 
 /// Counts what the workers report.
 pub(crate) trait Observer: Default {
@@ -50,6 +50,9 @@ pub(crate) trait Scenario: Sized {
 
     /// Returns the moments at which its workers can be killed: the activities that their events begin, and the events.
     fn moments(&self) -> Vec<&'static str>;
+
+    /// Returns what the workers share, as it is at the start.
+    fn things(&self) -> Vec<Thing>;
 
     /// Starts the workers and watches them.
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()>;

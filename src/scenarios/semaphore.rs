@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::held::{CAR_PARK, Held, PermitFact, Thing};
+use super::held::{self, CAR_PARK, Held, Holdable, PermitFact};
 use super::prelude::*;
 use crate::sync::OwnedSemaphore;
 
@@ -62,6 +62,10 @@ Examples:
 
     fn moments(&self) -> Vec<&'static str> {
         vec!["waiting", "holding", "permit_waiting", "permit_acquired", "permit_released"]
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        vec![held::permits(CAR_PARK, self.args.permits)]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -162,7 +166,7 @@ impl Role for Car {
         let ctx = &self.ctx;
         let mut rng = ctx.rng();
         ctx.pause_random(&mut rng, COMING_MS);
-        let space = Held::acquire(Thing::Permit(CAR_PARK), ctx, || Ok((self.spaces.acquire(), false)))?;
+        let space = Held::acquire(Holdable::Permit(CAR_PARK), ctx, || Ok((self.spaces.acquire(), false)))?;
         ctx.pause_random(&mut rng, PARKING_MS);
         Ok(space.release()?)
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::held::{Held, LockFact, buyer_number};
+use super::held::{self, Held, LockFact, buyer_number};
 use super::prelude::*;
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
 use crate::Lock;
@@ -24,6 +24,9 @@ const THINKING_MS: RangeInclusive<u64> = 1_000..=2_000;
 const LOOK: Operation = Operation::read("file.look");
 const READ: Operation = Operation::read("file.read");
 const WRITE: Operation = Operation::change("file.write");
+
+/// The data file, as a number that buyers read and write.
+const FILE: Noun = Noun::new("ticket file", "余票文件");
 
 /// The options of a sale.
 #[derive(Debug, clap::Args)]
@@ -105,6 +108,12 @@ Examples:
                 [&["waiting", "holding"], &own[..], &["lock_waiting", "lock_acquired", "lock_released"]].concat()
             }
         }
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        let file = Thing::new(FILE, "", Shape::number(self.stock.into(), ["read", "读到"]));
+        let lock = self.lock.is_some().then(|| held::lock(LOCK).titled("lock", "锁"));
+        std::iter::once(file).chain(lock).collect()
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -209,6 +218,19 @@ impl Fact for SaleFact {
             Self::TicketBought { .. } => Class::dot(Severity::Good, "购票成功"),
             Self::TicketRefused { .. } => Class::dot(Severity::Plain, "购票失败"),
             Self::DataTorn { .. } => Class::dot(Severity::Trouble, "读到写了一半的文件"),
+        }
+    }
+
+    /// The number is what was written last; beside it, what each buyer that has not written yet has read.
+    fn change(&self, worker: &str, things: &mut Things) {
+        let Some((left, read)) = things.number(FILE) else { return };
+        match self {
+            Self::StockChecked { left } => _ = read.insert(worker.to_owned(), u64::from(*left)),
+            Self::TicketBought { left: written } => {
+                *left = u64::from(*written);
+                read.remove(worker);
+            }
+            Self::TicketRefused { .. } | Self::DataTorn { .. } => _ = read.remove(worker),
         }
     }
 

@@ -109,11 +109,11 @@ impl TransportArgs {
         }
         if let Transport::Redis { server, .. } = &transport {
             let info = server.check()?;
-            if !info.is_persistent {
+            if !info.is_append_only {
                 note_once(server);
             }
             // What runs that were killed have left there. Not this run's concern if it fails.
-            let _ = redis::collect(server, false);
+            let _ = redis::delete_unused(server, redis::UNUSED);
         }
         Ok(transport)
     }
@@ -149,7 +149,9 @@ fn note_once(server: &Server) {
     static NOTED: std::sync::Once = std::sync::Once::new();
     NOTED.call_once(|| {
         use std::io::Write;
-        let note = format!("note: {server} keeps no append-only file: its queues may be lost if it restarts\n");
+        let note = format!(
+            "note: {server} keeps no append-only file: a restart loses what was changed since its last snapshot\n"
+        );
         // A note that cannot be shown is no reason to stop.
         let _ = std::io::stderr().write_all(note.as_bytes());
     });

@@ -86,6 +86,13 @@ Examples:
         vec!["increments_made"]
     }
 
+    fn things(&self) -> Vec<Thing> {
+        vec![
+            Thing::new(COUNTER, "", Shape::number(0, ["", ""])),
+            Thing::new(ADDED, "", Shape::number(0, ["added", "加了"])),
+        ]
+    }
+
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ValuesArgs { increments, lock, .. } = self.args;
         let (counter, array, numbers) = (&self.counter, &self.array, ObjectId::new());
@@ -150,6 +157,10 @@ fn chunk(increments: u64) -> u64 {
     increments.div_ceil(REPORTS)
 }
 
+const COUNTER: Noun = Noun::new("counter", "计数器");
+/// What all have added: without a lock, more than the counter shows.
+const ADDED: Noun = Noun::new("added by all", "总共加了");
+
 /// What workers report.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -161,6 +172,18 @@ pub(crate) enum ValuesFact {
 impl Fact for ValuesFact {
     fn class(&self) -> Class<'_> {
         Class::dot(Severity::Plain, "加数")
+    }
+
+    fn change(&self, worker: &str, things: &mut Things) {
+        let Self::IncrementsMade { made, seen } = self;
+        if let Some((counter, _)) = things.number(COUNTER) {
+            // Reports of several workers may overtake each other; unlike them, the counter only grows.
+            *counter = *seen.max(counter);
+        }
+        if let Some((all, of)) = things.number(ADDED) {
+            of.insert(worker.to_owned(), *made);
+            *all = of.values().sum();
+        }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {

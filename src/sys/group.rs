@@ -17,6 +17,11 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
+/// Leaves later orphans among this process's descendants to the system.
+pub(crate) fn disown_orphans() -> io::Result<()> {
+    Ok(prctl::set_child_subreaper(false)?)
+}
+
 /// Kills all processes of the group that a child leads, and reaps them: first the child itself, then those that became
 /// children of this process by its death, until there are none.
 pub(crate) fn kill_group(leader: u32) {

@@ -1,7 +1,7 @@
 //! Linux, and only Linux: shared mappings, futexes, robust mutexes, descriptors, process start and signals.
 //!
-//! The only place with `unsafe`. Every module here is a safe interface to one facility of the kernel or of glibc, and
-//! knows nothing of locks, queues or workers. Errors are [`std::io::Error`]; callers add what the call was for.
+//! The only place with `unsafe`. Every module here is a safe interface to one facility of the kernel or of glibc (`same_type`:
+//! of the compiler), and knows nothing of locks, queues or workers. Errors are [`std::io::Error`]; callers add what the call was for.
 //!
 //! Needs Linux 5.14 or later on a 64-bit machine and glibc 2.34 or later (robust process-shared mutexes with
 //! `pthread_mutex_clocklock`, `posix_spawn_file_actions_addclosefrom_np`).
@@ -34,6 +34,7 @@ pub(crate) mod number;
 pub(crate) mod posix;
 mod retry;
 pub(crate) mod robust;
+pub(crate) mod same_type;
 pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -333,6 +333,37 @@ impl<T: Layout> Mapping<T> {
         unsafe { copy(place, bytes.as_mut_ptr(), bytes.len()) };
     }
 
+    /// Returns bytes of the tail where they are.
+    ///
+    /// Only for bytes that no process writes as long as the slice exists: the caller's protocol makes sure of that.
+    ///
+    /// # Panics
+    /// If the tail is too short: callers must validate offsets read from shared memory first.
+    #[inline]
+    pub(crate) fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+        let place = self.tail_at(offset, len);
+        // SAFETY: `tail_at` checked that the bytes lie in the mapping, which outlives `&self`; shared memory is always
+        // initialised. Only processes with this library have the memfd, and they have the same protocol (`open` compares
+        // signatures): a byte is written only by the process that owns its memory, and memory gets an owner only when no
+        // item in it can still be read.
+        unsafe { std::slice::from_raw_parts(place, len) }
+    }
+
+    /// As [`bytes`](Self::bytes), to write.
+    ///
+    /// Only for bytes that nobody else accesses as long as the slice exists: the caller's protocol makes sure of that.
+    ///
+    /// # Panics
+    /// As [`bytes`](Self::bytes).
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "the memory is shared: its owner stands in it")]
+    pub(crate) fn bytes_mut(&self, offset: usize, len: usize) -> &mut [u8] {
+        let place = self.tail_at(offset, len);
+        // SAFETY: as in `bytes`. The process that owns the memory hands it to one writer, and nobody reads what no item
+        // contains yet.
+        unsafe { std::slice::from_raw_parts_mut(place, len) }
+    }
+
     /// Prefetches the cache lines of the tail that begin in `range`, which may lie outside.
     #[inline]
     pub(crate) fn prefetch_to_write(&self, range: Range<usize>) {

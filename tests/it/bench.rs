@@ -2,10 +2,12 @@
 //! or absent.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -57,6 +59,8 @@ fn every_kind_of_workload_is_measured() {
         "queue-2to2",
         "queue-1k-batch",
         "queue-64k",
+        "queue-64k-bytes",
+        "queue-64k-in-place",
         "queue-ping-pong",
         "queue-alone",
         "joinable",
@@ -150,7 +154,9 @@ fn python_does_the_same_work() {
         assert_eq!(python.len(), of(&sides, workload, "ours").len().min(if workload.starts_with("m") { 3 } else { 1 }));
     }
     for workload in pools {
-        assert_eq!(of(&sides, workload, "python").len(), 2, "{workload}");
+        // Pool and ProcessPoolExecutor, with 1 and 2 or 4 workers; Pool.map also without chunks.
+        let ways = if workload == "pool-start" { 2 } else { 3 };
+        assert_eq!(of(&sides, workload, "python").len(), 2 * ways, "{workload}");
     }
     assert!(of(&sides, "queue-ping-pong", "python")[0]["p99_ns"].is_f64());
 }
@@ -255,4 +261,42 @@ fn help_shows_examples_and_every_workload() {
         assert!(help.contains(part), "{part:?} in {help}");
     }
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+}
+
+/// cargo test --release --test it crossbeam -- --ignored --nocapture
+#[test]
+#[ignore = "a measurement: it needs a quiet machine"]
+fn queue_beside_a_crossbeam_channel() {
+    let _watchdog = watchdog("bench::crossbeam");
+    let (_, sides) = measured(Demo::run("bench").args(["queue", "queue-1k", "queue-64k", "queue-64k-bytes"]));
+    for (workload, bytes) in
+        [("queue", 8), ("queue-1k", 1 << 10), ("queue-64k", 64 << 10), ("queue-64k-bytes", 64 << 10)]
+    {
+        let ours = of(&sides, workload, "ours")[0]["median_ns"].as_f64().expect("a time");
+        let channel = through_crossbeam(bytes);
+        let line = format!("{workload}: {ours:.1} ns, crossbeam-channel between threads: {channel:.1} ns\n");
+        std::io::stderr().write_all(line.as_bytes()).expect("somewhere to write");
+    }
+}
+
+/// Returns the nanoseconds an item through a channel between two threads: a number, or a fresh vector of which all is read.
+fn through_crossbeam(bytes: usize) -> f64 {
+    let items = (1 << 30) / (bytes.max(256)) as u64;
+    let begun = Instant::now();
+    if bytes == size_of::<u64>() {
+        pass(items, |number| number, |number| number);
+    } else {
+        let sum = |block: Vec<u8>| block.as_chunks().0.iter().fold(0, |sum, eight| u64::from_ne_bytes(*eight) ^ sum);
+        pass(items, |number| vec![number as u8; bytes], sum);
+    }
+    begun.elapsed().as_nanos() as f64 / items as f64
+}
+
+fn pass<T: Send>(items: u64, make: impl Fn(u64) -> T + Send, read: impl Fn(T) -> u64) {
+    let (sender, receiver) = crossbeam_channel::bounded(1024);
+    thread::scope(|scope| {
+        scope.spawn(move || (0..items).for_each(|number| sender.send(make(number)).expect("somebody receives")));
+        let sum = receiver.iter().fold(0_u64, |sum, item| sum.wrapping_add(read(item)));
+        std::hint::black_box(sum);
+    });
 }

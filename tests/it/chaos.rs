@@ -48,7 +48,7 @@ fn kills_around_what_decides_are_survived() {
     if !is_possible() {
         return;
     }
-    let rows = all_hold(&["lock", "rlock", "Value", "array", "pipe", "queue", "joinable-queue"]);
+    let rows = all_hold(&["lock", "rlock", "Value", "array", "pipe", "queue", "joinable-queue", "pool"]);
     // One instruction decides whether these happened.
     for (object, place) in [
         ("Queue", "in put"),
@@ -226,6 +226,19 @@ fn table_with_python_fits_in_both_languages() {
             assert!(line.width() <= 80, "{line}");
         }
     }
+}
+
+#[test]
+fn kill_that_two_classes_of_python_have_is_shown_for_both() {
+    let _watchdog = watchdog("chaos::two_classes");
+    if !is_python_possible() {
+        return;
+    }
+    let args = ["pool", "--place", "idle", "--against", "python", "--lang", "en", "--color", "never"];
+    let table = Demo::run("chaos").args(args).expect_exit(0).stdout;
+    let executor = table.lines().find(|line| line.contains("ProcessPoolExecutor")).unwrap_or_else(|| panic!("{table}"));
+    assert!(executor.ends_with("loses"), "{table}");
+    assert!(table.lines().all(|line| line.width() <= 80), "{table}");
 }
 
 #[test]

@@ -35,8 +35,13 @@ impl Load for Block {
         Block(vec![number as u8; bytes])
     }
     fn sum(&self) -> u64 {
-        self.0.as_chunks().0.iter().fold(0, |sum, eight| sum.wrapping_add(u64::from_ne_bytes(*eight)))
+        sum_of(&self.0)
     }
+}
+
+/// Returns a number that depends on all bytes, up to a multiple of eight.
+pub(super) fn sum_of(bytes: &[u8]) -> u64 {
+    bytes.as_chunks().0.iter().fold(0, |sum, eight| sum.wrapping_add(u64::from_ne_bytes(*eight)))
 }
 
 impl Serialize for Block {

@@ -2,6 +2,7 @@
 //! same run.
 
 mod baseline;
+mod bytes;
 mod load;
 mod one_by_one;
 mod processes;
@@ -9,6 +10,7 @@ mod processes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::bytes::{GetsBytes, PutsBytes, Way};
 pub(super) use self::load::{Block, Load};
 use self::processes::{Gets, Puts};
 use super::workload::{Point, Workload};
@@ -20,6 +22,8 @@ pub(super) const ROLES: &[RoleEntry] = &[
     RoleEntry::of::<Gets<u64>>(),
     RoleEntry::of::<Puts<Block>>(),
     RoleEntry::of::<Gets<Block>>(),
+    RoleEntry::of::<PutsBytes>(),
+    RoleEntry::of::<GetsBytes>(),
     RoleEntry::of::<one_by_one::Echoes>(),
 ];
 
@@ -66,11 +70,27 @@ impl Case {
 
     /// Adds the queue and its baseline.
     fn sides<'a, T: Load>(self, point: Point<'a>, [ours, channel]: [&str; 2]) -> Point<'a> {
-        let point = point
-            .ours(ours, move |items| processes::processes::<T>(self, items.max(self.least())))
-            .baseline(channel, move |items| baseline::threads::<T>(self, items.max(self.least())));
+        self.channel::<T>(self.typed::<T>(point, ours), channel)
+    }
+
+    fn typed<'a, T: Load>(self, point: Point<'a>, name: &str) -> Point<'a> {
+        point.ours(name, move |items| processes::processes::<T>(self, items.max(self.least())))
+    }
+
+    fn channel<'a, T: Load>(self, point: Point<'a>, name: &str) -> Point<'a> {
+        let point = point.baseline(name, move |items| baseline::threads::<T>(self, items.max(self.least())));
         // Python puts and gets items one by one.
         if self.batch == 1 { point.python(self.for_python()) } else { point }
+    }
+
+    /// Adds a queue of bytes.
+    fn bytes<'a>(self, point: Point<'a>, name: &str, way: Way) -> Point<'a> {
+        point.ours(name, move |items| bytes::bytes(self, way, items.max(self.least())))
+    }
+
+    /// Adds the time of copying alone.
+    fn copies<'a>(self, point: Point<'a>, name: &str) -> Point<'a> {
+        point.baseline(name, move |items| Ok(baseline::copies(self.bytes, items)))
     }
 
     fn for_python(self) -> Value {
@@ -80,6 +100,7 @@ impl Case {
 }
 
 const NAMES: [&str; 2] = ["Queue between processes", CHANNEL];
+const COPIES: &str = "memcpy in and out";
 const CHANNEL: &str = "sync_channel between threads";
 
 /// Returns all workloads, in the order of the output.
@@ -87,9 +108,11 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let numbers = |name, about, case: Case| Workload::new(name, about, case.sides::<u64>(Point::only(), NAMES));
     let blocks = |name, about, case: Case| Workload::new(name, about, case.sides::<Block>(Point::only(), NAMES));
     let large = |name, about, case: Case| {
-        let copies = move |items| Ok(baseline::copies(case.bytes, items));
-        let point = case.sides::<Block>(Point::only(), NAMES).baseline("memcpy in and out", copies);
-        Workload::new(name, about, point)
+        Workload::new(name, about, case.copies(case.sides::<Block>(Point::only(), NAMES), COPIES))
+    };
+    let bytes = |name, about, case: Case, ways: &[(&str, Way)]| {
+        let point = ways.iter().fold(Point::only(), |point, (side, way)| case.bytes(point, side, *way));
+        Workload::new(name, about, case.copies(point, COPIES))
     };
     let (small, kib, kib_64) = (8, 1 << 10, 64 << 10);
     vec![
@@ -103,6 +126,18 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         blocks("queue-1k-batch-2to2", "1 KiB in batches of 64, two to two", Case::new(kib, 2, 2).in_batches_of(64)),
         large("queue-64k", "64 KiB from one process to another", Case::new(kib_64, 1, 1)),
         large("queue-64k-2to2", "64 KiB from two processes to two others", Case::new(kib_64, 2, 2)),
+        bytes(
+            "queue-64k-bytes",
+            "64 KiB as bytes from one process to another",
+            Case::new(kib_64, 1, 1),
+            &[("put_bytes, get_into", Way::Copied)],
+        ),
+        bytes(
+            "queue-64k-in-place",
+            "64 KiB written and read in the queue's memory",
+            Case::new(kib_64, 1, 1).limited(),
+            &[("the first and the last byte", Way::Ends), ("all bytes", Way::InPlace)],
+        ),
         Workload::new(
             "queue-ping-pong",
             "round trip of a u64 through two queues, median",
@@ -121,11 +156,13 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
 
 /// Returns the workloads in which the number of producers or the item size grows.
 pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
-    let names = ["Queue", "channel"];
-    let with = |producers| Case::new(8, producers, 1).sides::<u64>(Point::at(producers), names);
+    let with = |producers| Case::new(8, producers, 1).sides::<u64>(Point::at(producers), ["Queue", "channel"]);
     let of = |bytes: usize| {
-        let point = Case::new(bytes, 1, 1).limited().sides::<Block>(Point::at(bytes as u64), names);
-        point.baseline("memcpy", move |items| Ok(baseline::copies(bytes, items)))
+        let case = Case::new(bytes, 1, 1).limited();
+        let point = case.typed::<Block>(Point::at(bytes as u64), "typed");
+        let point = case.bytes(case.bytes(point, "bytes", Way::Copied), "in place", Way::InPlace);
+        let point = case.channel::<Block>(point, "channel");
+        case.copies(point, "memcpy")
     };
     let (producers, sizes) = (PRODUCERS.map(with).into(), SIZES.map(of).into());
     vec![

@@ -56,15 +56,33 @@ impl<T: Load> Role for Gets<T> {
     const NAME: &'static str = T::GETS;
 
     fn run(self) -> RoleResult {
-        let mut report = self.start.wait()?;
-        let (mut items, mut sum) = (0_u64, 0_u64);
-        match get_all(&self.queue, self.case.batch, |item| (items, sum) = (items + 1, sum.wrapping_add(item.sum()))) {
+        let Gets { start, queue, case } = self;
+        Count::report(start, |count| get_all(&queue, case.batch, |item: T| count.add(item.sum())))
+    }
+}
+
+/// What a getter has got.
+#[derive(Default)]
+pub(super) struct Count {
+    items: u64,
+    sum: u64,
+}
+
+impl Count {
+    /// Counts one item more.
+    pub(super) fn add(&mut self, sum: u64) {
+        (self.items, self.sum) = (self.items + 1, self.sum.wrapping_add(sum));
+    }
+
+    /// Calls `get_all` from the start until the queue ends, which is an error, and reports what it has counted.
+    pub(super) fn report(start: Participant, get_all: impl FnOnce(&mut Count) -> crate::Result<()>) -> RoleResult {
+        let mut report = start.wait()?;
+        let mut count = Count::default();
+        match get_all(&mut count) {
             Err(Error::Disconnected) => {}
             ended => ended?,
         }
-        let mut bytes = items.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&sum.to_le_bytes());
-        report.write_all(&bytes)?;
+        report.write_all([count.items, count.sum].map(u64::to_le_bytes).as_flattened())?;
         Ok(())
     }
 }
@@ -85,18 +103,31 @@ pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
     let queue = Queue::<T>::bounded(case.capacity)?;
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
+    let gets = move |name: &str, start| Process::spawn(name, Gets { start, queue: consumer.clone(), case });
+    let puts =
+        move |name: &str, start, items| Process::spawn(name, Puts { start, queue: producer.clone(), case, items });
+    measured(case, items, gets, puts, |number| T::make(number, case.bytes).sum())
+}
+
+/// Measures an item's time between processes that `gets` and `puts` start, which have the only handles of the queue.
+/// `sum_of` returns what a getter counts for an item.
+pub(super) fn measured(
+    case: Case,
+    items: u64,
+    gets: impl Fn(&str, Participant) -> crate::Result<Process>,
+    puts: impl Fn(&str, Participant, u64) -> crate::Result<Process>,
+    mut sum_of: impl FnMut(u64) -> u64,
+) -> Result<Sample> {
     let start = StartBarrier::new()?;
     let each = items.div_ceil(case.producers);
     let mut workers = Vec::new();
     for number in 0..case.consumers {
-        let gets = Gets { start: start.participant(), queue: consumer.clone(), case };
-        workers.push(Process::spawn(&format!("getter-{number}"), gets)?);
+        workers.push(gets(&format!("getter-{number}"), start.participant())?);
     }
     for number in 0..case.producers {
-        let puts = Puts { start: start.participant(), queue: producer.clone(), case, items: each };
-        workers.push(Process::spawn(&format!("putter-{number}"), puts)?);
+        workers.push(puts(&format!("putter-{number}"), start.participant(), each)?);
     }
-    drop((producer, consumer));
+    drop((gets, puts));
     let (begun, mut reports) = start.open(workers.len())?;
     let (mut got, mut sum) = (0, 0_u64);
     for _ in 0..case.consumers {
@@ -107,7 +138,7 @@ pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
     }
     let sample = Sample::since(begun, got);
     join_all(workers)?;
-    let expected = (0..each).fold(0_u64, |sum, number| sum.wrapping_add(T::make(number, case.bytes).sum()));
+    let expected = (0..each).fold(0_u64, |sum, number| sum.wrapping_add(sum_of(number)));
     ensure!(got == each * case.producers, "{got} of {} items arrived", each * case.producers);
     ensure!(sum == expected.wrapping_mul(case.producers), "other items arrived than were put");
     Ok(sample)

@@ -3,12 +3,14 @@
 //! A file has the table of its rows first, then what victims do, then what survivors see.
 
 mod barrier;
+mod bytes;
 mod condition;
 mod event;
 mod joinable_queue;
 mod lock;
 mod pipe;
 mod pipe_queue;
+mod pool;
 mod queue;
 mod semaphore;
 mod value;
@@ -23,8 +25,11 @@ use super::effect::Effect::{Done, HandedOn, Undone};
 use super::effect::{Effect, Fault, Texts};
 use super::kill::Kill;
 use super::peer::{Observation, Peer};
-use crate::RoleResult;
 use crate::sys::trace::mark;
+use crate::{RoleEntry, RoleResult};
+
+/// The workers of the pools that are tried.
+pub(super) const POOL_ROLE: RoleEntry = RoleEntry::of_task::<pool::Square>();
 
 /// A timeout for a wait that could hang: long enough to detect it.
 const LONG: Duration = Duration::from_secs(2);
@@ -54,8 +59,11 @@ pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         value::rows(),
         pipe::rows(),
         queue::rows(),
+        bytes::rows(),
         joinable_queue::rows(),
+        bytes::leased_rows(),
         pipe_queue::rows(),
+        pool::rows(),
     ];
     families.into_iter().flatten().enumerate().map(|(index, row)| Row { index, ..row }).collect()
 });
@@ -103,7 +111,7 @@ mod tests {
 
     #[test]
     fn python_can_do_what_rows_name_and_no_more() {
-        let named: BTreeSet<_> = ROWS.iter().filter_map(|row| row.python).collect();
+        let named: BTreeSet<_> = ROWS.iter().flat_map(Row::pythons).collect();
         let table = PROGRAM.split_once("NAMED = {").and_then(|(_, table)| table.split_once("\n}")).expect("a table").0;
         let known: BTreeSet<_> = table.split('"').skip(1).step_by(2).collect();
         assert_eq!(named, known);

@@ -13,6 +13,11 @@ pub(super) fn rows() -> Vec<Row> {
         Row::of("Value", |value: Value<u64>| marked(|| value.update(|number| number + 1)), changed)
             .within(["in update", "update 中"], SEE_OLD_OR_NEW, OPERATION)
             .like_python("Value.in_update"),
+        Row::of("Value", |value| marked(|| value.fetch_add(1)), changed).within(
+            ["in fetch_add", "fetch_add 中"],
+            SEE_OLD_OR_NEW,
+            OPERATION,
+        ),
         Row::of("Value", |value| marked(|| value.lock().map(|_guard| value.set(value.get() + 1))), changed)
             .within(["in lock, set, unlock", "lock、set、unlock 中"], SEE_OLD_OR_NEW, OPERATION)
             .like_python("Value.in_update"),

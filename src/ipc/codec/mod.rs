@@ -14,6 +14,7 @@
 //! and values nested deeper than [`MOST_LEVELS`]. serde does not support 128-bit integers in flattened fields and in
 //! untagged and internally tagged enums: reading them fails.
 
+mod byte_list;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,11 @@ impl serde::de::Error for CodecError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
         CodecError::Refused(message.to_string())
     }
+}
+
+/// The error of a list or map of which a type has not read all.
+fn more_elements() -> CodecError {
+    serde::de::Error::custom("it has more elements than its type")
 }
 
 /// Destination of the bytes of a value.
@@ -132,4 +138,6 @@ tags! {
     List, Map, End,
     // An enum's variant: its name, and what it holds.
     UnitVariant, Variant,
+    // A list of bytes.
+    ByteList,
 }

@@ -6,7 +6,7 @@ use serde::Deserializer;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
-use super::{CodecError, LONG, Tag};
+use super::{CodecError, LONG, Tag, byte_list};
 
 type Result<T> = std::result::Result<T, CodecError>;
 
@@ -69,7 +69,7 @@ impl<'b> Reader<'b> {
         let value = read(Elements(self))?;
         match self.tag()? {
             Tag::End => Ok(value),
-            _ => Err(de::Error::custom("it has more elements than its type")),
+            _ => Err(super::more_elements()),
         }
     }
 
@@ -152,6 +152,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             }
             Tag::Str => visitor.visit_borrowed_str(self.text()?),
             Tag::Bytes => visitor.visit_borrowed_bytes(self.sized()?),
+            Tag::ByteList => byte_list::visit(self.sized()?, visitor),
             Tag::List => self.all(|elements| visitor.visit_seq(elements)),
             Tag::Map => self.all(|elements| visitor.visit_map(elements)),
             Tag::End => Err(self.malformed()),

@@ -331,3 +331,65 @@ fn unknown_fields_are_passed_over() {
     let known = from_slice::<Struct<u8>>(&to_vec(&more).expect("a form"));
     assert_eq!(known, Ok(Struct { field: 1, option: None }));
 }
+
+#[test]
+fn bytes_are_written_in_one_piece_wherever_they_are() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let forms = [to_vec(&bytes), to_vec(&bytes[..]), to_vec(&bytes.clone().into_boxed_slice()), to_vec(&Some(&bytes))];
+    for form in forms {
+        let form = form.expect("a form");
+        assert!(form.len() <= 5000 + 11, "{}", form.len());
+        assert!(form.ends_with(&bytes));
+    }
+    typed(&bytes);
+    let two = (bytes.clone(), Newtype(bytes.clone()), vec![bytes.clone(), vec![], vec![1]], "text".to_owned());
+    equal(two);
+    equal((bytes.clone().into_boxed_slice(), std::sync::Arc::<[u8]>::from(bytes.clone()).to_vec()));
+    equal(std::collections::VecDeque::from(bytes));
+}
+
+#[test]
+fn list_of_bytes_can_be_read_as_any_list() {
+    let read = to_vec(&[1_u8, 2][..]).expect("a form");
+    assert_eq!(from_slice::<Vec<Newtype<u8>>>(&read), Ok(vec![Newtype(1), Newtype(2)]));
+    assert_eq!(from_slice::<Vec<Option<u8>>>(&read), Ok(vec![Some(1), Some(2)]));
+    assert_eq!(from_slice::<Vec<u64>>(&read), Ok(vec![1, 2]));
+    assert_eq!(from_slice::<BTreeSet<u8>>(&read), Ok(BTreeSet::from([1, 2])));
+    assert_eq!(from_slice::<(u8, u16)>(&read), Ok((1, 2)));
+    assert_eq!(from_slice::<[u8; 2]>(&read), Ok([1, 2]));
+    assert_eq!(from_slice::<serde_json::Value>(&read), Ok(serde_json::json!([1, 2])));
+    assert!(matches!(from_slice::<(u8,)>(&read), Err(CodecError::Refused(_))), "one element more than the type has");
+    assert!(matches!(from_slice::<String>(&read), Err(CodecError::Refused(_))));
+    assert!(matches!(from_slice::<Vec<u8>>(&read[..3]), Err(CodecError::Malformed { .. })));
+}
+
+/// Reads a vector in its own way.
+#[derive(Debug, PartialEq)]
+struct Doubled(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Doubled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Doubles;
+        impl<'de> Visitor<'de> for Doubles {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("numbers")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<u8>, A::Error> {
+                let mut doubled = Vec::with_capacity(elements.size_hint().unwrap_or(0));
+                while let Some(number) = elements.next_element::<u8>()? {
+                    doubled.push(2 * number);
+                }
+                Ok(doubled)
+            }
+        }
+        deserializer.deserialize_seq(Doubles).map(Doubled)
+    }
+}
+
+#[test]
+fn visitor_of_another_type_that_makes_a_vector_is_asked() {
+    assert_eq!(from_slice(&to_vec(&[1_u8, 2, 3][..]).expect("a form")), Ok(Doubled(vec![2, 4, 6])));
+}

@@ -1,8 +1,9 @@
 //! Writes values; see [`super`].
 
-use serde::ser::{self, Serialize};
+use serde::ser::{self, Serialize, SerializeSeq};
 
 use super::{CodecError, LONG, MOST_LEVELS, Sink, Tag};
+use crate::sys::same_type::as_slice_of_bytes;
 
 type Result<T> = std::result::Result<T, CodecError>;
 
@@ -45,8 +46,12 @@ impl<'s, S: Sink> Writer<'s, S> {
 
     /// Writes a value one level deeper.
     fn inner<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.at_lower_level(|writer| value.serialize(writer))
+    }
+
+    fn at_lower_level(&mut self, write: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.go_down()?;
-        value.serialize(&mut *self)?;
+        write(self)?;
         self.levels -= 1;
         Ok(())
     }
@@ -158,6 +163,16 @@ impl<S: Sink> ser::Serializer for &mut Writer<'_, S> {
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self> {
         self.begin(Tag::List)
+    }
+
+    fn collect_seq<I: IntoIterator<Item: Serialize>>(self, elements: I) -> Result<()> {
+        let mut elements = elements.into_iter();
+        if let Some(bytes) = as_slice_of_bytes(&elements) {
+            return self.at_lower_level(|writer| writer.sized(Tag::ByteList, bytes));
+        }
+        let mut list = self.serialize_seq(None)?;
+        elements.try_for_each(|element| list.serialize_element(&element))?;
+        list.end()
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Self> {

@@ -88,6 +88,7 @@ impl Builder {
 
     /// Limits how long a task may run, in wall time: a process that is stopped or waits for a processor counts as
     /// running. Then its worker is killed, and the result is [`TaskError::TimedOut`](super::TaskError::TimedOut).
+    /// [`Task::set_up`] is not limited.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
@@ -106,7 +107,8 @@ impl Builder {
     }
 
     /// Limits the bytes of the serialised inputs under way, and of the outputs under way of each worker;
-    /// [`DEFAULT_IN_FLIGHT_BYTES`] if not set. None can be longer. Short ones, of up to 40 bytes, do not count.
+    /// [`DEFAULT_IN_FLIGHT_BYTES`] if not set. None can be longer. What a task's slot has room for does not count: an input
+    /// of up to 40 serialised bytes, and an output of up to 39 if its input has at most 8.
     pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
         self.in_flight_bytes = bytes;
         self
@@ -148,6 +150,15 @@ impl Builder {
     /// [`enter`](crate::enter). Those of [`Process::spawn`] if the workers cannot be started, also because there would be
     /// too many processes. [`Error::Schedule`] in an [exploration](crate::explore). In each case nothing is left.
     pub fn build<T: Task>(self, task: T) -> Result<Pool<T>> {
+        let (mut pool, supervisor) = self.build_unsupervised(task)?;
+        let thread = thread::Builder::new().name("pool".into()).spawn(move || supervisor.run());
+        let thread = thread.map_err(os("start the thread of a pool"))?;
+        pool.supervisor = Some(AssertUnwindSafe(thread));
+        Ok(pool)
+    }
+
+    /// As [`build`](Self::build), but leaves the supervisor's thread to the caller.
+    pub(crate) fn build_unsupervised<T: Task>(self, task: T) -> Result<(Pool<T>, Supervisor)> {
         let workers = match self.workers {
             Some(workers) => workers,
             // Where it cannot be found out.
@@ -181,9 +192,7 @@ impl Builder {
         }
         let inner = Arc::new(inner);
         let supervisor = Supervisor { inner: Arc::clone(&inner), starter, limit_ns, not_before_ns: 0 };
-        let thread = thread::Builder::new().name("pool".into()).spawn(move || supervisor.run());
-        let thread = thread.map_err(os("start the thread of a pool"))?;
-        Ok(Pool { inner, supervisor: Some(AssertUnwindSafe(thread)), task: PhantomData })
+        Ok((Pool { inner, supervisor: None, task: PhantomData }, supervisor))
     }
 }
 

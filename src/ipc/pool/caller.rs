@@ -25,7 +25,7 @@ use crate::sys::futex;
 /// How many results of one worker are worth a wake-up.
 const MANY: u32 = 128;
 /// How long results may wait until a caller takes them.
-const NAP: Duration = Duration::from_millis(1);
+const BATCH_WAIT: Duration = Duration::from_millis(1);
 
 /// Inputs that are serialised, and not in the table yet.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ pub(super) struct Caller {
     next: u64,
     /// Buffers of results that were read.
     spare: Vec<Vec<u8>>,
-    /// Nothing came in the last nap.
+    /// No result came during the last sleep.
     is_quiet: bool,
     /// Whether its tasks are withdrawn when it is dropped.
     is_withdrawn: bool,
@@ -147,8 +147,8 @@ impl Caller {
         let all = state.collected;
         drop(state);
         if collected > (self.results.len() - before) as u64 {
-            // Somebody else waits for the others.
-            inner.table.tell_all();
+            // Other callers wait for the rest.
+            inner.table.wake_callers();
         }
         all
     }
@@ -171,7 +171,7 @@ impl Caller {
             if until.has_passed() {
                 return false;
             }
-            let (after, nap) = if self.is_quiet { (1, LOOK_EVERY) } else { (MANY, NAP) };
+            let (after, longest) = if self.is_quiet { (1, LOOK_EVERY) } else { (MANY, BATCH_WAIT) };
             table.report_after(after, if has_more { (table.waiting() / 2) as u32 } else { 0 });
             let (word, value) = results.announce_sleeper();
             let before = self.look();
@@ -179,7 +179,7 @@ impl Caller {
                 results.retract_sleeper(value);
                 return true;
             }
-            futex::wait(word, value, until.or_after(nap).at_ns());
+            futex::wait(word, value, until.or_after(longest).at_ns());
             table.report_after(1, 0);
             self.is_quiet = self.look() == before;
         }
@@ -218,15 +218,15 @@ pub(super) fn read<O: DeserializeOwned>(outcome: &Outcome) -> Result<O, TaskErro
 /// A task that was submitted by [`Pool::submit`](super::Pool::submit). Dropping it lets the task go on, without anybody
 /// to take its result.
 #[must_use = "the result of the task is what `wait` returns"]
-pub struct JobHandle<T> {
+pub struct TaskHandle<T> {
     caller: Caller,
     outcome: Option<Outcome>,
     task: PhantomData<fn() -> T>,
 }
 
-impl<T: Task> JobHandle<T> {
+impl<T: Task> TaskHandle<T> {
     pub(super) fn of(caller: Caller) -> Self {
-        JobHandle { caller, outcome: None, task: PhantomData }
+        TaskHandle { caller, outcome: None, task: PhantomData }
     }
 
     /// Blocks until the task has its result, and returns it. May be repeated.
@@ -261,13 +261,13 @@ impl<T: Task> JobHandle<T> {
         }
         let inner = &self.caller.inner;
         let is_cancelled = inner.lock().cancel(&inner.table, self.caller.batch);
-        inner.table.tell_all();
+        inner.table.wake_callers();
         is_cancelled
     }
 }
 
-impl<T> std::fmt::Debug for JobHandle<T> {
+impl<T> std::fmt::Debug for TaskHandle<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JobHandle").field("has_result", &self.outcome.is_some()).finish_non_exhaustive()
+        f.debug_struct("TaskHandle").field("has_result", &self.outcome.is_some()).finish_non_exhaustive()
     }
 }

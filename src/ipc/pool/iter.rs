@@ -73,6 +73,12 @@ impl<I: Iterator> Feed<I> {
         I::Item: Item,
     {
         let longest = self.caller.inner.table.plan.bytes;
+        let room = self.window.saturating_sub(self.drawn - self.delivered);
+        if self.encoded.is_empty() && room < (self.window / 4).min(TOGETHER) {
+            // Each submission takes the lock, and a cache line from the workers: several inputs share one. There is more
+            // under way than that.
+            return self.drawn;
+        }
         loop {
             let until = self.drawn + TOGETHER;
             while self.encoded.is_empty() || self.drawn < until {

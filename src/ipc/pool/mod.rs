@@ -4,9 +4,13 @@
 //! [`Pool::imap`] and [`Pool::imap_unordered`] give them one by one, with bounded memory even for endless inputs, and
 //! [`Pool::submit`] runs it once. Each task has exactly one result: its output, or a [`TaskError`].
 //!
-//! ```no_run
+//! Hashes all files of a folder on all processors, with its progress; a file whose worker is killed is hashed by
+//! another one:
+//!
+//! ```standalone_crate
 //! use std::hash::{DefaultHasher, Hasher};
 //! use std::path::{Path, PathBuf};
+//! use std::process::ExitCode;
 //!
 //! use ipc_demo::pool::{Pool, Task};
 //! use serde::{Deserialize, Serialize};
@@ -35,24 +39,23 @@
 //!     Ok(())
 //! }
 //!
-//! fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
+//! fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
 //!     // A worker begins here.
 //!     if let Some(code) = ipc_demo::enter(&[ipc_demo::RoleEntry::of_task::<Hash>()]) {
 //!         return Ok(code);
 //!     }
 //!     let mut files = Vec::new();
-//!     files_in(Path::new("."), &mut files)?;
-//!     // On all processors. A file whose worker is killed is hashed by another one.
+//!     files_in(Path::new("src"), &mut files)?;
 //!     let pool = Pool::builder().build(Hash)?;
 //!     let mut hashes = pool.imap(files.iter().cloned());
 //!     for file in &files {
-//!         let left = hashes.len(); // what a progress bar needs: indicatif's `wrap_iter` asks for it, too
-//!         match hashes.next().expect("one for each file") {
-//!             Ok(hash) => println!("{hash:016x}  {}", file.display()),
-//!             Err(error) => eprintln!("{}: {error} ({left} left)", file.display()),
-//!         }
+//!         let hash = hashes.next().expect("one for each file")?;
+//!         println!("{hash:016x}  {}", file.display());
+//!         // An iterator that knows its length: the progress bar of a crate takes it as it is.
+//!         let done = 40 - 40 * hashes.len() / files.len();
+//!         eprint!("\r[{:-<40}]", "#".repeat(done));
 //!     }
-//!     Ok(std::process::ExitCode::SUCCESS)
+//!     Ok(ExitCode::SUCCESS)
 //! }
 //! ```
 //!
@@ -79,7 +82,7 @@ mod word;
 mod worker;
 
 pub use builder::{Builder, DEFAULT_IN_FLIGHT, DEFAULT_IN_FLIGHT_BYTES};
-pub use caller::JobHandle;
+pub use caller::TaskHandle;
 pub use iter::{Imap, ImapUnordered};
 pub use process_pool::{Pool, Stopper};
 pub use supervisor::WorkerEvent;

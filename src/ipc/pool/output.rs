@@ -138,7 +138,7 @@ impl OutputMemory {
     #[cold]
     fn await_room(&mut self, table: &Table, area: &Area, len: usize) {
         while self.free(table, area, len).len() < len {
-            table.tell_all();
+            table.wake_callers();
             thread::sleep(CHECK_EVERY);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::builder::Builder;
-use super::caller::{Caller, Inputs, JobHandle};
+use super::caller::{Caller, Inputs, TaskHandle};
 use super::iter::{self, Imap, ImapUnordered};
 use super::state::Phase;
 use super::supervisor::Inner;
@@ -61,8 +61,9 @@ impl<T: Task> Pool<T> {
     /// not end it.
     ///
     /// Inputs are drawn in `next`, by the thread that calls it, and only as far ahead as keeps the workers busy: by two
-    /// milliseconds of work, at least two inputs for each worker, and [`Builder::in_flight`] and
-    /// [`Builder::in_flight_bytes`] at most. Results that were not taken count, so endless inputs need bounded memory.
+    /// milliseconds of work, but not by more inputs than have about 1 MiB of results, and not beyond
+    /// [`Builder::in_flight`] and [`Builder::in_flight_bytes`]; at least by two inputs for each worker. Results that were
+    /// not taken count, so endless inputs need bounded memory.
     pub fn imap<I: IntoIterator<Item = T::Input>>(&self, inputs: I) -> Imap<'_, T, I::IntoIter> {
         Imap::new(&self.inner, inputs.into_iter())
     }
@@ -78,7 +79,7 @@ impl<T: Task> Pool<T> {
     /// # Errors
     /// [`TaskError::Input`] if the input has no serialised form or is too long, [`TaskError::Stopped`] if the pool is
     /// closed, and [`TaskError::NoWorkers`]. The task does not run then.
-    pub fn submit(&self, input: T::Input) -> Result<JobHandle<T>, TaskError> {
+    pub fn submit(&self, input: T::Input) -> Result<TaskHandle<T>, TaskError> {
         let (mut inputs, mut caller) = (Inputs::default(), Caller::new(&self.inner, false));
         inputs.add(&input, self.inner.table.plan.bytes)?;
         caller.wait_until(true, Deadline::NEVER, |caller| {
@@ -90,7 +91,7 @@ impl<T: Task> Pool<T> {
         });
         match caller.refused() {
             Some(error) => Err(error),
-            None => Ok(JobHandle::of(caller)),
+            None => Ok(TaskHandle::of(caller)),
         }
     }
 

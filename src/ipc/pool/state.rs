@@ -63,7 +63,7 @@ struct Batch {
     results: Vec<(u64, Outcome)>,
     /// How many have no result yet.
     pending: usize,
-    /// Whether nobody will ask for the results.
+    /// Whether the caller is gone: its results are dropped.
     is_abandoned: bool,
 }
 
@@ -108,9 +108,11 @@ pub(super) enum Condemnation {
     Cancelled,
 }
 
+/// How many slots ahead are fetched while results are collected: each is in the cache of the worker that wrote it.
+const PREFETCH: u64 = 4;
 /// How many bytes of buffers are kept.
 const KEPT: usize = 4 << 20;
-/// Deaths in a row of workers that could not run tasks, after which the pool gives up.
+/// Deaths in a row of workers that could not run tasks, after which every task fails.
 const MOST_FAILURES: u32 = 3;
 
 pub(super) struct State {
@@ -174,7 +176,7 @@ impl State {
     }
 
     fn batch(&mut self, batch: usize) -> &mut Batch {
-        self.batches[batch].as_mut().expect("a batch is there until nobody can ask for it")
+        self.batches[batch].as_mut().expect("a batch exists as long as its caller, and its tasks")
     }
 
     /// Moves the results of a batch that are there to `results`.
@@ -191,7 +193,7 @@ impl State {
         }));
     }
 
-    /// Nobody will ask for the results of a batch.
+    /// The caller of a batch is gone: its results are dropped.
     pub(super) fn abandon(&mut self, batch: usize) {
         let abandoned = self.batch(batch);
         abandoned.results.clear();
@@ -316,6 +318,9 @@ impl State {
         while read != finished {
             let member = self.members[worker].as_ref().expect("it is there while its list is read");
             let number = member.area.finished_at(read);
+            if finished - read > PREFETCH {
+                table.prefetch(member.area.finished_at(read + PREFETCH));
+            }
             read += 1;
             self.take_done(table, worker, number);
         }
@@ -404,8 +409,8 @@ impl State {
         next_ns
     }
 
-    /// Notes which workers have become ready.
-    pub(super) fn note_ready(&mut self) {
+    /// Records which workers have become ready.
+    pub(super) fn record_ready(&mut self) {
         for member in self.members.iter_mut().flatten() {
             if !member.was_ready && member.area.is_ready() {
                 member.was_ready = true;
@@ -416,8 +421,8 @@ impl State {
 
     /// Removes a worker that has ended: keeps its results, and gives its task to another worker. Returns whether it had
     /// been ready to run tasks.
-    pub(super) fn bury(&mut self, table: &Table, worker: usize, ended: &Ended) -> bool {
-        self.note_ready();
+    pub(super) fn remove_worker(&mut self, table: &Table, worker: usize, ended: &Ended) -> bool {
+        self.record_ready();
         self.collect_of(table, worker);
         for (number, slot) in table.all() {
             let word = Word::load(slot.word());
@@ -435,12 +440,13 @@ impl State {
                 _ => {}
             }
         }
-        let member = self.members[worker].take().expect("a worker is buried once");
+        let member = self.members[worker].take().expect("a worker is removed once");
         if !member.was_ready {
-            self.note_failure(table, last_words(ended));
+            self.record_failure(table, end_reason(ended));
         }
         self.audit(table);
-        self.publish(table);
+        // It may have been woken for a task that it did not take.
+        self.wake_all();
         member.was_ready
     }
 
@@ -452,7 +458,7 @@ impl State {
         if attempts <= self.retries && self.phase != Phase::Stopped {
             return self.make_ready(table, number, slot);
         }
-        let name = self.members[worker].as_ref().expect("it is being buried").name.as_str().into();
+        let name = self.members[worker].as_ref().expect("it is being removed").name.as_str().into();
         self.deliver(number, Outcome::failed(TaskError::WorkerDied { worker: name, status: ended.status, attempts }));
         Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
         self.release(table, number);
@@ -487,15 +493,16 @@ impl State {
         self.members[number] = Some(Member { is_replacement: self.failures > 0, ..member });
     }
 
-    /// A worker could not be started, or ended before it was ready. After some in a row no task gets a worker, unless
-    /// there is one that is ready, or was started before the first of them failed.
-    pub(super) fn note_failure(&mut self, table: &Table, last_words: String) {
-        self.note_ready();
+    /// Records that a worker could not be started, or ended before it was ready. After [`MOST_FAILURES`] in a row every
+    /// task fails, unless there is a worker that is ready, or was started before the first of them failed.
+    pub(super) fn record_failure(&mut self, table: &Table, reason: String) {
+        self.record_ready();
         self.failures += 1;
-        let has_hope = self.members.iter().flatten().any(|member| member.was_ready || !member.is_replacement);
-        if self.failures >= MOST_FAILURES && !has_hope && self.no_workers.is_none() && self.phase != Phase::Stopped {
-            self.end_all(table, &TaskError::NoWorkers { last_words: last_words.as_str().into() });
-            self.no_workers = Some(last_words);
+        let may_get_ready = self.members.iter().flatten().any(|member| member.was_ready || !member.is_replacement);
+        if self.failures >= MOST_FAILURES && !may_get_ready && self.no_workers.is_none() && self.phase != Phase::Stopped
+        {
+            self.end_all(table, &TaskError::NoWorkers { reason: reason.as_str().into() });
+            self.no_workers = Some(reason);
             self.kill_all();
         }
     }
@@ -535,7 +542,7 @@ impl State {
     pub(super) fn refusal(&self) -> Option<TaskError> {
         match (&self.no_workers, self.phase) {
             (_, Phase::Closed | Phase::Stopped | Phase::Ended) => Some(TaskError::Stopped),
-            (Some(last_words), _) => Some(TaskError::NoWorkers { last_words: last_words.as_str().into() }),
+            (Some(reason), _) => Some(TaskError::NoWorkers { reason: reason.as_str().into() }),
             (None, Phase::Open) => None,
         }
     }
@@ -591,7 +598,7 @@ fn failure(bytes: &[u8], worker: &str) -> TaskError {
 }
 
 /// Returns why a worker ended.
-fn last_words(ended: &Ended) -> String {
+fn end_reason(ended: &Ended) -> String {
     match &ended.failure {
         Some(failure) => failure.to_string(),
         None => format!("a worker ended before it could run tasks: {}", ended.status),

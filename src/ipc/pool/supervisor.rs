@@ -44,7 +44,7 @@ impl Inner {
     pub(super) fn stop(&self) {
         self.lock().stop(&self.table);
         self.wakeup.wake();
-        self.table.tell_all();
+        self.table.wake_callers();
     }
 }
 
@@ -88,11 +88,11 @@ impl Starter {
         let area = Area::create(table.plan).map_err(os("make the memory of a worker"))?;
         let process = (self.spawn)(&name, number as u32, table, &area)?;
         self.epoll.add(process.sentinel(), number as u64).map_err(os("watch a worker"))?;
-        self.tell(|| WorkerEvent::Started { name: name.clone(), pid: process.pid() });
+        self.report(|| WorkerEvent::Started { name: name.clone(), pid: process.pid() });
         Ok(Member::new(name, process, area))
     }
 
-    fn tell(&self, event: impl FnOnce() -> WorkerEvent) {
+    fn report(&self, event: impl FnOnce() -> WorkerEvent) {
         if let Some(on_worker) = &self.on_worker {
             on_worker(event());
         }
@@ -100,7 +100,7 @@ impl Starter {
 }
 
 /// The work of the supervising thread, until all workers have ended.
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     pub(super) inner: Arc<Inner>,
     pub(super) starter: Starter,
     pub(super) limit_ns: Option<u64>,
@@ -124,11 +124,11 @@ impl Supervisor {
             self.inner.wakeup.clear();
             self.replace();
         }
-        self.inner.table.tell_all();
+        self.inner.table.wake_callers();
     }
 
-    /// Removes the workers that have ended.
-    fn reap(&mut self) {
+    /// Removes the workers that have ended: keeps their results, and gives their tasks to others.
+    pub(crate) fn reap(&mut self) {
         let mut ends = Vec::new();
         {
             let mut state = self.inner.lock();
@@ -140,7 +140,7 @@ impl Supervisor {
                 let (name, pid) = (member.name.clone(), member.process.pid());
                 let unknown = |error| Ended::unknown(chain(&error));
                 let ended = member.process.join().map_or_else(unknown, Ended::clone);
-                let was_ready = state.bury(&self.inner.table, number, &ended);
+                let was_ready = state.remove_worker(&self.inner.table, number, &ended);
                 if !was_ready {
                     self.not_before_ns = back_off(state.failures);
                 }
@@ -148,9 +148,9 @@ impl Supervisor {
             }
         }
         if !ends.is_empty() {
-            self.inner.table.tell_all();
+            self.inner.table.wake_callers();
         }
-        ends.into_iter().for_each(|event| self.starter.tell(|| event));
+        ends.into_iter().for_each(|event| self.starter.report(|| event));
     }
 
     /// Looks at the tasks. Returns when to look again, or `None` if the pool has ended.
@@ -158,7 +158,7 @@ impl Supervisor {
         let (inner, mut until_ns) = (&self.inner, now_ns + LIVENESS_CHECK_NS);
         let mut state = inner.lock();
         let before = state.collected;
-        state.note_ready();
+        state.record_ready();
         if is_audit {
             state.collect(&inner.table);
             state.audit(&inner.table);
@@ -174,7 +174,7 @@ impl Supervisor {
                 return None;
             }
         }
-        let is_told = state.collected != before;
+        let has_results = state.collected != before;
         let has_gap = state.no_workers.is_none() && state.members.iter().any(Option::is_none);
         if has_gap {
             until_ns = until_ns.min(self.not_before_ns.max(now_ns));
@@ -183,8 +183,8 @@ impl Supervisor {
         state.is_unsupervised = state.pending == 0 && !has_gap && state.members.iter().flatten().all(Member::was_ready);
         let until_ns = (!state.is_unsupervised).then_some(until_ns);
         drop(state);
-        if is_told {
-            inner.table.tell_all();
+        if has_results {
+            inner.table.wake_callers();
         }
         Some(until_ns)
     }
@@ -212,10 +212,10 @@ impl Supervisor {
                     state.add_member(number, member);
                 }
                 Err(error) => {
-                    state.note_failure(&self.inner.table, chain(&error));
+                    state.record_failure(&self.inner.table, chain(&error));
                     self.not_before_ns = back_off(state.failures);
                     drop(state);
-                    self.inner.table.tell_all();
+                    self.inner.table.wake_callers();
                     return;
                 }
             }

@@ -196,6 +196,13 @@ impl Table {
         (slot < self.plan.slots).then(|| self.slots.at(slot as usize))
     }
 
+    /// Fetches a slot, which a worker has in its cache, ahead of its use.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        let place = slot as usize * size_of::<Slot>();
+        self.shared.prefetch_to_write(place..place + 1);
+    }
+
     /// Returns all slots.
     pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Slot)> {
         (0..self.plan.slots).map(|slot| (slot, self.slots.at(slot as usize)))
@@ -248,20 +255,20 @@ impl Table {
         }
     }
 
-    /// Reports that a worker has `unreported` results that nobody was told of. Returns whether somebody was told.
+    /// Wakes the callers if the `unreported` results of a worker are worth it. Returns whether it woke them.
     #[inline]
     pub(super) fn report(&self, unreported: u32) -> bool {
-        let (mut is_told, shared) = (false, &self.shared);
+        let (mut is_reported, shared) = (false, &self.shared);
         shared.results.notify_if(|| {
-            is_told =
+            is_reported =
                 unreported >= shared.wake_after.load(Relaxed) || self.waiting() <= u64::from(shared.low.load(Relaxed));
-            is_told
+            is_reported
         });
-        is_told
+        is_reported
     }
 
-    /// Tells all threads that wait for results to look.
-    pub(super) fn tell_all(&self) {
+    /// Wakes all threads that wait for results.
+    pub(super) fn wake_callers(&self) {
         self.shared.results.notify();
     }
 

@@ -42,6 +42,12 @@ pub trait Task: Clone + Send + Serialize + DeserializeOwned + 'static {
 
     /// Prepares this value for its tasks, once when a worker starts, and again after each panic.
     ///
+    /// It may take as long as it likes: [`Builder::time_limit`](super::Builder::time_limit) is that of a task. Meanwhile the
+    /// other workers run tasks. Where it may hang, wait for results with a timeout; [`TaskHandle::cancel`] and
+    /// [`Pool::terminate`](super::Pool::terminate) work as ever.
+    ///
+    /// [`TaskHandle::cancel`]: super::TaskHandle::cancel
+    ///
     /// # Errors
     /// Any error: this worker runs no tasks. After three in a row, while no other worker can run tasks, each task has
     /// the result [`TaskError::NoWorkers`].
@@ -103,10 +109,10 @@ pub enum TaskError {
     #[error("the pool was stopped")]
     Stopped,
     /// No worker can run tasks.
-    #[error("no worker of the pool can run tasks: {last_words}")]
+    #[error("no worker of the pool can run tasks: {reason}")]
     NoWorkers {
         /// Why the last of them could not.
-        last_words: Box<str>,
+        reason: Box<str>,
     },
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Word(u64);
 const STATE_BITS: u32 = 3;
 const WORKER_BITS: u32 = 13;
 const GENERATION_SHIFT: u32 = STATE_BITS + WORKER_BITS;
-/// The largest number of workers that a word can tell apart.
+/// The largest number of workers that a word can distinguish.
 pub(super) const MOST_WORKERS: u32 = 1 << WORKER_BITS;
 
 impl Word {
@@ -83,7 +83,7 @@ impl Word {
         Word::new(state, worker, self.generation())
     }
 
-    /// Returns the state; `None` if nobody of this library wrote it.
+    /// Returns the state; `None` if this library did not write it.
     #[inline]
     pub(super) fn state(self) -> Option<State> {
         Some(match self.0 & ((1 << STATE_BITS) - 1) {

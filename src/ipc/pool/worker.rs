@@ -95,7 +95,7 @@ struct Worker<'t> {
     number: u32,
     is_timed: bool,
     outputs: OutputMemory,
-    /// Results since a waiting thread was told of some.
+    /// Results since the callers were last woken.
     unreported: u32,
     spin: Spin,
 }
@@ -114,7 +114,7 @@ impl<'t> Worker<'t> {
             return Some(run);
         }
         if self.unreported > 0 {
-            self.table.tell_all();
+            self.table.wake_callers();
             self.unreported = 0;
         }
         let mut taken = None;
@@ -209,7 +209,7 @@ impl<'t> Worker<'t> {
             })
         };
         if let Err(error) = write(kind, &|sink| codec::write(reason, sink)) {
-            // A reason that is too long to be told.
+            // The reason is too long.
             let error = error.to_string();
             let written = write(OUTPUT_REFUSED, &|sink| codec::write(&error, sink));
             debug_assert!(written.is_ok(), "a short text can be written");

@@ -106,7 +106,8 @@ pub(crate) fn encode<T: Item>(item: &T, longest: usize, put: impl FnOnce(&[u8]) 
     outcome
 }
 
-fn check_len(bytes: usize, limit: usize) -> Result<()> {
+/// Returns an error if an item is longer than possible.
+pub(crate) fn check_len(bytes: usize, limit: usize) -> Result<()> {
     if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
 }
 
@@ -123,7 +124,7 @@ pub(crate) fn append<T: Item>(item: &T, longest: usize, batch: &mut Vec<u8>) -> 
 }
 
 /// Returns the bytes of each item of a batch.
-pub(crate) fn items(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn items(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     std::iter::from_fn(move || {
         let (header, rest) = batch.split_first_chunk()?;
         let (item, rest) = rest.split_at(u32::from_ne_bytes(*header) as usize);

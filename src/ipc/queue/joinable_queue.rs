@@ -66,7 +66,7 @@ use crate::sys::shm::Mapping;
 /// assert!(matches!(queue.task_done(), Err(Error::TaskDoneTooOften)));
 /// # Ok::<(), Error>(())
 /// ```
-pub struct JoinableQueue<T, A: Access = Both> {
+pub struct JoinableQueue<T: ?Sized, A: Access = Both> {
     queue: Queue<T, Leased<A>>,
     /// The leases whose items were moved out of their [`Lease`], oldest first.
     unacked: Unacked,
@@ -94,7 +94,7 @@ pub struct DeadLetter<T> {
 /// As with the other operations: without a limit of time, with one, and without waiting.
 const JOIN: Waits = Waits::change(["queue.join", "queue.join_timeout", "queue.try_join"]);
 
-impl<T> JoinableQueue<T> {
+impl<T: ?Sized> JoinableQueue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::queue::DEFAULT_BYTE_LIMIT).
     ///
     /// # Errors
@@ -127,12 +127,12 @@ impl<T> JoinableQueue<T> {
     }
 }
 
-impl<T, A: Access> JoinableQueue<T, A> {
+impl<T: ?Sized, A: Access> JoinableQueue<T, A> {
     fn of(ring: Ring) -> Self {
         JoinableQueue { queue: Queue::of(ring), unacked: Unacked::default() }
     }
 
-    fn another<U, B: Access>(&self) -> JoinableQueue<U, B> {
+    fn another<U: ?Sized, B: Access>(&self) -> JoinableQueue<U, B> {
         JoinableQueue { queue: self.queue.another(), unacked: Unacked::default() }
     }
 
@@ -187,11 +187,49 @@ impl<T, A: Access> JoinableQueue<T, A> {
 
 /// The queue without its `get` methods: puts items, and reports the state of the queue. The size does not include
 /// leased items.
-impl<T, A: Access> Deref for JoinableQueue<T, A> {
+impl<T: ?Sized, A: Access> Deref for JoinableQueue<T, A> {
     type Target = Queue<T, Leased<A>>;
 
     fn deref(&self) -> &Self::Target {
         &self.queue
+    }
+}
+
+impl<T: ?Sized, A: Gets> JoinableQueue<T, A> {
+    /// Leases the oldest item, and reads it. Returns `None` on timeout.
+    pub(super) fn lease<U>(
+        &self,
+        waiting: Waiting,
+        read: impl FnOnce(&LeaseToken) -> Result<U>,
+    ) -> Result<Option<Lease<'_, U>>> {
+        waiting.point(&GET, &self.ring.shared, || self.ring.can_lease());
+        let lease = Cell::new(None);
+        self.ring.lease(1, waiting, |token| lease.set(Some(self.unread(token))))?;
+        lease.take().map(|lease: Lease<'_, U>| lease.with_item(read)).transpose()
+    }
+
+    fn unread<U>(&self, token: LeaseToken) -> Lease<'_, U> {
+        Lease::unread(token, &self.ring, &self.unacked)
+    }
+
+    /// Removes the dead letters, oldest first, and reads them.
+    pub(super) fn drain_letters<U>(&self, read: impl Fn(&LeaseToken) -> Result<U>) -> Vec<Result<DeadLetter<U>>> {
+        self.point(Operation::change("queue.drain_dead_letters"));
+        let mut tokens: Vec<LeaseToken> = self.ring.dead_letters().collect();
+        tokens.sort_unstable_by_key(|token| token.item);
+        let mut letters = Vec::new();
+        for token in tokens {
+            let item = read(&token);
+            // Another process may have been faster; then the bytes are meaningless.
+            if self.ring.finish_lease(&token).is_ok() {
+                letters.push(item.map(|item| DeadLetter {
+                    item,
+                    number: token.item,
+                    redelivered: token.word.returns(),
+                }));
+            }
+        }
+        letters
     }
 }
 
@@ -272,29 +310,11 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// Returns a result for each: one whose bytes are not a valid `T` is [`Error::Codec`] in its place, and is removed
     /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
-        self.point(Operation::change("queue.drain_dead_letters"));
-        let mut tokens: Vec<LeaseToken> = self.ring.dead_letters().collect();
-        tokens.sort_unstable_by_key(|token| token.item);
-        let mut letters = Vec::new();
-        for token in tokens {
-            let item = self.read(&token);
-            // Another process may have been faster; then the bytes are meaningless.
-            if self.ring.finish_lease(&token).is_ok() {
-                letters.push(item.map(|item| DeadLetter {
-                    item,
-                    number: token.item,
-                    redelivered: token.word.returns(),
-                }));
-            }
-        }
-        letters
+        self.drain_letters(|token| self.read(token))
     }
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
-        waiting.point(&GET, &self.ring.shared, || self.ring.can_lease());
-        let lease = Cell::new(None);
-        self.ring.lease(1, waiting, |token| lease.set(Some(self.unread(token))))?;
-        lease.take().map(|lease| self.read_lease(lease)).transpose()
+        self.lease(waiting, |token| self.read(token))
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
@@ -304,15 +324,11 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
             self.ring.lease(most, waiting, |token| leases.borrow_mut().push(self.unread(token)))?;
         }
         // If reading one panics, the unread leases are returned to the queue.
-        Ok(leases.into_inner().into_iter().map(|lease| self.read_lease(lease)).collect())
-    }
-
-    fn unread(&self, token: LeaseToken) -> Lease<'_, T> {
-        Lease::unread(token, &self.ring, &self.unacked)
-    }
-
-    fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
-        lease.with_item(|token| self.read(token))
+        Ok(leases
+            .into_inner()
+            .into_iter()
+            .map(|lease: Lease<'_, T>| lease.with_item(|token| self.read(token)))
+            .collect())
     }
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
@@ -323,14 +339,14 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
 /// Creates and counts another handle of the same kind. Threads can share a handle; with a handle each they do not
 /// contend for its buffer. A clone of a closed handle is closed.
-impl<T, A: Access> Clone for JoinableQueue<T, A> {
+impl<T: ?Sized, A: Access> Clone for JoinableQueue<T, A> {
     fn clone(&self) -> Self {
         self.another()
     }
 }
 
 /// Returns the tasks that can no longer be marked done to the queue.
-impl<T, A: Access> Drop for JoinableQueue<T, A> {
+impl<T: ?Sized, A: Access> Drop for JoinableQueue<T, A> {
     fn drop(&mut self) {
         if forked_from().is_none() {
             let leases = std::mem::take(&mut *self.unacked());
@@ -340,11 +356,11 @@ impl<T, A: Access> Drop for JoinableQueue<T, A> {
 }
 
 sent_in_roles!(
-    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.ring.counted_for(recipient),
+    [T: ?Sized, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.ring.counted_for(recipient),
     |sent: Sent<Mapping<RingState>>| Ring::received(sent).map(JoinableQueue::of)
 );
 
-impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
+impl<T: ?Sized, A: Access> fmt::Debug for JoinableQueue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.debug(f, "JoinableQueue", "joinable queue")
     }

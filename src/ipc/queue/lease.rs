@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::joinable_queue::Unacked;
 use super::leasing::LeaseToken;
-use super::ring::Ring;
+use super::ring::{InPlace, Ring};
 use crate::ipc::error::Result;
 use crate::ipc::operation::{Operation, always, point};
 use crate::sys::fork::forked_from;
@@ -85,6 +85,14 @@ impl<'q, T> Lease<'q, T> {
     pub fn into_item(mut self) -> T {
         self.unacked.lock().expect("nothing panics while it holds the lock").push_back(self.token);
         self.end()
+    }
+}
+
+impl Lease<'_, InPlace> {
+    /// Returns the bytes of the item.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.ring.bytes_of(self)
     }
 }
 

@@ -6,6 +6,9 @@
 //! | [`JoinableQueue`] | queue of tasks with a [`Lease`] on every item; one-sided: [`JoinableProducer`], [`JoinableConsumer`] |
 //! | [`PipeQueue`] | queue on a pipe with a feeder thread, as in Python |
 //!
+//! A `Queue<[u8]>` and a `JoinableQueue<[u8]>` have bytes as items, and can write and read them in place:
+//! [`Reservation`], [`ItemRef`], [`LeaseRef`].
+//!
 //! A program that chooses between kinds of queues at run time uses them through [`Transport`], [`PutEnd`] and
 //! [`GetEnd`].
 //!
@@ -16,6 +19,7 @@
 // serialised form of items.
 
 pub(crate) mod access;
+pub(crate) mod bytes;
 pub(crate) mod encoding;
 pub(crate) mod ends;
 pub(crate) mod item;
@@ -32,6 +36,7 @@ pub(crate) mod ring;
 pub(crate) mod shm_queue;
 
 pub use access::{Access, Both, GetOnly, Gets, Leased, PutOnly, Puts};
+pub use bytes::{ItemRef, LeaseRef, Reservation};
 pub use ends::{GetEnd, PutEnd, Transport};
 pub use item::Item;
 pub use joinable_queue::{

@@ -13,11 +13,21 @@
 //! | `try_put`, `try_get` | do not wait | wait for the server's answer |
 //!
 //! # State
-//! All of it is on the server, in keys with the prefix `ipcq:{NAME}:`. `items` has the payload of every item by number;
-//! the lists `wait`, `back` (returned; served first) and `dead` (dead letters), and a set `lease:ID` for each process,
-//! have the numbers. So the number of unfinished tasks is the size of `items` less that of `dead`. Each operation is one
-//! script, in which it happens as a whole or not at all. A process that must wait registers in that script, and then
-//! blocks on a list of tokens, one for each that may go on; a token that is lost delays its waiter by a second.
+//! All of it is on the server, in keys with the prefix `ipcq:{NAME}:`.
+//!
+//! | key | what it has |
+//! |---|---|
+//! | `meta` | the options; the numbers of the next item to be `put` and to be `got` for the first time; the members' rights (`m:`), the sessions' last requests with their answers (`s:`), and how many clients wait for what |
+//! | `items` | plain: a list of the payloads from the number `first` on; tasks: payloads by number |
+//! | `arrived` | plain: what was got and is behind something that may not have arrived |
+//! | `back`, `dead`, `again` | tasks: the numbers of those that were returned (served first), of dead letters, and how often each was returned |
+//! | `lease:MEMBER` | tasks: the numbers that a process holds |
+//! | `live`, `gone` | when each process expires; processes that were declared dead |
+//! | `more`, `room`, `done` | tokens for those that wait |
+//!
+//! The number of unfinished tasks is the size of `items` less that of `dead`. Each operation is one script, in which it
+//! happens as a whole or not at all. A process that must wait registers in that script, and then blocks on a list of
+//! tokens, one for each that may go on; a token that is lost delays its waiter by a second.
 //!
 //! # Death
 //! Every request has a number in its session, and the server keeps the session's last answer: a request whose answer was
@@ -29,9 +39,10 @@
 //! | a consumer | its leases | any other process returns them, marked as redelivered |
 //! | a waiting process | its registration | the next token, which wakes nobody |
 //! | the server | what its append-only file has | processes reconnect and repeat their requests |
-//! | all processes | a queue without a name | the next run finds it: [`collect`] |
+//! | all processes | a queue without a name | the next run finds it: [`delete_unused`] |
 //!
-//! A server with `appendfsync everysec` can lose the last second at a power failure, and a failover to a replica what
+//! A server without an append-only file loses at a restart what was changed since its last snapshot, one with
+//! `appendfsync everysec` can lose the last second at a power failure, and a failover to a replica what
 //! was not copied yet.
 //!
 //! # Cost
@@ -44,12 +55,16 @@
 //! Python has a managed `Queue` for other machines; brokers on Redis: Celery's kombu, BullMQ.
 
 mod admin;
+mod answer;
 mod builder;
+mod connection;
 pub(crate) mod error;
+mod handle;
 mod joinable;
-mod link;
+mod member;
 mod script;
 mod server;
+mod session;
 mod transport;
 
 use std::fmt;
@@ -58,17 +73,17 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-pub use admin::{MemberInfo, QueueInfo, collect, delete, list, show};
+pub use admin::{Life, MemberInfo, QueueInfo, UNUSED, delete, delete_abandoned, delete_unused, list, show};
 pub use builder::QueueBuilder;
 pub use error::RedisError;
 pub use joinable::{JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder, Lease};
 #[cfg(feature = "cli")]
-pub(crate) use link::process_name;
+pub(crate) use member::process_name;
 #[cfg(feature = "cli")]
 pub(crate) use server::masked;
 pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
 
-use self::link::{Handle, SentHandle};
+use self::handle::{Handle, SentHandle};
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::encoding;
 use super::item::Item;
@@ -146,7 +161,7 @@ impl<T, A: Access> Queue<T, A> {
 
     /// Returns the queue's name.
     pub fn name(&self) -> &str {
-        self.handle.link.name()
+        self.handle.member.name()
     }
 
     /// Returns the number of items in the queue.
@@ -175,12 +190,12 @@ impl<T, A: Access> Queue<T, A> {
 
     /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
-        self.handle.link.capacity()
+        self.handle.member.capacity()
     }
 
     /// Returns the maximum number of bytes of serialised items.
     pub fn byte_limit(&self) -> u64 {
-        self.handle.link.byte_limit()
+        self.handle.member.byte_limit()
     }
 }
 
@@ -334,16 +349,14 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     }
 
     fn take(&self, waiting: &Waiting) -> Result<Option<T>> {
-        let batch = self.handle.take(1, waiting)?;
-        batch.and_then(|batch| batch.items.into_iter().next()).map(|item| encoding::decode(&item.payload)).transpose()
+        self.handle.get(1, waiting)?.first().map(|payload| encoding::decode(payload)).transpose()
     }
 
     fn take_many(&self, most: usize, waiting: &Waiting) -> Result<Vec<Result<T>>> {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let items = self.handle.take(most, waiting)?.map_or_else(Vec::new, |batch| batch.items);
-        Ok(items.into_iter().map(|item| encoding::decode(&item.payload)).collect())
+        Ok(self.handle.get(most, waiting)?.iter().map(|payload| encoding::decode(payload)).collect())
     }
 }
 
@@ -361,9 +374,9 @@ sent_in_roles!(
 
 impl<T, A: Access> fmt::Debug for Queue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let link = &self.handle.link;
+        let member = &self.handle.member;
         let mut queue = f.debug_struct("Queue");
-        queue.field("kind", &format!("redis queue{}", A::END)).field("name", &link.name());
-        queue.field("server", link.server()).field("capacity", &link.capacity()).finish_non_exhaustive()
+        queue.field("kind", &format!("redis queue{}", A::END)).field("name", &member.name());
+        queue.field("server", member.server()).field("capacity", &member.capacity()).finish_non_exhaustive()
     }
 }

@@ -51,8 +51,8 @@ use crate::sys::shm::Mapping;
 /// [`Producer`] or [`Consumer`]. Give one-sided handles to workers that only put or only get; then [`get`](Self::get)
 /// ends by itself when the last producer is gone.
 ///
-/// Items may be of every type that serde can serialise: see [`Item`]. A `Vec<u8>` is written byte by byte; for large
-/// ones use a type that serialises as bytes (`serde_bytes`).
+/// Items may be of every type that serde can serialise: see [`Item`]. A `Queue<[u8]>` has bytes as items, without serde: it
+/// can also write and read them where they are, without a copy.
 ///
 /// ```
 /// use ipc_demo::{Error, Queue};
@@ -70,9 +70,9 @@ use crate::sys::shm::Mapping;
 /// assert!(matches!(consumer.get(), Err(Error::Disconnected)));
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-pub struct Queue<T, A: Access = Both> {
+pub struct Queue<T: ?Sized, A: Access = Both> {
     pub(super) ring: Ring,
-    types: PhantomData<fn(T, A) -> T>,
+    types: PhantomData<fn(&T, A) -> PhantomData<T>>,
 }
 
 /// The putting end of a [`Queue`]: the queue's methods that put. [`Queue::producer`] makes one.
@@ -81,7 +81,7 @@ pub type Producer<T> = Queue<T, PutOnly>;
 pub type Consumer<T> = Queue<T, GetOnly>;
 
 /// The operations without a limit of time, with one, and without waiting.
-const PUT: Waits = Waits::change(["queue.put", "queue.put_timeout", "queue.try_put"]);
+pub(super) const PUT: Waits = Waits::change(["queue.put", "queue.put_timeout", "queue.try_put"]);
 const PUT_MANY: Waits = Waits::change(["queue.put_many", "queue.put_many_timeout", "queue.try_put_many"]);
 pub(super) const GET: Waits = Waits::change(["queue.get", "queue.get_timeout", "queue.try_get"]);
 pub(super) const GET_MANY: Waits = Waits::change(["queue.get_many", "queue.get_many_timeout", "queue.try_get_many"]);
@@ -89,7 +89,7 @@ pub(super) const GET_MANY: Waits = Waits::change(["queue.get_many", "queue.get_m
 /// Room that `get_many` makes before it knows how many items there are.
 const USUAL_BATCH: usize = 256;
 
-impl<T> Queue<T> {
+impl<T: ?Sized> Queue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`]; beyond that `put` blocks.
     ///
     /// # Errors
@@ -122,13 +122,13 @@ impl<T> Queue<T> {
     }
 }
 
-impl<T, A: Access> Queue<T, A> {
+impl<T: ?Sized, A: Access> Queue<T, A> {
     pub(super) fn of(ring: Ring) -> Self {
         Queue { ring, types: PhantomData }
     }
 
     /// Creates another handle of this process, with those rights of `B` that this one still has.
-    pub(super) fn another<U, B: Access>(&self) -> Queue<U, B> {
+    pub(super) fn another<U: ?Sized, B: Access>(&self) -> Queue<U, B> {
         Queue::of(self.ring.another(Rights(B::RIGHTS)))
     }
 
@@ -162,6 +162,20 @@ impl<T, A: Access> Queue<T, A> {
     /// Returns the maximum number of bytes of serialised items.
     pub fn byte_limit(&self) -> u64 {
         self.ring.plan.byte_limit
+    }
+}
+
+impl<T: ?Sized, A: Puts> Queue<T, A> {
+    /// Closes this handle for puts. To waiting consumers this is the same as dropping the handle.
+    ///
+    /// Does not wait. Each put that another thread is making through this handle either completes before any consumer
+    /// gets [`Error::Disconnected`], or fails with [`Error::Closed`].
+    ///
+    /// # Standard
+    /// Python `Queue.close`. Differs: there is nothing to flush, and a handle that can get may go on getting.
+    pub fn close(&self) {
+        point(Operation::change("queue.close"), &self.ring.shared, always);
+        self.ring.close();
     }
 }
 
@@ -239,18 +253,6 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// As [`put_many`](Self::put_many), and only if no item was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
         self.put_some(items, Waiting::at_most(timeout))
-    }
-
-    /// Closes this handle for puts. To waiting consumers this is the same as dropping the handle.
-    ///
-    /// Does not wait. Each put that another thread is making through this handle either completes before any consumer
-    /// gets [`Error::Disconnected`], or fails with [`Error::Closed`].
-    ///
-    /// # Standard
-    /// Python `Queue.close`. Differs: there is nothing to flush, and a handle that can get may go on getting.
-    pub fn close(&self) {
-        point(Operation::change("queue.close"), &self.ring.shared, always);
-        self.ring.close();
     }
 
     #[inline]
@@ -425,24 +427,24 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
 /// Creates and counts another handle of the same kind. Threads can share a handle; with a handle each they do not
 /// contend for its buffer. A clone of a closed handle is closed.
-impl<T, A: Access> Clone for Queue<T, A> {
+impl<T: ?Sized, A: Access> Clone for Queue<T, A> {
     fn clone(&self) -> Self {
         self.another()
     }
 }
 
 sent_in_roles!(
-    [T, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.ring.counted_for(recipient),
+    [T: ?Sized, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.ring.counted_for(recipient),
     |sent: Sent<Mapping<RingState>>| Ring::received(sent).map(Queue::of)
 );
 
-impl<T, A: Access> fmt::Debug for Queue<T, A> {
+impl<T: ?Sized, A: Access> fmt::Debug for Queue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.debug(f, "Queue", "queue")
     }
 }
 
-impl<T, A: Access> Queue<T, A> {
+impl<T: ?Sized, A: Access> Queue<T, A> {
     pub(super) fn debug(&self, f: &mut fmt::Formatter<'_>, name: &str, kind: &str) -> fmt::Result {
         let mut queue = f.debug_struct(name);
         queue.field("kind", &format!("{kind}{}", A::END)).field("capacity", &self.capacity());

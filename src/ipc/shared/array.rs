@@ -136,7 +136,7 @@ impl<T: Plain> Array<T> {
     /// As [`set`](Self::set).
     pub fn update(&self, index: usize, change: impl FnMut(T) -> T) -> Result<T> {
         let _guard = self.0.lock_for(Operation::change("array.update"))?;
-        Ok(plain::update(self.atom(self.live(), index)?, change))
+        Ok(plain::update(self.atom(self.live(), index)?, change).1)
     }
 
     /// Returns the numbers of a range at one moment, under the lock if there is one.

@@ -20,10 +20,12 @@ pub trait Bits: Copy {
     fn store(self, atom: &Self::Atom);
     /// Stores `new` if `atom` still has exactly the bits of `self`.
     fn replace(self, atom: &Self::Atom, new: Self) -> bool;
+    /// Adds `self` to `atom`, and returns what was there before. An integer wraps around.
+    fn add_to(self, atom: &Self::Atom) -> Self;
 }
 
 macro_rules! plain {
-    ($($number:ty, $atom:ty, $to_bits:expr, $from_bits:expr;)*) => {$(
+    ($($number:ty, $atom:ty, $to_bits:expr, $from_bits:expr, $add_to:expr;)*) => {$(
         impl Plain for $number {}
 
         impl Bits for $number {
@@ -43,30 +45,37 @@ macro_rules! plain {
             fn replace(self, atom: &$atom, new: Self) -> bool {
                 atom.compare_exchange($to_bits(self), $to_bits(new), AcqRel, Acquire).is_ok()
             }
+
+            #[inline]
+            fn add_to(self, atom: &$atom) -> Self {
+                $add_to(self, atom)
+            }
         }
     )*};
 }
 
 plain! {
-    i8, AtomicU8, i8::cast_unsigned, u8::cast_signed;
-    u8, AtomicU8, u8::from, u8::from;
-    i16, AtomicU16, i16::cast_unsigned, u16::cast_signed;
-    u16, AtomicU16, u16::from, u16::from;
-    i32, AtomicU32, i32::cast_unsigned, u32::cast_signed;
-    u32, AtomicU32, u32::from, u32::from;
-    i64, AtomicU64, i64::cast_unsigned, u64::cast_signed;
-    u64, AtomicU64, u64::from, u64::from;
-    f32, AtomicU32, f32::to_bits, f32::from_bits;
-    f64, AtomicU64, f64::to_bits, f64::from_bits;
+    i8, AtomicU8, i8::cast_unsigned, u8::cast_signed, |number, atom: &AtomicU8| u8::cast_signed(atom.fetch_add(i8::cast_unsigned(number), AcqRel));
+    u8, AtomicU8, u8::from, u8::from, |number, atom: &AtomicU8| u8::from(atom.fetch_add(u8::from(number), AcqRel));
+    i16, AtomicU16, i16::cast_unsigned, u16::cast_signed, |number, atom: &AtomicU16| u16::cast_signed(atom.fetch_add(i16::cast_unsigned(number), AcqRel));
+    u16, AtomicU16, u16::from, u16::from, |number, atom: &AtomicU16| u16::from(atom.fetch_add(u16::from(number), AcqRel));
+    i32, AtomicU32, i32::cast_unsigned, u32::cast_signed, |number, atom: &AtomicU32| u32::cast_signed(atom.fetch_add(i32::cast_unsigned(number), AcqRel));
+    u32, AtomicU32, u32::from, u32::from, |number, atom: &AtomicU32| u32::from(atom.fetch_add(u32::from(number), AcqRel));
+    i64, AtomicU64, i64::cast_unsigned, u64::cast_signed, |number, atom: &AtomicU64| u64::cast_signed(atom.fetch_add(i64::cast_unsigned(number), AcqRel));
+    u64, AtomicU64, u64::from, u64::from, |number, atom: &AtomicU64| u64::from(atom.fetch_add(u64::from(number), AcqRel));
+    f32, AtomicU32, f32::to_bits, f32::from_bits, |number, atom| update(atom, |old| old + number).0;
+    f64, AtomicU64, f64::to_bits, f64::from_bits, |number, atom| update(atom, |old| old + number).0;
 }
 
-/// Replaces the number in `atom` by the result of `change`, atomically: retries if the number changed meanwhile.
-pub(crate) fn update<T: Plain>(atom: &T::Atom, mut change: impl FnMut(T) -> T) -> T {
+/// Replaces the number in `atom` by the result of `change`, atomically: retries if the number changed meanwhile. Returns
+/// the old one and the new one.
+#[inline]
+pub(crate) fn update<T: Plain>(atom: &T::Atom, mut change: impl FnMut(T) -> T) -> (T, T) {
     loop {
         let old = T::load(atom);
         let new = change(old);
         if old.replace(atom, new) {
-            return new;
+            return (old, new);
         }
     }
 }

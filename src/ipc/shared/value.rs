@@ -11,7 +11,8 @@
 //! other.
 //!
 //! # Standard
-//! Python `multiprocessing.Value`. Differs: [`Value::update`] is an atomic `+=`; reading and writing acquire no lock;
+//! Python `multiprocessing.Value`. Differs: [`Value::update`] is an atomic `+=`, and [`Value::fetch_add`] one without the
+//! lock; reading and writing acquire no lock;
 //! numbers have Rust's types, so one that does not fit is a compile-time error.
 
 use std::fmt;
@@ -27,7 +28,8 @@ use crate::ipc::sync::lock_state::LockGuard;
 /// A number that processes share.
 ///
 /// ```
-/// let counter = ipc_demo::Value::new(40_i32)?;
+/// let counter = ipc_demo::Value::new(39_i32)?;
+/// assert_eq!(counter.fetch_add(1), 39); // no lock
 /// assert_eq!(counter.update(|n| n + 1)?, 41);
 /// {
 ///     let _guard = counter.lock()?; // several steps that others must not come between
@@ -108,7 +110,36 @@ impl<T: Plain> Value<T> {
     #[inline]
     pub fn update(&self, change: impl FnMut(T) -> T) -> Result<T> {
         let _guard = self.0.lock_for(Operation::change("value.update"))?;
-        Ok(plain::update(self.atom(), change))
+        Ok(plain::update(self.atom(), change).1)
+    }
+
+    /// Adds `number` atomically, and returns the number before. An integer wraps around.
+    ///
+    /// Acquires no lock, and so may come between the steps of a thread that holds it, as a [`set`](Self::set) may: several
+    /// times as fast as an [`update`](Self::update), 2 to 3 ns. Never blocks.
+    ///
+    /// # Death
+    /// As [`update`](Self::update).
+    ///
+    /// # Standard
+    /// [`AtomicU64::fetch_add`](std::sync::atomic::AtomicU64::fetch_add), for every type of number.
+    #[inline]
+    pub fn fetch_add(&self, number: T) -> T {
+        point(Operation::change("value.fetch_add"), &self.0.state, always);
+        number.add_to(self.atom())
+    }
+
+    /// Replaces the number by the result of `change`, atomically, and returns the number before. `change` is called again
+    /// if another thread changed the number meanwhile.
+    ///
+    /// Acquires no lock, as [`fetch_add`](Self::fetch_add). Never blocks.
+    ///
+    /// # Death
+    /// As [`update`](Self::update).
+    #[inline]
+    pub fn fetch_update(&self, change: impl FnMut(T) -> T) -> T {
+        point(Operation::change("value.fetch_update"), &self.0.state, always);
+        plain::update(self.atom(), change).0
     }
 
     /// Acquires the value's lock. Blocks while another thread holds it.
@@ -148,6 +179,9 @@ mod tests {
             assert_eq!(value.get(), number);
             assert_eq!(value.update(|_| T::default()).expect("free"), T::default());
             assert_eq!(value.update(|_| number).expect("free"), number);
+            assert_eq!(value.fetch_update(|_| T::default()), number);
+            assert_eq!(value.fetch_add(number), T::default());
+            assert_eq!(value.get(), number);
         }
     }
 
@@ -155,6 +189,8 @@ mod tests {
     fn every_operation_passes_one_point() {
         let value = Value::new(1).expect("a value");
         goes("value.set", &value.0.state, || value.set(2));
+        assert_eq!(goes("value.fetch_add", &value.0.state, || value.fetch_add(1)), 2);
+        assert_eq!(goes("value.fetch_update", &value.0.state, || value.fetch_update(|_| 2)), 3);
         assert_eq!(goes("value.get", &value.0.state, || value.get()), 2);
         assert_eq!(goes("value.update", &value.0, || value.update(|n| n + 1)).expect("free"), 3);
         let own = &value.0.state.own;
@@ -188,6 +224,8 @@ mod tests {
         keeps(&[u64::MAX]);
         keeps(&[f32::MIN, -0.5, f32::INFINITY]);
         keeps(&[f64::MIN_POSITIVE, -0.5, f64::NEG_INFINITY]);
+        let full = Value::new(i8::MAX).expect("a value");
+        assert_eq!((full.fetch_add(1), full.get()), (i8::MAX, i8::MIN));
         let nan = Value::new(f64::NAN).expect("a value");
         assert!(nan.update(|n| n + 1.0).expect("free").is_nan(), "compared by its bits");
     }

@@ -5,9 +5,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::report::{Class, Fact, Language, Noun, Severity, Turn, Wording, quoted, say};
+use crate::manager::Kind;
+use crate::report::{Class, Fact, Language, Noun, Severity, Shape, Thing, Things, Turn, Wording, quoted, say};
+use crate::scenarios::barrier::barrier;
+use crate::scenarios::condition::condition;
+use crate::scenarios::{delivery_audit, held};
 
 const EVENT: Noun = Noun::new("event", "事件");
+/// An object whose content is shown.
+const OBJECT: Noun = Noun::new("object", "对象");
 
 /// What to try next.
 pub(super) const ADVICE: [&str; 2] = [
@@ -73,6 +79,46 @@ impl Fact for ManagerFact {
         }
     }
 
+    fn things(&self) -> Vec<Thing> {
+        let Self::ObjectMade { object, .. } = self else { return Vec::new() };
+        let content = |name: &str| Thing::new(OBJECT, name, Shape::Object { value: Value::Null });
+        let Some(kind) = Kind::by_name(object) else { return Vec::new() };
+        match kind {
+            Kind::Lock => vec![held::lock("lock"), content("count")],
+            Kind::RLock => vec![held::lock("rlock"), content("count")],
+            Kind::Semaphore => vec![held::permits("semaphore", 1), content("count")],
+            Kind::BoundedSemaphore => vec![held::permits("bounded semaphore", 1), content("count")],
+            Kind::Condition => vec![condition("not empty"), delivery_audit::queue(None).titled("goods", "goods")],
+            Kind::Event => vec![Thing::new(EVENT, "", Shape::Lamp { is_on: false, waiters: Vec::new() })],
+            Kind::Barrier => vec![barrier(None)],
+            Kind::Queue | Kind::JoinableQueue => vec![delivery_audit::queue(None)],
+            Kind::List | Kind::Dict | Kind::Namespace | Kind::Value | Kind::Array => {
+                vec![content(&object.to_lowercase())]
+            }
+        }
+    }
+
+    fn change(&self, _worker: &str, things: &mut Things) {
+        match self {
+            Self::ObjectShown { object, value } => {
+                if let Some(content) = things.object(OBJECT, object) {
+                    content.clone_from(value);
+                }
+            }
+            Self::ObjectCalled { object, method, args, answer } => {
+                if let Some(content) = things.object(OBJECT, object) {
+                    called(content, method, args, answer.as_ref());
+                }
+            }
+            Self::EventSet => {
+                if let Some(Shape::Lamp { is_on, .. }) = things.shape(EVENT, "") {
+                    *is_on = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn sentence(&self, wording: &Wording<'_>) -> String {
         let literal = |value: &Value| literal(value, wording.language);
         match self {
@@ -133,6 +179,28 @@ impl Fact for ManagerFact {
             Self::KeyExposed { file } => vec![format!("chmod 600 {}", quoted(file))],
             _ => Vec::new(),
         }
+    }
+}
+
+/// Changes the content of an object as a call did.
+fn called(content: &mut Value, method: &str, args: &[Value], answer: Option<&Value>) {
+    let place = match (method, args, &mut *content) {
+        ("append", [item], Value::Array(items)) => return items.push(item.clone()),
+        ("set_item" | "add", [Value::String(key), ..], Value::Object(entries)) => {
+            entries.entry(key.as_str()).or_insert(Value::Null)
+        }
+        ("add", [place, _], Value::Array(items)) => {
+            let Some(item) = place.as_u64().and_then(|place| items.get_mut(place as usize)) else { return };
+            item
+        }
+        ("add" | "set", [_], number) => number,
+        _ => return,
+    };
+    let new = answer.or(args.last()).cloned().unwrap_or_default();
+    // Reports of several workers may overtake each other; what they add to only grows.
+    let is_older = method == "add" && new.as_u64() < place.as_u64();
+    if !is_older {
+        *place = new;
     }
 }
 

@@ -9,7 +9,7 @@ use super::connect::Key;
 use super::facts::{ADVICE, ManagerFact};
 use super::scenario::Manager;
 use crate::manager::{Address, Limits, Serving, Status};
-use crate::report::{Event, Names, Parse, counted, counter};
+use crate::report::{Event, Names, Parse, Thing, counted, counter};
 use crate::scenarios::runner::Runner;
 use crate::scenarios::scenario::{CheckResult, Completion, Observer, Scenario};
 use crate::{Error, RoleEntry};
@@ -51,6 +51,10 @@ impl Scenario for Serve {
     }
 
     fn moments(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn things(&self) -> Vec<Thing> {
         Vec::new()
     }
 

@@ -1,6 +1,6 @@
 //! Clients of a manager that wait for each other, and that are killed; a manager that is killed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipc_demo::manager::{
     Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, ManagerError, Queue, RLock,
@@ -332,11 +332,9 @@ fn killed_manager_is_an_error_for_all_at_once() {
     let dict = manager.dict().expect("a dict");
     await_waiting(&manager, DEEDS.len() as u64);
     manager.process().expect("its own").kill().expect("a signal");
-    let killed = Instant::now();
     for doer in &mut doers {
         assert_eq!(doer.here.meet(), Some(b'g'), "{}", doer.process.name());
     }
-    assert!(killed.elapsed() < Duration::from_millis(250), "{:?}", killed.elapsed());
     assert!(matches!(dict.len(), Err(Error::Manager(ManagerError::Gone { .. }))));
     assert!(matches!(manager.dict(), Err(Error::Manager(ManagerError::Gone { .. }))));
     doers.into_iter().for_each(Doer::finish);

@@ -476,11 +476,10 @@ fn told<R: Send, L>(blocked: impl FnOnce(&dyn Fn(Pid)) -> R + Send, leaves: L) -
     })
 }
 
-/// A waiter that is not told checks on its own after a tenth of a second; a busy machine may be slow, but not each
-/// time.
+/// A waiter that is not told checks on its own after a tenth of a second, in each round; one that is told is later than
+/// that only when the machine stands still.
 fn assert_told_at_once(mut round: impl FnMut() -> Duration) {
-    let soonest = (0..5).map(|_| round()).min().expect("five rounds");
-    assert!(soonest < Duration::from_millis(50), "{soonest:?}");
+    assert!((0..100).any(|_| round() < Duration::from_millis(50)));
 }
 
 pub(crate) fn blocked_getter_is_told_at_once_of_the_last_putter<Q: Kind>() {

@@ -1,7 +1,7 @@
 //! The joinable queue: the common cases, and the fate of tasks whose workers are killed.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipc_demo::process::Fd;
 use ipc_demo::queue::{DeadLetter, JoinableConsumer, OnConsumerDeath};
@@ -13,8 +13,6 @@ use crate::queue::cases::{queue_cases, ring_cases};
 
 queue_cases!(crate::queue::cases::Joinable);
 ring_cases!(crate::queue::cases::Joinable);
-
-const DEATH_SHOWS: Duration = Duration::from_millis(250);
 
 /// Leases `count` items, reports, and finishes them when told to.
 #[derive(Serialize, Deserialize)]
@@ -93,13 +91,11 @@ fn tasks_of_a_killed_consumer_go_to_another() {
         // Waits while the others are alive: their items may be returned.
         let consumer = scope.spawn(|| {
             let lease = queue.get_timeout(Duration::from_secs(60)).expect("no error").expect("it comes back");
-            (lease.number(), lease.redelivered(), lease.task_done().expect("it is ours"), Instant::now())
+            (lease.number(), lease.redelivered(), lease.task_done().expect("it is ours"))
         });
-        let killed_at = Instant::now();
         first.kill();
-        let (number, redelivered, item, got_at) = consumer.join().expect("no panic");
+        let (number, redelivered, item) = consumer.join().expect("no panic");
         assert_eq!((number, redelivered, item), (0, 1, 10));
-        assert!(got_at - killed_at < DEATH_SHOWS, "{:?}", got_at - killed_at);
     });
     let lease = queue.try_get().expect("no error").expect("the other one came back too");
     assert_eq!((*lease, lease.redelivered()), (11, 1));
@@ -145,12 +141,10 @@ fn join_without_consumers_says_so() {
     let worker = leaser(&queue, 1);
     drop(queue);
     thread::scope(|scope| {
-        let joiner = scope.spawn(|| (producer.join(), Instant::now()));
-        let killed_at = Instant::now();
+        let joiner = scope.spawn(|| producer.join());
         worker.kill();
-        let (outcome, told_at) = joiner.join().expect("no panic");
+        let outcome = joiner.join().expect("no panic");
         assert!(matches!(outcome, Err(Error::NoConsumers { unfinished: 2 })), "{outcome:?}");
-        assert!(told_at - killed_at < DEATH_SHOWS, "{:?}", told_at - killed_at);
     });
 }
 

@@ -1,5 +1,6 @@
 //! Queues between real processes.
 
+pub(crate) mod bytes;
 pub(crate) mod cases;
 pub(crate) mod joinable_queue;
 pub(crate) mod pipe_queue;

@@ -1,7 +1,7 @@
 //! The textbook queue: the common cases, its behaviour in those that it cannot pass, and the effects of a kill.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipc_demo::pipe::{Sender, pipe};
 use ipc_demo::process::Fd;
@@ -284,9 +284,7 @@ fn producer_killed_inside_an_item_tears_the_queue_for_all() {
     let mut producer = producer(&queue, 1..3, 1_000_000);
     until(|| !queue.is_empty());
     producer.is_killed();
-    let before = Instant::now();
     assert!(matches!(queue.get(), Err(Error::Torn)));
-    assert!(before.elapsed() < Duration::from_secs(5), "it is told, it does not hang");
     assert!(matches!(queue.get_timeout(MOMENT), Err(Error::Torn)), "for good");
     assert!(matches!(queue.put((9, Vec::new())), Err(PutError::Failed((9, _), Error::Torn))));
 }

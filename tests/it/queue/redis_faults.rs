@@ -102,7 +102,7 @@ fn foreign_keys_are_left_alone() {
     for (key, command, answer) in [
         ("meta", "HSET ipcq:{taken}:meta a b", "HGETALL"),
         ("items", "SET ipcq:{taken}:items x", "GET"),
-        ("wait", "LPUSH ipcq:{taken}:wait x", "LRANGE"),
+        ("back", "LPUSH ipcq:{taken}:back x", "LRANGE"),
         ("live", "SADD ipcq:{taken}:live x", "SMEMBERS"),
     ] {
         server.ask(command);

@@ -313,7 +313,7 @@ fn long_tasks_outlive_a_server_that_is_away() {
     // Longer than a process may be silent.
     std::thread::sleep(Duration::from_secs(2));
     server.restart();
-    let is_alive = |member: &redis::MemberInfo| member.expires_in.is_ok();
+    let is_alive = |member: &redis::MemberInfo| matches!(member.life, redis::Life::Alive(_));
     let reached = || server.ask(&format!("HGET ipcq:{{{}}}:meta beat", queue.name()));
     let before = reached();
     // Everybody has been heard of again: with two beats of half a second each process has had its turn.

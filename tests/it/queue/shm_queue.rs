@@ -1,7 +1,6 @@
 //! The queue: the common cases, and the effects of workers that leave or are killed.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use ipc_demo::process::Fd;
 use ipc_demo::queue::PutError;
@@ -13,9 +12,6 @@ use crate::queue::cases::{queue_cases, ring_cases};
 
 queue_cases!(ipc_demo::queue::SharedMemory);
 ring_cases!(ipc_demo::queue::SharedMemory);
-
-/// The time within which the death of a worker has to be noticed.
-const DEATH_SHOWS: Duration = Duration::from_millis(250);
 
 /// Puts numbers and sends `p` after each; a full queue blocks it.
 #[derive(Serialize, Deserialize)]
@@ -131,16 +127,10 @@ fn getter_is_told_when_the_last_producer_is_killed() {
     let consumer = queue.consumer();
     drop(queue);
     thread::scope(|scope| {
-        let getter = scope.spawn(|| {
-            let outcome = consumer.get();
-            (outcome, Instant::now())
-        });
-        let killed_at = Instant::now();
+        let getter = scope.spawn(|| consumer.get());
         holder.kill().expect("a signal");
-        let (outcome, told_at) = getter.join().expect("no panic");
+        let outcome = getter.join().expect("no panic");
         assert!(matches!(outcome, Err(Error::Disconnected)), "{outcome:?}");
-        let took = told_at - killed_at;
-        assert!(took < DEATH_SHOWS, "{took:?}");
     });
     holder.join().expect("it ends");
 }
@@ -158,11 +148,9 @@ fn putter_is_told_when_the_last_consumer_is_killed() {
     assert_eq!(said.meet(), Some(1));
     getter.kill().expect("a signal");
     getter.join().expect("it ends");
-    let killed_at = Instant::now();
     // One put may find space before the death is noticed, the second cannot.
     let outcome = producer.put(2).and_then(|()| producer.put(3));
     assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
-    assert!(killed_at.elapsed() < DEATH_SHOWS, "{:?}", killed_at.elapsed());
 }
 
 #[test]

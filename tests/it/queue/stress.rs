@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipc_demo::process::{Ended, Fd};
-use ipc_demo::queue::{JoinableConsumer, JoinableProducer};
+use ipc_demo::queue::{JoinableConsumer, JoinableProducer, Puts};
 use ipc_demo::{Consumer, JoinableQueue, Process, Producer, Queue, Role, RoleResult};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -129,6 +129,120 @@ impl Role for StressLeases {
             lease.task_done()?;
         }
         Ok(())
+    }
+}
+
+/// An item as bytes: its putter, its number, and bytes that follow from both.
+fn bytes_of(putter: u32, number: u32) -> Vec<u8> {
+    let len = match number % 50 {
+        0 => 200_000,
+        1..5 => 5_000,
+        _ => 8 + number as usize * 7 % 90,
+    };
+    let mut bytes = vec![(putter ^ number) as u8; len];
+    bytes[..4].copy_from_slice(&putter.to_le_bytes());
+    bytes[4..8].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
+
+/// Returns the putter and the number of an item that is whole.
+fn checked(bytes: &[u8]) -> Result<[u32; 2], String> {
+    let [putter, number] = [0, 4].map(|at| {
+        let number = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        number.map_or(0, u32::from_le_bytes)
+    });
+    let is_whole = bytes == bytes_of(putter, number);
+    if is_whole { Ok([putter, number]) } else { Err(format!("torn: {number} of {putter}")) }
+}
+
+/// As [`StressPuts`], with bytes that are copied, or written in place; some reservations are dropped.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StressPutsBytes {
+    queue: Option<Producer<[u8]>>,
+    joinable: Option<JoinableProducer<[u8]>>,
+    putter: u32,
+    count: u32,
+    book: Fd,
+}
+
+impl Role for StressPutsBytes {
+    const NAME: &'static str = "test.stress-puts-bytes";
+    fn run(self) -> RoleResult {
+        let book = File::from(self.book.into_owned()?);
+        for number in 0..self.count {
+            let bytes = bytes_of(self.putter, number);
+            match (&self.queue, &self.joinable) {
+                (Some(queue), _) => put_bytes(queue, number, &bytes)?,
+                (_, Some(queue)) => put_bytes(&**queue, number, &bytes)?,
+                _ => {}
+            }
+            book.write_all_at(&(number + 1).to_le_bytes(), 0)?;
+        }
+        Ok(())
+    }
+}
+
+fn put_bytes<A: Puts>(queue: &Queue<[u8], A>, number: u32, bytes: &[u8]) -> ipc_demo::Result<()> {
+    if number.is_multiple_of(3) {
+        return queue.put_bytes(bytes);
+    }
+    if number.is_multiple_of(7) {
+        queue.reserve(bytes.len())?.fill(0xff);
+    }
+    let mut reservation = queue.reserve(bytes.len() + number as usize % 2 * 100)?;
+    reservation.truncate(bytes.len());
+    reservation.copy_from_slice(bytes);
+    reservation.commit()
+}
+
+/// As [`StressGets`] and [`StressLeases`], with bytes that are copied, or read in place.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StressGetsBytes {
+    queue: Option<Consumer<[u8]>>,
+    joinable: Option<JoinableConsumer<[u8]>>,
+    book: Fd,
+}
+
+impl Role for StressGetsBytes {
+    const NAME: &'static str = "test.stress-gets-bytes";
+    fn run(self) -> RoleResult {
+        let mut book = File::from(self.book.into_owned()?);
+        let outcome = match (&self.queue, &self.joinable) {
+            (Some(queue), _) => get_bytes(queue, &mut book),
+            (_, Some(queue)) => lease_bytes(queue, &mut book),
+            _ => Ok(()),
+        };
+        match outcome {
+            Err(error) if matches!(error.downcast_ref(), Some(ipc_demo::Error::Disconnected)) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+fn get_bytes(queue: &Consumer<[u8]>, book: &mut File) -> RoleResult {
+    let mut buffer = Vec::new();
+    loop {
+        queue.get_into(&mut buffer)?;
+        let [putter, number] = checked(&buffer)?;
+        note(book, [putter, number, 0])?;
+        let first = queue.get_ref()?;
+        let [putter, number] = checked(&first)?;
+        note(book, [putter, number, 0])?;
+        // Both are read at the same time. Nobody waits for an item while he has one: putters may need its memory.
+        if let Some(second) = queue.try_get_ref()? {
+            let [putter, number] = checked(&second)?;
+            note(book, [putter, number, 0])?;
+            checked(&first)?;
+        }
+    }
+}
+
+fn lease_bytes(queue: &JoinableConsumer<[u8]>, book: &mut File) -> RoleResult {
+    loop {
+        let lease = queue.get_ref()?;
+        let [putter, number] = checked(&lease)?;
+        note(book, [putter, number, lease.redelivered()])?;
+        lease.task_done()?;
     }
 }
 
@@ -382,6 +496,67 @@ fn stress_joinable(seed: u64, count: u32, capacity: usize, kills: u32) {
     assert_eq!((run.lost(), watcher.dead_letter_count()), (0, 0), "seed {seed}");
 }
 
+/// Memory for a few of the longest items.
+const BYTE_LIMIT: u64 = 1 << 20;
+
+fn stress_bytes(seed: u64, count: u32, kills: u32) {
+    let queue = Queue::<[u8]>::builder().byte_limit(BYTE_LIMIT).build().expect("a queue");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    drop(queue);
+    let puts = move |putter| {
+        booked(|book| {
+            let queue = Some(producer.clone());
+            worker("putter", StressPutsBytes { queue, joinable: None, putter, count, book: book.clone() })
+        })
+    };
+    let gets = move || {
+        booked(|book| {
+            let queue = Some(consumer.clone());
+            worker("getter", StressGetsBytes { queue, joinable: None, book: book.clone() })
+        })
+    };
+    let run = stress(seed, kills, puts, gets);
+    let lost = run.lost();
+    // One that reads two items at a time has noted the first.
+    assert!(lost <= run.killed_getters, "seed {seed}: {lost} lost by {} killed", run.killed_getters);
+}
+
+fn stress_joinable_bytes(seed: u64, count: u32, kills: u32) {
+    let builder = JoinableQueue::<[u8]>::builder();
+    let queue = builder.byte_limit(BYTE_LIMIT).max_redeliveries(1000).build::<[u8]>().expect("a queue");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    let watcher = queue.producer();
+    watcher.close();
+    drop(queue);
+    let puts = move |putter| {
+        booked(|book| {
+            let joinable = producer.clone();
+            worker(
+                "putter",
+                StressPutsBytes { queue: None, joinable: Some(joinable), putter, count, book: book.clone() },
+            )
+        })
+    };
+    let gets = move || {
+        booked(|book| {
+            let joinable = Some(consumer.clone());
+            worker("getter", StressGetsBytes { queue: None, joinable, book: book.clone() })
+        })
+    };
+    let run = stress(seed, kills, puts, gets);
+    watcher.join().expect("every task was done");
+    assert_eq!((run.lost(), watcher.dead_letter_count()), (0, 0), "seed {seed}");
+}
+
+#[test]
+fn stress_bytes_quiet_and_with_kills() {
+    let _watchdog = watchdog("queue_stress::bytes");
+    stress_bytes(1, 1_000, 0);
+    stress_bytes(2, 1_000, 40);
+    stress_joinable_bytes(3, 1_000, 0);
+    stress_joinable_bytes(4, 1_000, 40);
+}
+
 #[test]
 fn stress_queue_quiet_and_with_kills() {
     let _watchdog = watchdog("queue_stress::queue");
@@ -409,5 +584,7 @@ fn stress_million() {
         stress_queue(seed, 250_000, 1024, 200);
         stress_joinable(seed, 250_000, 1024, 0);
         stress_joinable(seed, 250_000, 1024, 200);
+        stress_bytes(seed, 50_000, 200);
+        stress_joinable_bytes(seed, 50_000, 200);
     }
 }

@@ -35,9 +35,6 @@ fn ring_is_named_and_broken_by_the_timeout() {
         let found = events.iter().find(|event| is_found(event)).expect("it is found");
         assert_eq!(found.fact, Fact::DeadlockFound { cycle: ring_of(workers) });
         assert_eq!(found.worker, RUNNER);
-        let last_wait = events.iter().take_while(|event| !is_found(event)).filter(|event| waits(event)).last();
-        let closed_us = last_wait.expect("they wait").at_us;
-        assert!(found.at_us < closed_us + 250_000, "found at {} after {closed_us}", found.at_us);
         let gave_up = events.iter().position(|event| matches!(event.fact, Fact::LockTimedOut { .. }));
         assert!(events.iter().position(is_found) < gave_up, "found while it lasted");
         assert_eq!(verdict(&events), (Verdict::Violated, false));
@@ -85,8 +82,6 @@ fn killed_link_frees_the_others() {
     let (code, events, stderr) = ring.finish();
     assert_eq!(code, Some(3));
     assert!(stderr.contains("worker worker-2 ") && stderr.contains("SIGKILL"), "{stderr}");
-    let died = events.iter().find(|event| matches!(event.fact, Fact::WorkerExited { signal: Some(9), .. }));
-    assert!(heir.at_us < died.expect("its end is told").at_us + 250_000);
     assert_eq!((fact(&events, "finished"), fact(&events, "timeouts"), ended(&events)), (2, 0, 2));
 }
 

@@ -113,12 +113,6 @@ fn lock_of_a_killed_worker_comes_back() {
         let (code, events, stderr) = run.finish();
         assert_eq!(code, Some(3), "{stderr}");
         assert!(stderr.contains(&format!("worker {} ", victim.worker)) && stderr.contains("SIGKILL"), "{stderr}");
-        let died = events.iter().find(|event| matches!(event.fact, Fact::WorkerExited { signal: Some(9), .. }));
-        let asked = events.iter().rfind(|event| {
-            event.worker == heir.worker && event.at_us <= heir.at_us && matches!(event.fact, Fact::LockWaiting { .. })
-        });
-        let free_us = died.expect("its end is told").at_us.max(asked.expect("it waited").at_us);
-        assert!(heir.at_us < free_us + 250_000, "at {} after {free_us}", heir.at_us);
         assert_eq!((verdict(&events), ended(&events)), ((Verdict::Held, true), 2), "{kind}");
         assert!(facts(&events)["steps"] == 6 && facts(&events)["lost"] == 0, "the others do all of theirs: {kind}");
     }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::{count, interrupt, said_in_eighty_columns, verdict};
 use crate::cli::refused;
-use crate::harness::{Demo, fact, send, watchdog};
+use crate::harness::{Demo, fact, send, skip, watchdog};
 
 fn facts(events: &[Event]) -> [u64; 4] {
     ["tasks", "results", "failed", "retried"].map(|name| fact(events, name))
@@ -54,8 +54,8 @@ fn poisoned_task_kills_two_workers_and_is_the_only_one_without_a_value() {
         assert_eq!((verdict(&events), facts(&events)), ((Verdict::Held, true), [20, 20, 1, 1]));
         assert_eq!(begun(&events).get(&poison), Some(&2));
         assert_eq!(count(&events, |fact| matches!(fact, Fact::WorkerExited { signal: Some(9), .. })), 2);
-        let is_given_up = |fact: &Fact| matches!(fact, Fact::TaskFailed { task, attempts: Some(2), signal: Some(9), .. } if *task == poison);
-        assert_eq!(count(&events, is_given_up), 1);
+        let has_failed = |fact: &Fact| matches!(fact, Fact::TaskFailed { task, attempts: Some(2), signal: Some(9), .. } if *task == poison);
+        assert_eq!(count(&events, has_failed), 1);
         assert_eq!(count(&events, |fact| matches!(fact, Fact::TaskFinished { .. })), 19);
     }
 }
@@ -91,7 +91,7 @@ fn kill_that_was_asked_for_happens() {
 }
 
 #[test]
-fn task_that_takes_too_long_is_given_up() {
+fn task_that_takes_too_long_fails() {
     let _watchdog = watchdog("scenarios::pool::too_long");
     let demo = Demo::run("pool").args(["--task-timeout", "50ms", "--tasks", "3", "--workers", "2", "--format", "json"]);
     let events = demo.expect_exit(0).events();
@@ -117,6 +117,41 @@ fn workers_end_with_their_runner() {
     assert_eq!(code, None);
 }
 
+/// Returns a pool with more workers than it may have processes.
+fn crowd() -> Option<Demo> {
+    let crowd = Demo::run("pool").args(["--workers", "300", "--format", "json"]);
+    // All processes of a user count. No limit is root's.
+    let starter: &[&str] = match nix::unistd::geteuid().is_root() {
+        true => &["setpriv", "--reuid=61234", "--clear-groups", "prlimit", "--nproc=20"],
+        false => &["prlimit", "--nproc=1"],
+    };
+    let mut probe = std::process::Command::new(starter[0]);
+    let probed = probe.args(&starter[1..]).args([env!("CARGO_BIN_EXE_ipc-demo"), "--version"]).output();
+    if probed.is_ok_and(|probed| probed.status.success()) {
+        return Some(crowd.within(starter.iter().copied()));
+    }
+    skip("prlimit", "the number of processes cannot be limited");
+    None
+}
+
+#[test]
+fn more_workers_than_may_be_are_an_error_and_leave_none() {
+    let _watchdog = watchdog("scenarios::pool::crowd");
+    let few_descriptors = Demo::run("pool").args(["--workers", "300", "--format", "json"]).limit("-n 60");
+    for (demo, said) in [(Some(few_descriptors), "Too many open files"), (crowd(), "Resource temporarily unavailable")]
+    {
+        let Some(demo) = demo else { continue };
+        // All workers have its stdout, so its end is theirs.
+        let finished = demo.expect_exit(3);
+        assert!(finished.stderr.contains("worker-") && finished.stderr.contains(said), "{}", finished.stderr);
+        let events = finished.events();
+        assert_eq!(verdict(&events), (Verdict::NotShown, true));
+        let started = count(&events, |fact| matches!(fact, Fact::WorkerStarted { .. }));
+        let exited = count(&events, |fact| matches!(fact, Fact::WorkerExited { .. }));
+        assert!(started == exited && started < 300, "{started} started, {exited} exited");
+    }
+}
+
 #[test]
 fn unusable_options_are_refused() {
     for (option, value, said) in [
@@ -137,6 +172,6 @@ fn lines_fit_and_are_in_both_languages() {
     let _watchdog = watchdog("scenarios::pool::lines");
     let [en, zh] = said_in_eighty_columns(|| Demo::run("pool").args(["--speed", "100", "--poison", "3"]));
     assert_eq!((en.matches("begins task").count(), en.matches("finishes task").count()), (21, 19), "{en}");
-    assert!(en.contains("task 3 after 2 attempts") && zh.contains("尝试 2 次后放弃任务 3"), "{en}{zh}");
-    assert_eq!((zh.matches("开始任务").count(), zh.matches("完成任务").count()), (21, 19), "{zh}");
+    assert!(en.contains("task 3 failed after 2 attempts") && zh.contains("任务 3 失败，共尝试 2 次"), "{en}{zh}");
+    assert_eq!((zh.matches("开始执行任务").count(), zh.matches("完成任务").count()), (21, 19), "{zh}");
 }

@@ -51,7 +51,7 @@ impl JoinableQueueBuilder {
     ///
     /// # Errors
     /// As [`QueueBuilder::build`].
-    pub fn build<T>(&self) -> Result<JoinableQueue<T>> {
+    pub fn build<T: ?Sized>(&self) -> Result<JoinableQueue<T>> {
         let ring = Ring::create(self.queue.plan(true)?, Rights::BOTH, |state| {
             state.on_death.store(self.on_death.to_word(), Relaxed);
             state.max_redeliveries.store(self.max_redeliveries.unwrap_or(DEFAULT_REDELIVERIES), Relaxed);

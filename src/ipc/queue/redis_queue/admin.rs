@@ -1,20 +1,24 @@
 //! What there is on a server: its queues, and the processes that use them.
 
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 
+use super::answer::{text, unless_gone, value};
+use super::connection::{Answer, Connection};
 use super::error::RedisError;
-use super::link::{BEAT_EVERY, INDEX, Observer, VERSION, text, value};
-use super::script;
+use super::member::{BEAT_EVERY, INDEX, LIFE_MS, VERSION};
+use super::script::{self, Script};
 use super::server::Server;
-use crate::ipc::error::Result;
+use crate::ipc::error::{Error, Result};
 
 /// A process that has less time left than this has missed a beat.
 const LATE: Duration = Duration::from_millis(900);
 
-/// A queue without a name that has not been used for this long is deleted by the next process that uses the server.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+/// A queue without a name that has not been used for this long is deleted by the next run of the program on the server.
+pub const UNUSED: Duration = Duration::from_secs(60);
 
 /// A queue on a server, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub struct QueueInfo {
     pub capacity: Option<u64>,
     /// Items that can be got.
     pub queued: u64,
-    /// Items that can be got or are leased. In a queue that is not joinable, leased means on the way to the process.
+    /// Items that can be got or are leased.
     pub unfinished: u64,
     /// Dead letters.
     pub dead_letters: u64,
@@ -52,8 +56,17 @@ pub struct MemberInfo {
     pub gets: bool,
     /// How many items it has leased.
     pub leases: u64,
-    /// The time after which it is dead unless it is heard of, or since when it is.
-    pub expires_in: std::result::Result<Duration, Duration>,
+    /// Whether it lives.
+    pub life: Life,
+}
+
+/// Whether a process that uses a queue lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It is dead after this time, unless it is heard of.
+    Alive(Duration),
+    /// It has been dead for this time, and nobody has declared it dead yet.
+    Dead(Duration),
 }
 
 /// Returns the names of the queues on a server, sorted.
@@ -62,14 +75,14 @@ pub struct MemberInfo {
 /// [`Error::Redis`](crate::Error::Redis).
 pub fn list(server: &Server) -> Result<Vec<String>> {
     let mut observer = Observer::new(server);
-    let answer = observer.wire.command(redis::cmd("SMEMBERS").arg(INDEX), server.patience())?;
+    let answer = observer.connection.command(redis::cmd("SMEMBERS").arg(INDEX), server.timeout)?;
     let mut names: Vec<String> = value(server, answer)?;
     names.sort_unstable();
     // What was deleted by another program than this.
     let mut live = Vec::new();
     for name in names {
         let answer =
-            observer.wire.command(redis::cmd("EXISTS").arg(format!("ipcq:{{{name}}}:meta")), server.patience())?;
+            observer.connection.command(redis::cmd("EXISTS").arg(format!("ipcq:{{{name}}}:meta")), server.timeout)?;
         if answer == Value::Int(1) {
             live.push(name);
         } else {
@@ -89,15 +102,15 @@ pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
     let kind = rest.next().map(text).transpose()?.unwrap_or_default();
     let mut number = || match rest.next() {
         Some(Value::Int(number)) => Ok(number),
-        other => Err(server.nonsense(&other)),
+        other => Err(server.unexpected(&other)),
     };
     let (capacity, temporary, queued) = (number()? as u64, number()?, number()? as u64);
     let (unfinished, dead_letters, bytes) = (number()? as u64, number()? as u64, number()? as u64);
     let members: Vec<Value> = rest.collect();
     let members = members.chunks_exact(4).map(|member| {
-        let [id, rights, leases, expires] = member else { return Err(server.nonsense(&member)) };
+        let [id, rights, leases, expires] = member else { return Err(server.unexpected(&member)) };
         let (Value::Int(leases), Value::Int(expires_ms)) = (leases, expires) else {
-            return Err(server.nonsense(&member));
+            return Err(server.unexpected(&member));
         };
         let (rights, time) = (text(rights.clone())?, Duration::from_millis(expires_ms.unsigned_abs()));
         Ok(MemberInfo {
@@ -105,7 +118,7 @@ pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
             puts: rights.contains('p'),
             gets: rights.contains('g'),
             leases: *leases as u64,
-            expires_in: if *expires_ms > 0 { Ok(time) } else { Err(time) },
+            life: if *expires_ms > 0 { Life::Alive(time) } else { Life::Dead(time) },
         })
     });
     Ok(QueueInfo {
@@ -135,38 +148,46 @@ pub fn delete(server: &Server, name: &str) -> Result<()> {
     observer.forget(name)
 }
 
-/// Deletes queues without a name whose processes are all dead, and returns their names: at once those that nobody has used
-/// for a minute, and `patiently`, in up to 2 s, those whose processes died just now.
+/// Deletes queues without a name whose processes have all been dead for more than `unused`, as those of a run that was
+/// killed with all its workers. Returns their names. Deletes nothing until the server has been running for that time: while
+/// it was away, nobody could use them.
 ///
 /// # Errors
 /// [`Error::Redis`](crate::Error::Redis).
-pub fn collect(server: &Server, patiently: bool) -> Result<Vec<String>> {
-    // While the server was away, nobody could use them.
-    let is_long_up = server.check()?.uptime > FORGOTTEN;
+pub fn delete_unused(server: &Server, unused: Duration) -> Result<Vec<String>> {
+    if server.check()?.uptime <= unused {
+        return Ok(Vec::new());
+    }
+    let is_unused = |member: &MemberInfo| matches!(member.life, Life::Dead(since) if since > unused);
+    let names = temporary(server, is_unused)?;
+    names.iter().try_for_each(|name| delete(server, name))?;
+    Ok(names)
+}
+
+/// Deletes queues without a name whose processes are all dead, also those whose processes died just now: blocks for up to
+/// 2 s if there may be some. Returns their names.
+///
+/// # Errors
+/// [`Error::Redis`](crate::Error::Redis).
+pub fn delete_abandoned(server: &Server) -> Result<Vec<String>> {
+    let is_late = |member: &MemberInfo| match member.life {
+        Life::Alive(left) => left < LATE,
+        Life::Dead(_) => true,
+    };
+    let mut suspects = temporary(server, is_late)?;
     let mut observer = Observer::new(server);
     let mut deleted = Vec::new();
-    let mut suspects = Vec::new();
-    for name in list(server)? {
-        let Some(info) = show(server, &name).ok().filter(|info| info.is_temporary) else { continue };
-        let are_all = |is_dead: fn(&MemberInfo) -> bool| info.members.iter().all(is_dead);
-        if is_long_up && are_all(|member| member.expires_in.is_err_and(|since| since > FORGOTTEN)) {
-            delete(server, &name)?;
-            deleted.push(name);
-        } else if patiently && are_all(|member| member.expires_in.map_or(true, |left| left < LATE)) {
-            suspects.push(name);
-        }
-    }
     // If nobody has reached a queue for a second, its processes are given more time; somebody has to reach it meanwhile.
     for round in 0..5 {
         if suspects.is_empty() {
             break;
         }
         if round > 0 {
-            std::thread::sleep(BEAT_EVERY);
+            thread::sleep(BEAT_EVERY);
         }
         for name in std::mem::take(&mut suspects) {
             // An error means that it has ended.
-            match observer.collect(&name).and_then(|()| show(server, &name)) {
+            match observer.reap_expired(&name).and_then(|()| show(server, &name)) {
                 Ok(_) => suspects.push(name),
                 Err(_) => {
                     observer.forget(&name)?;
@@ -176,4 +197,54 @@ pub fn collect(server: &Server, patiently: bool) -> Result<Vec<String>> {
         }
     }
     Ok(deleted)
+}
+
+/// Returns the names of the queues without a name, all of whose processes are like this.
+fn temporary(server: &Server, are: impl Fn(&MemberInfo) -> bool) -> Result<Vec<String>> {
+    let is_such = |name: &String| {
+        // It may have ended meanwhile.
+        show(server, name).is_ok_and(|info| info.is_temporary && info.members.iter().all(&are))
+    };
+    Ok(list(server)?.into_iter().filter(is_such).collect())
+}
+
+/// Looks at queues without being a member of them.
+struct Observer<'s> {
+    server: &'s Server,
+    connection: Connection,
+}
+
+impl<'s> Observer<'s> {
+    fn new(server: &'s Server) -> Self {
+        Observer { server, connection: Connection::new(Arc::new(server.clone())) }
+    }
+
+    fn run(&mut self, script: &'static Script, name: &str, arguments: impl Fn(&mut Cmd)) -> Result<Answer> {
+        let meta = format!("ipcq:{{{name}}}:meta");
+        unless_gone(self.server, name, self.connection.run(script, &meta, self.server.timeout, arguments)?)
+    }
+
+    /// Removes a name from the list of all.
+    fn forget(&mut self, name: &str) -> Result<()> {
+        self.connection.command(redis::cmd("SREM").arg(INDEX).arg(name), self.server.timeout).map(drop)
+    }
+
+    /// Declares those dead that have expired.
+    fn reap_expired(&mut self, name: &str) -> Result<()> {
+        let (_, expired) = self.run(&script::BEAT, name, |command| _ = command.arg(LIFE_MS).arg(""))?;
+        for id in expired.skip(1) {
+            let id = text(id)?;
+            // The queue may end with it.
+            while leases_left(self.run(&script::REAP, name, |command| _ = command.arg(&id).arg(0)))? > 0 {}
+        }
+        Ok(())
+    }
+}
+
+/// Returns how many leases are left to be returned; 0 if the queue has ended.
+fn leases_left(outcome: Result<Answer>) -> Result<i64> {
+    match outcome {
+        Err(Error::Redis(error)) if matches!(*error, RedisError::NoQueue { .. }) => Ok(0),
+        outcome => outcome.map(|(left, _)| left),
+    }
 }

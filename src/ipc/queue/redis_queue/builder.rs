@@ -1,7 +1,8 @@
 //! The builder of a queue on a server.
 
 use super::Queue;
-use super::link::{Handle, Link, Plan};
+use super::handle::Handle;
+use super::member::Member;
 use super::server::Server;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::joinable_queue::DEFAULT_REDELIVERIES;
@@ -11,6 +12,18 @@ use crate::ipc::queue::shm_queue::DEFAULT_BYTE_LIMIT;
 
 /// The longest item that a server takes (`proto-max-bulk-len`).
 const LONGEST_ITEM: u64 = 512 << 20;
+
+/// What a queue is made with.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// `None`: a random name, and the queue is deleted with its last member.
+    pub(super) name: Option<String>,
+    pub(super) has_tasks: bool,
+    pub(super) capacity: Option<u64>,
+    pub(super) byte_limit: u64,
+    pub(super) on_death: OnConsumerDeath,
+    pub(super) max_redeliveries: u32,
+}
 
 /// Options of a queue on a server.
 #[derive(Debug, Clone)]
@@ -97,6 +110,6 @@ impl QueueBuilder {
                 return Err(Error::OutOfRange { what, given, least: 1, most });
             }
         }
-        Handle::new(&Link::open(&self.server, &self.plan)?, rights)
+        Handle::new(&Member::open(&self.server, &self.plan)?, rights)
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::Queue;
+use super::answer::Taken;
 use super::builder::QueueBuilder;
-use super::link::{Handle, MOST_ITEMS, SentHandle, Taken};
+use super::handle::{Handle, MOST_ITEMS, SentHandle};
 use super::server::Server;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::process::transfer::sent_in_roles;
@@ -42,7 +43,7 @@ pub type JoinableConsumer<T> = JoinableQueue<T, GetOnly>;
 /// What ends a lease.
 #[derive(Debug, Clone)]
 struct Token {
-    owner: Arc<str>,
+    holder: Arc<str>,
     number: u64,
     len: usize,
     returned: u32,
@@ -268,13 +269,12 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         let mut outcomes = Vec::with_capacity(leases.len());
         let mut leases = leases.into_iter().peekable();
         while let Some(first) = leases.peek() {
-            let owner = Arc::clone(&first.token.owner);
+            let holder = Arc::clone(&first.token.holder);
             let mut slice = Vec::new();
-            while let Some(lease) = leases.next_if(|lease| lease.token.owner == owner && slice.len() < MOST_ITEMS) {
+            while let Some(lease) = leases.next_if(|lease| lease.token.holder == holder && slice.len() < MOST_ITEMS) {
                 slice.push(lease);
             }
-            let tokens: Vec<_> = slice.iter().map(|lease| (lease.token.number, lease.token.len)).collect();
-            let is_done = self.handle.finish(&owner, &tokens)?;
+            let is_done = Token::finish_all(slice.iter().map(|lease| &lease.token), &holder, &self.handle)?;
             outcomes.extend(slice.into_iter().zip(is_done).map(|(mut lease, is_done)| {
                 let item = lease.end();
                 if is_done { Ok(item) } else { Err(Error::LeaseLost { item: lease.token.number }) }
@@ -324,10 +324,10 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 
     fn lease(&self, most: usize, waiting: &Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
-        let Some(batch) = self.handle.take(most, waiting)? else { return Ok(Vec::new()) };
+        let Some(batch) = self.handle.lease(most, waiting)? else { return Ok(Vec::new()) };
         // All are leases before the first is read: if reading panics, they are returned to the queue.
         let unread = batch.items.into_iter().map(|Taken { number, payload, returned }| {
-            let token = Token { owner: Arc::clone(&batch.owner), number, len: payload.len(), returned };
+            let token = Token { holder: Arc::clone(&batch.holder), number, len: payload.len(), returned };
             (Lease { item: None, has_ended: false, token, queue: &self.queue.handle, unacked: &self.unacked }, payload)
         });
         let unread: Vec<_> = unread.collect();
@@ -341,11 +341,22 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
 impl Token {
     fn finish(&self, queue: &Handle) -> Result<()> {
-        self.unless_lost(&queue.finish(&self.owner, &[(self.number, self.len)])?)
+        self.unless_lost(&Token::finish_all([self].into_iter(), &self.holder, queue)?)
+    }
+
+    /// Ends leases of one holder. Returns whether each was still held.
+    fn finish_all<'t>(
+        tokens: impl Iterator<Item = &'t Self> + Clone,
+        holder: &str,
+        queue: &Handle,
+    ) -> Result<Vec<bool>> {
+        let numbers: Vec<u64> = tokens.clone().map(|token| token.number).collect();
+        let were_returned = tokens.clone().any(|token| token.returned > 0);
+        queue.finish(holder, &numbers, were_returned, tokens.map(|token| token.len).sum())
     }
 
     fn give_back(&self, queue: &Handle) -> Result<()> {
-        self.unless_lost(&queue.give_back(&self.owner, &[self.number])?)
+        self.unless_lost(&queue.give_back(&self.holder, &[self.number])?)
     }
 
     fn unless_lost(&self, was_held: &[bool]) -> Result<()> {
@@ -461,9 +472,9 @@ sent_in_roles!(
 
 impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let link = &self.queue.handle.link;
+        let member = &self.queue.handle.member;
         let mut queue = f.debug_struct("JoinableQueue");
-        queue.field("kind", &format!("redis joinable queue{}", A::END)).field("name", &link.name());
-        queue.field("server", link.server()).field("capacity", &link.capacity()).finish_non_exhaustive()
+        queue.field("kind", &format!("redis joinable queue{}", A::END)).field("name", &member.name());
+        queue.field("server", member.server()).field("capacity", &member.capacity()).finish_non_exhaustive()
     }
 }

@@ -34,21 +34,27 @@ impl Script {
 
 const HEAD: &str = include_str!("scripts/head.lua");
 const SESSION: &str = include_str!("scripts/session.lua");
+const ARRIVAL: &str = include_str!("scripts/arrival.lua");
 const LEASES: &str = include_str!("scripts/leases.lua");
 const MEMBERS: &str = include_str!("scripts/members.lua");
+const ABANDON: &str = include_str!("scripts/abandon.lua");
+const CONTENTS: &str = include_str!("scripts/contents.lua");
 
 pub(super) static CREATE: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/create.lua")]);
 pub(super) static ENTER: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/enter.lua")]);
-pub(super) static LEAVE: Script = Script::new(&[HEAD, LEASES, MEMBERS, include_str!("scripts/leave.lua")]);
-pub(super) static BEAT: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/beat.lua")]);
-pub(super) static REAP: Script = Script::new(&[HEAD, LEASES, MEMBERS, include_str!("scripts/reap.lua")]);
-pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/put.lua")]);
-pub(super) static TAKE: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/take.lua")]);
-pub(super) static DONE: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/done.lua")]);
+pub(super) static LEAVE: Script =
+    Script::new(&[HEAD, ARRIVAL, LEASES, MEMBERS, ABANDON, include_str!("scripts/leave.lua")]);
+pub(super) static BEAT: Script = Script::new(&[HEAD, ARRIVAL, MEMBERS, include_str!("scripts/beat.lua")]);
+pub(super) static REAP: Script =
+    Script::new(&[HEAD, ARRIVAL, LEASES, MEMBERS, ABANDON, include_str!("scripts/reap.lua")]);
+pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, ARRIVAL, include_str!("scripts/put.lua")]);
+pub(super) static GET: Script = Script::new(&[HEAD, SESSION, ARRIVAL, include_str!("scripts/get.lua")]);
+pub(super) static LEASE: Script = Script::new(&[HEAD, SESSION, include_str!("scripts/lease.lua")]);
+pub(super) static DONE: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/done.lua")]);
 pub(super) static BACK: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/back.lua")]);
 pub(super) static JOIN: Script = Script::new(&[HEAD, include_str!("scripts/join.lua")]);
-pub(super) static COUNT: Script = Script::new(&[HEAD, include_str!("scripts/count.lua")]);
+pub(super) static COUNT: Script = Script::new(&[HEAD, CONTENTS, include_str!("scripts/count.lua")]);
 pub(super) static LETTERS: Script = Script::new(&[HEAD, include_str!("scripts/letters.lua")]);
 pub(super) static DISCARD: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/discard.lua")]);
-pub(super) static SHOW: Script = Script::new(&[HEAD, include_str!("scripts/show.lua")]);
+pub(super) static SHOW: Script = Script::new(&[HEAD, CONTENTS, include_str!("scripts/show.lua")]);
 pub(super) static DELETE: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/delete.lua")]);

@@ -1,35 +1,27 @@
-//! A Redis server: its URL, what it must be able to do, and a connection that outlives its restarts.
+//! A Redis server: its URL, and what it must be able to do.
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redis::{Cmd, ConnectionLike, ErrorKind, IntoConnectionInfo, Value};
+use redis::{ErrorKind, IntoConnectionInfo, Value};
 
+use super::connection::{Connection, READ_TIMEOUT};
 use super::error::RedisError;
-use super::script::Script;
 use crate::ipc::error::{Error, Result};
 
 /// The default of [`Server::timeout`].
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest wait on the server in one request.
-pub(super) const SLICE: Duration = Duration::from_secs(1);
-/// How long an answer may take: longer means that the connection, the network or the server has failed.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// The pauses between attempts to reach a server: doubled from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// What a server must be: `LPOP` with a count, `SMISMEMBER`.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// A Redis or Valkey server, and how patient to be with it. It opens queues; see [`Queue`](super::Queue).
+/// A Redis or Valkey server, and for how long to try to reach it. It opens queues; see [`Queue`](super::Queue).
 #[derive(Clone)]
 pub struct Server {
     url: String,
     info: redis::ConnectionInfo,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// What a server says about itself.
@@ -38,8 +30,8 @@ pub struct Server {
 pub struct ServerInfo {
     /// The version of Redis that it is compatible with.
     pub version: String,
-    /// Whether it keeps an append-only file. Without one, a restart loses the queues.
-    pub is_persistent: bool,
+    /// Whether it keeps an append-only file. Without one, a restart loses what was changed since its last snapshot.
+    pub is_append_only: bool,
     /// Since when it has been running.
     pub uptime: Duration,
 }
@@ -80,9 +72,9 @@ impl Server {
     /// # Errors
     /// [`Error::Redis`] with the reason.
     pub fn check(&self) -> Result<ServerInfo> {
-        let mut wire = Wire::new(Arc::new(self.clone()));
-        let answer = wire.command(&redis::cmd("INFO"), self.timeout)?;
-        let Value::BulkString(text) = answer else { return Err(self.nonsense(&answer)) };
+        let mut connection = Connection::new(Arc::new(self.clone()));
+        let answer = connection.command(&redis::cmd("INFO"), self.timeout)?;
+        let Value::BulkString(text) = answer else { return Err(self.unexpected(&answer)) };
         let text = String::from_utf8_lossy(&text);
         let field = |name: &str| {
             let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -102,15 +94,10 @@ impl Server {
             return Err(RedisError::ReadOnly { server }.into());
         }
         let uptime = Duration::from_secs(field("uptime_in_seconds").parse().unwrap_or(0));
-        Ok(ServerInfo { version, is_persistent: field("aof_enabled") == "1", uptime })
+        Ok(ServerInfo { version, is_append_only: field("aof_enabled") == "1", uptime })
     }
 
-    pub(super) fn patience(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Connects to it, for commands without a queue.
-    #[cfg(feature = "cli")]
+    /// Connects to it.
     pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
         redis::Client::open(self.info.clone())?.get_connection_with_timeout(READ_TIMEOUT)
     }
@@ -129,13 +116,14 @@ impl Server {
         Ok(Server::new(url)?.timeout(Duration::from_millis(*timeout_ms)))
     }
 
-    pub(super) fn nonsense(&self, answer: &impl fmt::Debug) -> Error {
+    /// Returns the error for an answer that none of the scripts gives.
+    pub(super) fn unexpected(&self, answer: &impl fmt::Debug) -> Error {
         let answer = format!("{answer:?}").chars().take(200).collect();
         RedisError::Answer { server: self.address(), answer }.into()
     }
 
     /// Returns why a request failed for good; `None` if it is to be tried again.
-    fn verdict(&self, error: &redis::RedisError) -> Option<RedisError> {
+    pub(super) fn refusal(&self, error: &redis::RedisError) -> Option<RedisError> {
         if error.is_io_error() {
             return None;
         }
@@ -170,7 +158,7 @@ impl Server {
 }
 
 /// Returns what an error of the client says, without its own classification.
-fn told(error: &redis::RedisError) -> String {
+pub(super) fn told(error: &redis::RedisError) -> String {
     let text = error.to_string().replace(" - InvalidClientConfig", "");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -206,123 +194,6 @@ pub(crate) fn masked(text: &str) -> String {
         masked = format!("{before}pass=***{after}");
     }
     masked
-}
-
-/// A connection to a server, made when it is needed and again when it is lost.
-pub(super) struct Wire {
-    pub(super) server: Arc<Server>,
-    connection: Option<redis::Connection>,
-}
-
-impl Wire {
-    pub(super) fn new(server: Arc<Server>) -> Self {
-        Wire { server, connection: None }
-    }
-
-    /// Runs a script on a queue's keys, and returns the first number of its answer and the rest. `command` appends the
-    /// arguments. Repeated until an answer arrives: for at most `patience`, but at least once.
-    ///
-    /// # Errors
-    /// [`RedisError::Unreachable`], or why the server refused.
-    pub(super) fn run(
-        &mut self,
-        script: &'static Script,
-        meta: &str,
-        patience: Duration,
-        arguments: impl Fn(&mut Cmd),
-    ) -> Result<(i64, std::vec::IntoIter<Value>)> {
-        let outcome = self.persist(patience, |wire| {
-            let digest = match script.digest() {
-                Some(digest) => digest,
-                None => wire.load(script)?,
-            };
-            let mut command = redis::cmd("EVALSHA");
-            command.arg(digest).arg(1).arg(meta);
-            arguments(&mut command);
-            match wire.attempt(&command) {
-                // A server that was restarted, or had its scripts flushed.
-                Err(error) if error.code() == Some("NOSCRIPT") => {
-                    wire.load(script)?;
-                    wire.attempt(&command)
-                }
-                outcome => outcome,
-            }
-        })?;
-        let Value::Array(parts) = outcome else { return Err(self.server.nonsense(&outcome)) };
-        let mut parts = parts.into_iter();
-        match parts.next() {
-            Some(Value::Int(first)) => Ok((first, parts)),
-            first => Err(self.server.nonsense(&first)),
-        }
-    }
-
-    /// As [`run`](Self::run), for a single command that may be repeated.
-    pub(super) fn command(&mut self, command: &Cmd, patience: Duration) -> Result<Value> {
-        self.persist(patience, |wire| wire.attempt(command))
-    }
-
-    /// Blocks until there is a token in a list, for at most `timeout`, and takes it. `None` if the connection was lost
-    /// meanwhile, and with it perhaps a token.
-    pub(super) fn wait(&mut self, list: &str, timeout: Duration) -> Option<bool> {
-        // 0 would be no limit. Redis measures milliseconds.
-        let seconds = timeout.max(Duration::from_millis(1)).as_secs_f64();
-        let answer = self.attempt(redis::cmd("BLPOP").arg(list).arg(format!("{seconds:.3}")));
-        answer.ok().map(|answer| answer != Value::Nil)
-    }
-
-    fn persist(
-        &mut self,
-        patience: Duration,
-        mut attempt: impl FnMut(&mut Self) -> redis::RedisResult<Value>,
-    ) -> Result<Value> {
-        let began = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match attempt(self) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if let Some(refused) = self.server.verdict(&error) {
-                return Err(refused.into());
-            }
-            if began.elapsed() >= patience {
-                let (server, seconds) = (self.server.address(), patience.as_secs_f64());
-                return Err(RedisError::Unreachable { server, seconds, reason: told(&error) }.into());
-            }
-            thread::sleep(pause.min(patience.saturating_sub(began.elapsed())));
-            pause = LAST_PAUSE.min(pause * 2);
-        }
-    }
-
-    fn load(&mut self, script: &'static Script) -> redis::RedisResult<&'static str> {
-        let digest = self.attempt(redis::cmd("SCRIPT").arg("LOAD").arg(script.text()))?;
-        script.loaded(redis::from_redis_value(digest)?);
-        Ok(script.digest().expect("just stored"))
-    }
-
-    /// Sends a command once, and reads its answer.
-    fn attempt(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            connection => {
-                let client = redis::Client::open(self.server.info.clone())?;
-                let made = client.get_connection_with_timeout(READ_TIMEOUT)?;
-                made.set_read_timeout(Some(READ_TIMEOUT))?;
-                made.set_write_timeout(Some(READ_TIMEOUT))?;
-                connection.insert(made)
-            }
-        };
-        let outcome = connection.req_command(command);
-        match outcome {
-            Ok(Value::ServerError(error)) => Err(error.into()),
-            Err(error) if error.code().is_none() => {
-                // Its late answer must not be taken for that of another request.
-                self.connection = None;
-                Err(error)
-            }
-            outcome => outcome,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl ChunkWord {
 }
 
 /// A place for an item, in chunks that this process owns until this is dropped.
-pub(super) struct Place<'r> {
+pub(crate) struct Place<'r> {
     ring: &'r Ring,
     chunks: Range<u32>,
     /// Offset from the first chunk of the ring.
@@ -107,6 +107,16 @@ pub(super) struct Place<'r> {
 }
 
 impl Place<'_> {
+    /// Returns the first `len` bytes: as many as were asked for, or fewer.
+    pub(super) fn bytes(&self, len: usize) -> &[u8] {
+        self.ring.shared.bytes(self.ring.plan.chunks_at + self.at, len)
+    }
+
+    /// As [`bytes`](Self::bytes). Their content is what was there before.
+    pub(super) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        self.ring.shared.bytes_mut(self.ring.plan.chunks_at + self.at, len)
+    }
+
     /// Keeps the item: a slot names it.
     pub(super) fn keep(mut self, len: usize) {
         self.kept = Some(len);

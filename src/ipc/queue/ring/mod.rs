@@ -21,6 +21,7 @@
 use std::ops::Deref;
 
 mod get;
+mod in_place;
 mod large;
 #[cfg(test)]
 mod model;
@@ -30,6 +31,7 @@ mod segments;
 mod waiting;
 mod word;
 
+pub(crate) use in_place::{InPlace, Room};
 pub(crate) use plan::Plan;
 pub(crate) use segments::{INLINE_BYTES, Spot, distance};
 pub(crate) use waiting::Waiting;
@@ -271,7 +273,7 @@ impl Ring {
         loop {
             let word = self.word(spot);
             if word.is_of(self.number(spot)) {
-                match self.next(spot) {
+                match self.next_behind(spot, word) {
                     Some(next) => spot = next,
                     None => return Spot { position: spot.position + 1, ..spot },
                 }

@@ -52,6 +52,30 @@ impl Slots {
     }
 }
 
+impl Slots {
+    fn word(&self, index: u32) -> &AtomicU64 {
+        &self.0[index as usize].0
+    }
+
+    /// Claims both slots of segment 1 at once.
+    fn claim_both(&self, me: ProcessSlot) {
+        let claimed = Word::owned_run(State::Claimed, me, 1, 2);
+        assert!(Word::free(State::Done, 0).replace(self.word(0), claimed));
+    }
+
+    /// Takes both items of segment 1 at once; `None` if the first is not ready.
+    fn get_both(&self, me: ProcessSlot) -> Option<[u32; 2]> {
+        let (ready, taking) = (Word::free(State::Ready, 1), Word::owned_run(State::Taking, me, 1, 2));
+        if !ready.replace(self.word(0), taking) {
+            return None;
+        }
+        assert_eq!(Word::load(self.word(1)), ready, "published before the first");
+        let items = [0, 1].map(|index: usize| self.0[index].1.get());
+        Word::free(State::Done, 1).store_run(2, |index| self.word(index));
+        Some(items)
+    }
+}
+
 fn me() -> ProcessSlot {
     ProcessTable::ours().expect("a table").me()
 }
@@ -107,5 +131,53 @@ fn claim_of_a_dead_producer_is_released_once() {
         let put = slots.put(me, 2, 3);
         assert!(other.join().expect("no panic") != released, "one of the two");
         assert_eq!(slots.get(me, 2), put.map(|()| 3));
+    });
+}
+
+#[test]
+fn run_is_published_and_released_at_once() {
+    let me = me();
+    loom::model(move || {
+        let slots = slots();
+        let producer = {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || {
+                slots.claim_both(me);
+                slots.0[0].1.set(1);
+                slots.0[1].1.set(2);
+                Word::free(State::Ready, 1).store_run(2, |index| slots.word(index));
+            })
+        };
+        let got = slots.get_both(me);
+        producer.join().expect("no panic");
+        assert_eq!(got.or_else(|| slots.get_both(me)), Some([1, 2]));
+    });
+}
+
+#[test]
+fn run_of_a_dead_producer_is_released_once_and_spares_later_uses() {
+    let me = me();
+    loom::model(move || {
+        let slots = slots();
+        slots.claim_both(me);
+        // It was killed after it had published the second.
+        Word::free(State::Ready, 1).store(slots.word(1));
+        let release = move |slots: &Slots| {
+            let claimed = Word::owned_run(State::Claimed, me, 1, 2);
+            claimed.release_run(1, |index| slots.word(index))
+        };
+        let other = {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || release(&slots))
+        };
+        let released = release(&slots);
+        // The segment is used again, once both are released.
+        let put =
+            (Word::load(slots.word(0)).state() == State::Done).then(|| (slots.put(me, 2, 3), slots.put(me, 2, 4)));
+        assert!(other.join().expect("no panic") != released, "one of the two");
+        if let Some((first, second)) = put {
+            assert_eq!((first, second), (Some(()), Some(())));
+            assert_eq!([slots.get(me, 2), slots.get(me, 2)], [Some(3), Some(4)]);
+        }
     });
 }

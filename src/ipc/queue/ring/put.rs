@@ -1,13 +1,14 @@
 //! Putting items into a ring.
 
+use super::large::Place;
 use super::segments::{INLINE_BYTES, Spot, distance, known};
-use super::word::{State, Word};
+use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, point_until};
 use crate::ipc::queue::participants::Rights;
-use crate::sys::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
+use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::shm::copy_into_words;
 
@@ -63,36 +64,31 @@ impl Ring {
     /// timeout.
     pub(crate) fn put_items<'b>(
         &self,
-        items: impl Iterator<Item = &'b [u8]>,
+        mut items: impl Iterator<Item = &'b [u8]> + Clone,
         waiting: Waiting,
         put: &mut usize,
     ) -> Result<()> {
-        // Others are told once, before a wait and at the end: that saves two thirds of the time.
+        // Who waits is told once, before a wait and at the end.
         let mut is_told = true;
-        let tell = || {
-            self.shared.tail.store(self.known_tail.load(Relaxed), Release);
-            self.shared.getters.event.notify();
-        };
-        let mut outcome = Ok(());
-        for bytes in items {
-            let next = if bytes.len() <= INLINE_BYTES { self.claim_next() } else { None };
-            outcome = match next {
-                Some(spot) => {
-                    is_told = false;
-                    self.write(spot, bytes)
+        let tell = || self.shared.getters.event.notify();
+        let outcome = loop {
+            let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
+            let most = items.clone().take(LONGEST_RUN as usize).take_while(is_short).count();
+            let (outcome, count) = if let Some((first, len)) = self.claim_run(most as u32) {
+                is_told = false;
+                (self.write_run(first, len, &mut items), len as usize)
+            } else {
+                let Some(bytes) = items.next() else { break Ok(()) };
+                if !std::mem::replace(&mut is_told, true) {
+                    tell();
                 }
-                None => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        tell();
-                    }
-                    self.put_item(bytes, waiting)
-                }
+                (self.put_item(bytes, waiting), 1)
             };
             if outcome.is_err() {
-                break;
+                break outcome;
             }
-            *put += 1;
-        }
+            *put += count;
+        };
         if !is_told {
             tell();
         }
@@ -102,15 +98,29 @@ impl Ring {
     /// Puts an item as soon as there is room. Returns `None` on timeout.
     #[cold]
     pub(crate) fn put_slowly(&self, bytes: &[u8], waiting: Waiting) -> Result<Option<()>> {
+        let is_large = bytes.len() > INLINE_BYTES;
+        let attempt = || if is_large { self.try_put_large(bytes) } else { self.try_put_small(bytes) };
+        self.as_soon_as_room(bytes.len(), waiting, attempt)
+    }
+
+    /// Calls `attempt` until there was room, for an item that needs `len` bytes; blocks meanwhile. Returns `None` on
+    /// timeout.
+    #[cold]
+    pub(super) fn as_soon_as_room<R>(
+        &self,
+        len: usize,
+        waiting: Waiting,
+        mut attempt: impl FnMut() -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
         let refusal = || match () {
             () if !self.may_put() => Some(Error::Closed),
             () if self.consumers_are_gone(waiting.will()) => Some(Error::Disconnected),
             () => None,
         };
-        let is_large = bytes.len() > INLINE_BYTES;
+        let is_large = len > INLINE_BYTES;
         if let Some(deadline) = waiting.left() {
             // A put that needs more room than it found when it began.
-            let has_memory = || !is_large || !matches!(self.allocate(bytes.len()), Ok(None));
+            let has_memory = || !is_large || !matches!(self.allocate(len), Ok(None));
             let can_go = || refusal().is_some() || !self.is_full() && has_memory();
             point_until(Operation::change("queue.put_more"), &self.shared, || deadline, can_go);
         }
@@ -119,7 +129,7 @@ impl Ring {
             if is_last {
                 self.abort_of_dead();
             }
-            if is_large { self.try_put_large(bytes) } else { self.try_put_small(bytes) }
+            attempt()
         };
         waiting.until(queue, spin, is_large, attempt, refusal, || ())
     }
@@ -144,16 +154,23 @@ impl Ring {
 
     /// Puts an item that does not fit into a slot if there is room.
     fn try_put_large(&self, bytes: &[u8]) -> Result<Option<()>> {
-        if !self.has_room_at(self.first_unclaimed().position) {
-            return Ok(None);
-        }
-        let Some(place) = self.allocate(bytes.len())? else { return Ok(None) };
+        let Some(place) = self.try_place(bytes.len())? else { return Ok(None) };
         self.shared.copy_in(self.plan.chunks_at + place.at, bytes);
+        let is_put = self.try_publish(&place, bytes.len())?;
+        // Nothing to keep if the ring is full, or the handle is closed.
+        Ok(is_put.map(|()| place.keep(bytes.len())))
+    }
+
+    /// Returns a place for an item that does not fit into a slot, if there is room for it.
+    pub(super) fn try_place(&self, len: usize) -> Result<Option<Place<'_>>> {
+        if self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
+    }
+
+    /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
+    pub(super) fn try_publish(&self, place: &Place<'_>, len: usize) -> Result<Option<()>> {
         let Some(spot) = self.claim()? else { return Ok(None) };
         self.slot(spot).content[0].store(place.at as u64, Relaxed);
-        // Nothing to keep if the handle is closed.
-        self.publish(spot, bytes.len())?;
-        place.keep(bytes.len());
+        self.publish(spot, len)?;
         self.shared.getters.event.notify();
         Ok(Some(()))
     }
@@ -171,35 +188,56 @@ impl Ring {
         self.claim_slowly()
     }
 
-    /// Claims the slot behind the one that this handle claimed last, and leaves it to the caller to note that for
-    /// others. Returns `None` if that is not the next one, or if the ring may be full.
+    /// Claims up to `most` slots behind the one that this handle claimed last. Returns the first and the number; `None` if
+    /// they are not the next ones, or if the ring may be full.
     #[inline]
-    fn claim_next(&self) -> Option<Spot> {
-        let spot = known(&self.known_tail)?;
-        let word = self.word(spot);
-        let is_next = word.is_free_in(self.number(spot)) && self.is_below_capacity(spot.position);
-        (is_next && self.try_claim(spot, word)).then(|| {
-            self.pass(&self.known_tail, spot);
-            spot
+    fn claim_run(&self, most: u32) -> Option<(Spot, u32)> {
+        let first = known(&self.known_tail)?;
+        let word = self.word(first);
+        let most = most.min(self.longest_run(first));
+        if most == 0 || !word.is_free_in(self.number(first)) {
+            return None;
+        }
+        let room = || self.plan.slots as i64 - distance(first.position, self.seen_head.load(Relaxed));
+        if room() < i64::from(most) {
+            self.seen_head.store(self.first_untaken().0.position, Relaxed);
+        }
+        // Those behind the first are free as well: nobody claims one before the first.
+        let len = room().clamp(0, i64::from(most)) as u32;
+        let is_ours = len > 0 && self.try_claim(first, word, len);
+        is_ours.then(|| {
+            self.note_passed(&self.shared.tail, &self.known_tail, self.behind(first, len - 1));
+            (first, len)
         })
+    }
+
+    /// Writes items into a run of slots that this process has claimed, and publishes them together.
+    fn write_run<'b>(&self, first: Spot, len: u32, items: &mut impl Iterator<Item = &'b [u8]>) -> Result<()> {
+        for (index, bytes) in (0..len).zip(items) {
+            let spot = self.behind(first, index);
+            self.prefetch_ahead(spot);
+            self.slot(spot).len.store(bytes.len() as u32, Relaxed);
+            copy_into_words(&self.slot(spot).content, bytes);
+        }
+        self.check_open(first)?;
+        self.ready(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
+        Ok(())
     }
 
     #[inline(always)]
     fn claim_at(&self, spot: Spot, free: Word) -> bool {
-        let is_ours = self.try_claim(spot, free);
+        let is_ours = self.try_claim(spot, free, 1);
         if is_ours {
+            self.prefetch_ahead(spot);
             self.note_passed(&self.shared.tail, &self.known_tail, spot);
         }
         is_ours
     }
 
     #[inline(always)]
-    fn try_claim(&self, spot: Spot, free: Word) -> bool {
-        let is_ours = free.replace(&self.slot(spot).word, Word::owned(State::Claimed, self.me, self.number(spot)));
-        if is_ours {
-            self.prefetch_ahead(spot);
-        }
-        is_ours
+    fn try_claim(&self, first: Spot, free: Word, len: u32) -> bool {
+        let claimed = Word::owned_run(State::Claimed, self.me, self.number(first), len);
+        free.replace(&self.slot(first).word, claimed)
     }
 
     #[inline(never)]
@@ -208,7 +246,7 @@ impl Ring {
         loop {
             let word = self.word(spot);
             if word.is_of(self.number(spot)) {
-                spot = match self.next(spot) {
+                spot = match self.next_behind(spot, word) {
                     Some(next) => next,
                     None if !self.has_room_at(spot.position + 1) || !self.extend(spot)? => return Ok(None),
                     None => spot,
@@ -248,7 +286,8 @@ impl Ring {
     #[cold]
     fn count_before(&self, position: u64) -> u64 {
         let before = self.slots().take_while(|(spot, _)| distance(position, spot.position) > 0);
-        before.filter(|(_, word)| matches!(word.state(), State::Claimed | State::Ready)).count() as u64
+        let is_put = |word: &Word| matches!(word.state(), State::Claimed | State::Ready);
+        before.map(|(_, word)| word).filter(is_put).map(|word| u64::from(word.run())).sum()
     }
 
     /// Releases the slots that dead producers have claimed and not published. Looks at all slots, and therefore only from
@@ -274,26 +313,34 @@ impl Ring {
     pub(crate) fn publish(&self, spot: Spot, len: usize) -> Result<()> {
         let slot = self.slot(spot);
         slot.len.store(len as u32, Relaxed);
-        // After the claim: whoever has seen that this handle is closed, and no claim, has seen the last item.
-        if !self.may_put() {
-            self.abort(spot, Word::load(&slot.word));
-            self.shared.getters.event.notify();
-            return Err(Error::Closed);
-        }
+        self.check_open(spot)?;
         self.ready(spot).store(&slot.word);
         Ok(())
     }
 
-    /// Releases a claimed slot without an item: that of a dead producer, or this process's own.
-    pub(super) fn abort(&self, spot: Spot, claimed: Word) {
-        // Before that: until it is passed, positions do not tell the number of items.
+    /// Releases slots that this process has claimed if this handle was closed. After the claim: whoever has seen that
+    /// the handle is closed, and no claim, has seen the last item.
+    #[inline]
+    fn check_open(&self, first: Spot) -> Result<()> {
+        if self.may_put() {
+            return Ok(());
+        }
+        self.abort(first, self.word(first));
+        self.shared.getters.event.notify();
+        Err(Error::Closed)
+    }
+
+    /// Releases claimed slots without an item: those of a dead producer, or this process's own.
+    pub(super) fn abort(&self, first: Spot, claimed: Word) {
+        // Before that: until they are passed, positions do not tell the number of items.
+        let position = self.behind(first, claimed.run() - 1).position;
         let mut last = self.shared.last_aborted.load(SeqCst);
-        while distance(spot.position, last) > 0 {
-            match self.shared.last_aborted.compare_exchange(last, spot.position, AcqRel, Relaxed) {
+        while distance(position, last) > 0 {
+            match self.shared.last_aborted.compare_exchange(last, position, AcqRel, Relaxed) {
                 Ok(_) => break,
                 Err(now) => last = now,
             }
         }
-        claimed.replace(&self.slot(spot).word, self.done(spot));
+        self.release_run(first, claimed);
     }
 }

@@ -15,7 +15,7 @@
 //! A segment becomes part of the chain by the store of its own entry. Killed before that, a process leaves a free
 //! segment that its predecessor names; the next one completes the step.
 
-use super::word::{State, Word};
+use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
 use crate::ipc::error::{Result, os};
 use crate::sys::atomic::{
@@ -294,6 +294,31 @@ impl Ring {
         })
     }
 
+    /// Returns the slot `index` behind `first`, in the same segment.
+    #[inline]
+    pub(super) fn behind(&self, first: Spot, index: u32) -> Spot {
+        Spot { position: first.position + u64::from(index), ..first }
+    }
+
+    /// Returns how many slots from `first` on a run can have. The last slot of a segment is never part of a longer one:
+    /// it stays noted as the tail and as the head after it is passed, and so its own word must tell what it is.
+    #[inline]
+    pub(super) fn longest_run(&self, first: Spot) -> u32 {
+        (self.plan.segment_slots - 1 - self.index(first)).clamp(1, LONGEST_RUN)
+    }
+
+    /// Returns the first slot that `spot` and its `word` tell nothing of: as [`next`](Self::next), behind a run.
+    #[inline]
+    pub(super) fn next_behind(&self, spot: Spot, word: Word) -> Option<Spot> {
+        self.next(self.behind(spot, word.run() - 1))
+    }
+
+    /// Releases slots without an item, or whose item is gone: those of a dead process, or this process's own. Returns
+    /// `false` if another process was faster.
+    pub(super) fn release_run(&self, first: Spot, owned: Word) -> bool {
+        owned.release_run(self.number(first), |index| &self.slot(self.behind(first, index)).word)
+    }
+
     /// Returns the slot behind `spot`, in the next segment that is in use; `None` at the end of the chain.
     #[inline]
     pub(super) fn next(&self, spot: Spot) -> Option<Spot> {
@@ -385,7 +410,8 @@ impl Ring {
         })
     }
 
-    /// Returns every slot that was claimed and is not done, oldest first, until the first that never was claimed.
+    /// Returns every slot that was claimed and is not done, oldest first, until the first that never was claimed; of a run
+    /// the first.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (Spot, Word)> {
         let mut next = Some(self.noted(&self.shared.open).unwrap_or_else(|| self.oldest()));
         let mut is_first = true;
@@ -401,7 +427,7 @@ impl Ring {
                     self.note(&self.shared.open, spot);
                 }
                 next = match () {
-                    () if is_claimed => self.next(spot),
+                    () if is_claimed => self.next_behind(spot, word),
                     // It was never claimed.
                     () if is_current => None,
                     // All items of a segment that is no longer in use are done.

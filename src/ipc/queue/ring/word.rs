@@ -3,7 +3,8 @@
 //! # State
 //! `word = tag << 35 | owner << 3 | state`. `tag` is the number of the slot's [segment](super::segments), so that a
 //! word of an earlier use of the same memory is never mistaken for one of this use; `owner` is the process that is at
-//! work on the slot, by its [`ProcessSlot`].
+//! work on the slot, by its [`ProcessSlot`]. In CLAIMED and TAKING the upper bits of the tag hold the length of a run: the
+//! word is also that of the slots behind this one, whose own words nobody looks at meanwhile.
 //!
 //! ```text
 //! DONE (of an earlier segment) -> CLAIMED -> READY -> TAKING -> DONE
@@ -15,7 +16,8 @@
 //! ```
 //!
 //! A producer claims a slot, writes the item, and publishes it; a consumer takes it, copies the item, and releases the
-//! slot. Nobody changes a slot that has a living owner but its owner. From LEASED to DEAD the slot keeps its segment in
+//! slot. Nobody changes a slot that has a living owner but its owner. A run is claimed or taken at its first slot, and
+//! published or released from its last slot to the first: until then others pass all of it. From LEASED to DEAD the slot keeps its segment in
 //! use, and the place of the tag holds the number of returns and of leases instead.
 //!
 //! # Ordering
@@ -24,7 +26,7 @@
 //!
 //! # Death
 //! Killed before the claim, a producer has done nothing; between claim and publication, its item was never put, and
-//! whoever meets the slot releases it. Killed in the middle of a get, a consumer takes its item with it; killed with a
+//! whoever meets the slot releases it, and of a run all slots. Killed in the middle of a get, a consumer takes its item with it; killed with a
 //! lease, it does not: see [`super::super::leasing`].
 //!
 //! # Standard
@@ -59,6 +61,10 @@ const TAG_SHIFT: u32 = STATE_BITS + OWNER_BITS;
 const TAGS: u32 = 1 << 28;
 /// Leases of one item count modulo this.
 const LEASES: u32 = 1 << 18;
+/// Tags of a slot that somebody is at work on count modulo this; the rest is the length of the run.
+const OWNED_TAGS: u32 = TAGS / LONGEST_RUN;
+/// The maximum number of slots that one word claims.
+pub(crate) const LONGEST_RUN: u32 = 32;
 /// The maximum number of returns that a word can count.
 const MOST_RETURNS: u32 = TAGS / LEASES - 1;
 
@@ -77,7 +83,13 @@ impl Word {
     /// The word of a slot of segment `segment` on which `owner` is at work.
     #[inline]
     pub(crate) fn owned(state: State, owner: ProcessSlot, segment: u64) -> Self {
-        Word::of(state, owner.to_word(), segment as u32)
+        Word::owned_run(state, owner, segment, 1)
+    }
+
+    /// The word of the first of `len` slots of segment `segment` on which `owner` is at work.
+    #[inline]
+    pub(crate) fn owned_run(state: State, owner: ProcessSlot, segment: u64, len: u32) -> Self {
+        Word::of(state, owner.to_word(), (len - 1) * OWNED_TAGS + segment as u32 % OWNED_TAGS)
     }
 
     #[inline]
@@ -96,6 +108,26 @@ impl Word {
     pub(crate) fn replace(self, place: &AtomicU64, then: Word) -> bool {
         // SeqCst: a producer checks afterwards whether its handle was closed meanwhile.
         place.compare_exchange(self.0, then.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// Changes the words of a run that this process has claimed: the first one, which tells of all, as the last.
+    #[inline]
+    pub(crate) fn store_run<'r>(self, len: u32, place: impl Fn(u32) -> &'r AtomicU64) {
+        (0..len).rev().for_each(|index| self.store(place(index)));
+    }
+
+    /// Releases the slots of a run of segment `segment`, whose first one had this word: those of a dead process, or this
+    /// process's own. Returns `false` if another process was faster. Killed midway, it leaves the rest to the next one.
+    pub(crate) fn release_run<'r>(self, segment: u64, place: impl Fn(u32) -> &'r AtomicU64) -> bool {
+        let done = Word::free(State::Done, segment);
+        for index in (1..self.run()).rev() {
+            let word = Word::load(place(index));
+            // Otherwise it is released, and may even be used again.
+            if word == Word::free(State::Ready, segment) || word.is_free_in(segment) {
+                word.replace(place(index), done);
+            }
+        }
+        self.replace(place(0), done)
     }
 
     #[inline]
@@ -124,7 +156,19 @@ impl Word {
     /// Returns whether this word was written for segment `segment`.
     #[inline]
     pub(crate) fn is_of(self, segment: u64) -> bool {
-        self.is_leased() || self.tag() == segment as u32 % TAGS
+        let tags = if self.is_owned() { OWNED_TAGS } else { TAGS };
+        self.is_leased() || self.tag() % tags == segment as u32 % tags
+    }
+
+    #[inline]
+    fn is_owned(self) -> bool {
+        matches!(self.state(), State::Claimed | State::Taking)
+    }
+
+    /// Returns the number of slots that this is the word of.
+    #[inline]
+    pub(crate) fn run(self) -> u32 {
+        if self.is_owned() { self.tag() / OWNED_TAGS + 1 } else { 1 }
     }
 
     /// Returns whether a slot of segment `segment` was not claimed yet: its item of an earlier segment is gone.
@@ -177,6 +221,12 @@ mod tests {
         assert!(!ready.is_free_in(8) && !Word::free(State::Done, 7).is_free_in(7));
         assert!(Word::free(State::Done, 6).is_free_in(7) && !Word::free(State::Done, 8).is_free_in(7));
         assert!(Word::free(State::Done, u64::MAX).is_free_in(0));
+        let last = u64::from(OWNED_TAGS) - 1;
+        for len in [1, 2, LONGEST_RUN] {
+            let run = Word::owned_run(State::Claimed, me, last, len);
+            assert_eq!((run.state(), run.owner(), run.run()), (State::Claimed, Some(me), len));
+            assert!(run.is_of(last) && !run.is_of(last - 1) && !run.is_of(last + 1));
+        }
         let mut word = ready;
         for returns in 0..5 {
             word = word.leased_to(me);

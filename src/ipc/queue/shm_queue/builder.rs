@@ -42,7 +42,7 @@ impl QueueBuilder {
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or limit of 0 or a limit above 1 TiB, and
     /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
-    pub fn build<T>(&self) -> Result<Queue<T>> {
+    pub fn build<T: ?Sized>(&self) -> Result<Queue<T>> {
         Ring::create(self.plan(false)?, Rights::BOTH, |_| {}).map(Queue::of)
     }
 }

@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use super::args::ManagerArgs;
 use super::connect::Key;
 use crate::manager::{self, Address, Kind, ManagerServer};
-use crate::report::{AnyFact, Names, Parse};
+use crate::report::{AnyFact, Names, Parse, Thing};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
@@ -134,6 +134,11 @@ Examples:
         let activities = ["waiting", "holding", "working"];
         moments.sort_by_key(|moment| activities.iter().position(|activity| activity == moment).unwrap_or(3));
         moments
+    }
+
+    fn things(&self) -> Vec<Thing> {
+        // Those of each turn are told when they are made.
+        Vec::new()
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {

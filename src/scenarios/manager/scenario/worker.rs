@@ -13,7 +13,7 @@ use crate::manager::{
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
-use crate::scenarios::held::{Held, Thing};
+use crate::scenarios::held::{Held, Holdable};
 use crate::scenarios::manager::facts::ManagerFact;
 use crate::scenarios::worker::WorkerContext;
 use crate::{Error, Result, Role, RoleResult};
@@ -67,10 +67,10 @@ impl Role for Worker {
                     self.called("array", "add", [json!(place), json!(1)], Some(&array.add(place, 1)?))
                 })?;
             }
-            Kind::Lock => self.count(Thing::Lock("lock"), Lock::acquire)?,
-            Kind::RLock => self.count(Thing::Lock("rlock"), RLock::acquire)?,
-            Kind::Semaphore => self.count(Thing::Permit("semaphore"), Semaphore::acquire)?,
-            Kind::BoundedSemaphore => self.count(Thing::Permit("bounded semaphore"), BoundedSemaphore::acquire)?,
+            Kind::Lock => self.count(Holdable::Lock("lock"), Lock::acquire)?,
+            Kind::RLock => self.count(Holdable::Lock("rlock"), RLock::acquire)?,
+            Kind::Semaphore => self.count(Holdable::Permit("semaphore"), Semaphore::acquire)?,
+            Kind::BoundedSemaphore => self.count(Holdable::Permit("bounded semaphore"), BoundedSemaphore::acquire)?,
             Kind::Condition => self.consume(&fixtures.object()?, &fixtures.protected()?)?,
             Kind::Event => {
                 ctx.emit(ManagerFact::EventAwaited)?;
@@ -117,7 +117,7 @@ impl Worker {
     }
 
     /// Reads the counter, pauses, and writes it plus one, which needs the lock. A reentrant lock is acquired twice.
-    fn count<P: Proxy>(&self, thing: Thing<'_>, acquire: fn(&P) -> Result<Guard<'_>>) -> Result<()> {
+    fn count<P: Proxy>(&self, thing: Holdable<'_>, acquire: fn(&P) -> Result<Guard<'_>>) -> Result<()> {
         let (lock, count): (P, Value) = (self.fixtures.object()?, self.fixtures.protected()?);
         self.steps(|_| {
             let held = Held::acquire(thing, &self.ctx, || {

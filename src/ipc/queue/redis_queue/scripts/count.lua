@@ -1,10 +1,6 @@
 -- Reads. -> 1, items that can be got, unfinished tasks, dead letters, processes that can put (-1: none has come yet), that
 -- can get
-local fields = call('HMGET', meta, 'v', 'sp', 'sg')
+local fields = call('HMGET', meta, 'kind', 'put', 'got', 'np', 'ng')
 if not fields[1] then return {-1} end
-local dead = call('LLEN', queue .. 'dead')
-local puts, gets = call('SCARD', queue .. 'puts'), call('SCARD', queue .. 'gets')
-return {
-  1, call('LLEN', queue .. 'wait') + call('LLEN', queue .. 'back'), call('HLEN', queue .. 'items') - dead, dead,
-  fields[2] and puts or -1, fields[3] and gets or -1,
-}
+local queued, left, dead = contents(fields[1], fields[2] - fields[3])
+return {1, queued, left, dead, tonumber(fields[4]) or -1, tonumber(fields[5]) or -1}

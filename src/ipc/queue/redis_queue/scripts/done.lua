@@ -1,37 +1,23 @@
--- Ends leases: their tasks are done. SESSION REQUEST ID NUMBER LENGTH ... -> 1, a text with 1 or 0 (lease lost) for each
-local session, request, id = unpack(ARGV, 1, 3)
-local fields = call('HMGET', meta, 'v', 'limit', 'wr', 'wd', 'wm')
-if not fields[1] then return {-1} end
-local answer, before = recorded(session, request)
+-- Ends leases: their tasks are done. SESSION REQUEST MEMBER RETURNED BYTES NUMBER... -> 1, a text with 1 or 0 (lease lost)
+-- for each. RETURNED: 1 if one of them was returned before. BYTES: of all.
+local session, request, member, were_returned, bytes = unpack(ARGV, 1, 5)
+local fields = call('HMGET', meta, 'kind', 'bytes', 'short', 'wr', 'wd', 'wm', 'np', session)
+if fields[1] ~= 'tasks' then return {-1} end
+local answer = recorded(fields[8], request)
 if answer then return {1, answer} end
-local lease = queue .. 'lease:' .. id
-local numbers, lengths = {}, {}
-for i = 4, #ARGV, 2 do
-  numbers[#numbers + 1] = ARGV[i]
-  lengths[#lengths + 1] = ARGV[i + 1]
-end
-local is_held = call('SMISMEMBER', lease, unpack(numbers))
-local held, bytes = {}, 0
-for i, number in ipairs(numbers) do
-  if is_held[i] == 1 then
-    held[#held + 1] = number
-    bytes = bytes + lengths[i]
-  end
-end
-answer = table.concat(is_held)
+local lease = queue .. 'lease:' .. member
+local held, answer = which_held(lease, {unpack(ARGV, 6)})
+call('HDEL', meta, '')
 if #held > 0 then
+  -- A text of another length has a 0 in it.
+  if #held < #answer then bytes = bytes_of(held) end
   call('SREM', lease, unpack(held))
   call('HDEL', queue .. 'items', unpack(held))
-  call('HDEL', queue .. 'again', unpack(held))
-  if bytes > 0 then call('HINCRBY', meta, 'bytes', -bytes) end
-end
-settle(before)
-record(session, request, answer)
-if #held > 0 then
-  if tonumber(fields[2]) > 0 then wake('room', 'wr', fields[3], 1000) end
-  if call('HLEN', queue .. 'items') == call('LLEN', queue .. 'dead') then
-    wake('done', 'wd', fields[4], 1000)
-    if call('SCARD', queue .. 'puts') == 0 then wake('more', 'wm', fields[5], 1000) end
-  end
+  if were_returned == '1' then call('HDEL', queue .. 'again', unpack(held)) end
+  call('HSET', meta, 'bytes', fields[2] - bytes, session, request .. ' ' .. answer)
+  wake_short(fields[3], fields[4])
+  wake_finished(fields[5], fields[6], fields[7])
+else
+  call('HSET', meta, session, request .. ' ' .. answer)
 end
 return {1, answer}

@@ -16,15 +16,21 @@ local function wake(list, field, waiting, most)
   end
 end
 
+-- Wakes all that wait for room if some of them wait for bytes, which have become free.
+local function wake_short(short, waiting)
+  if short then
+    call('HDEL', meta, 'short')
+    wake('room', 'wr', waiting, 1000)
+  end
+end
+
+-- Returns the number of items that are in the queue or leased. For a queue of tasks.
+local function unfinished()
+  return call('HLEN', queue .. 'items') - call('LLEN', queue .. 'dead')
+end
+
 -- Returns the time in milliseconds.
 local function now()
   local time = call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- Returns the words of a text.
-local function words(text)
-  local list = {}
-  for word in string.gmatch(text, '%S+') do list[#list + 1] = word end
-  return list
 end

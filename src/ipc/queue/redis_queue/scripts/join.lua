@@ -1,24 +1,24 @@
--- WAITS REGISTERED OWN ID -> 1 if no task is unfinished, 0 if some are, -3 UNFINISHED if no consumer is left,
--- -4 ID NUMBER if a consumer died with that item
-local waits, registered, own, id = unpack(ARGV)
-local fields = call('HMGET', meta, 'v', 'died', 'sg')
-if not fields[1] then return {-1} end
-local unfinished = call('HLEN', queue .. 'items') - call('LLEN', queue .. 'dead')
+-- WAITS REGISTERED OWN -> 1 if no task is unfinished, 0 if some are, -3 UNFINISHED if no consumer is left,
+-- -4 MEMBER NUMBER if a consumer died with that item
+-- OWN: this process, if its own right to get does not count.
+local waits, registered, own = unpack(ARGV)
+local fields = call('HMGET', meta, 'kind', 'died', 'ng')
+if fields[1] ~= 'tasks' then return {-1} end
+local left = unfinished()
 local answer
 if fields[2] then
-  local died = words(fields[2])
-  answer = {-4, died[1], died[2]}
-elseif unfinished == 0 then
+  answer = {-4, string.match(fields[2], '^(%S+) (%S+)$')}
+elseif left == 0 then
   answer = {1}
 elseif fields[3] then
-  local consumers = call('SCARD', queue .. 'gets')
-  if own ~= '' then consumers = consumers - call('SISMEMBER', queue .. 'gets', own) end
-  local leases = 0
+  local consumers = tonumber(fields[3])
+  if own ~= '' and string.find(call('HGET', meta, 'm:' .. own) or '', 'g') then consumers = consumers - 1 end
   if consumers == 0 then
+    local leases = 0
     for _, member in ipairs(call('ZRANGE', queue .. 'live', 0, -1)) do
       leases = leases + call('SCARD', queue .. 'lease:' .. member)
     end
-    if leases == 0 then answer = {-3, unfinished} end
+    if leases == 0 then answer = {-3, left} end
   end
 end
 if answer then waits = '0' end

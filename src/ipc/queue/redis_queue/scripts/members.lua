@@ -1,53 +1,78 @@
--- The processes that use a queue: `live` has the time at which each expires, `puts` and `gets` those that can put and get.
+-- The processes that use a queue: `live` has the time at which each expires, its field m:MEMBER of meta its rights: a text
+-- with p (put) and g (get). `np` and `ng` count them; without these fields, none has come yet.
 
--- Takes away a right. The last one that has it is missed by those that wait on the other side.
-local function lose(right, id)
-  if call('SREM', queue .. right, id) == 0 or call('SCARD', queue .. right) > 0 then return end
-  local waiting = call('HMGET', meta, 'wm', 'wr', 'wd')
-  if right == 'puts' then
-    wake('more', 'wm', waiting[1], 1000)
-  else
-    wake('room', 'wr', waiting[2], 1000)
-    wake('done', 'wd', waiting[3], 1000)
+-- The types of the keys.
+local types = {
+  meta = 'hash', items = 'hash', again = 'hash', arrived = 'hash', back = 'list', dead = 'list', more = 'list',
+  room = 'list', done = 'list', live = 'zset', gone = 'zset',
+}
+
+-- Takes away some of a member's rights. The last one that has a right is missed by those that wait on the other side.
+local function lose(member, rights)
+  local fields = call('HMGET', meta, 'm:' .. member, 'wm', 'wr', 'wd')
+  local left = fields[1]
+  if not left then return end
+  if string.find(left, 'p') and string.find(rights, 'p') then
+    left = string.gsub(left, 'p', '')
+    if call('HINCRBY', meta, 'np', -1) == 0 then wake('more', 'wm', fields[2], 1000) end
   end
+  if string.find(left, 'g') and string.find(rights, 'g') then
+    left = string.gsub(left, 'g', '')
+    if call('HINCRBY', meta, 'ng', -1) == 0 then
+      wake('room', 'wr', fields[3], 1000)
+      wake('done', 'wd', fields[4], 1000)
+    end
+  end
+  call('HSET', meta, 'm:' .. member, left)
 end
 
 local function delete_queue()
-  local keys = {meta}
-  for _, name in ipairs({'items', 'wait', 'back', 'dead', 'again', 'live', 'puts', 'gets', 'gone', 'ses', 'more', 'room', 'done'}) do
-    keys[#keys + 1] = queue .. name
-  end
-  for _, id in ipairs(call('ZRANGE', queue .. 'live', 0, -1)) do keys[#keys + 1] = queue .. 'lease:' .. id end
+  local keys = {}
+  for name in pairs(types) do keys[#keys + 1] = queue .. name end
+  for _, member in ipairs(call('ZRANGE', queue .. 'live', 0, -1)) do keys[#keys + 1] = queue .. 'lease:' .. member end
   for first = 1, #keys, 1000 do call('UNLINK', unpack(keys, first, math.min(first + 999, #keys))) end
 end
 
--- Removes a process without leases. With the last one a queue without a name ends; one with a name waits for others to
--- come, as at its beginning. Returns whether the queue has ended.
-local function remove(id)
-  lose('puts', id)
-  lose('gets', id)
-  call('ZREM', queue .. 'live', id)
-  call('DEL', queue .. 'lease:' .. id)
+-- Removes a member without rights and leases. With the last one a queue without a name ends; one with a name waits for
+-- others to come, as at its beginning. Returns whether the queue has ended.
+local function remove(member)
+  call('ZREM', queue .. 'live', member)
+  call('DEL', queue .. 'lease:' .. member)
+  call('HDEL', meta, 'm:' .. member)
   if call('ZCARD', queue .. 'live') > 0 then return false end
   if call('HGET', meta, 'temp') == '1' then
     delete_queue()
     return true
   end
-  call('HDEL', meta, 'sp', 'sg', 'wm', 'wr', 'wd')
+  call('HDEL', meta, 'np', 'ng', 'wm', 'wr', 'wd', 'short')
   call('DEL', queue .. 'more', queue .. 'room', queue .. 'done')
   return false
 end
 
--- Lets a process in, or grants it other rights too: a text with p and g.
-local function enter(id, rights, ttl)
-  call('ZADD', queue .. 'live', now() + ttl, id)
-  call('ZREM', queue .. 'gone', (string.gsub(id, '%-%d+$', '')))
-  if string.find(rights, 'p', 1, true) then
-    call('SADD', queue .. 'puts', id)
-    call('HSET', meta, 'sp', 1)
+-- Returns what is common to the ids that a process has had in turn.
+local function process_of(member)
+  return (string.gsub(member, '%-%d+$', ''))
+end
+
+-- Deletes the sessions of a process.
+local function forget_sessions(process)
+  local theirs, prefix = {}, 's:' .. process .. '-'
+  for _, field in ipairs(call('HKEYS', meta)) do
+    if string.sub(field, 1, #prefix) == prefix then theirs[#theirs + 1] = field end
   end
-  if string.find(rights, 'g', 1, true) then
-    call('SADD', queue .. 'gets', id)
-    call('HSET', meta, 'sg', 1)
+  for first = 1, #theirs, 1000 do call('HDEL', meta, unpack(theirs, first, math.min(first + 999, #theirs))) end
+end
+
+-- Lets a process in, or grants it other rights too.
+local function enter(member, rights, ttl)
+  call('ZADD', queue .. 'live', now() + ttl, member)
+  call('ZREM', queue .. 'gone', process_of(member))
+  local has = call('HGET', meta, 'm:' .. member) or ''
+  for right in string.gmatch(rights, '%a') do
+    if not string.find(has, right) then
+      has = has .. right
+      call('HINCRBY', meta, 'n' .. right, 1)
+    end
   end
+  call('HSET', meta, 'm:' .. member, has)
 end

@@ -1,0 +1,83 @@
+//! What the scripts answer.
+
+use std::sync::Arc;
+
+use redis::Value;
+
+use super::connection::Answer;
+use super::error::RedisError;
+use super::server::Server;
+use crate::ipc::error::{Error, Result};
+
+/// An item that was got or leased.
+pub(super) struct Taken {
+    pub(super) number: u64,
+    pub(super) payload: Vec<u8>,
+    pub(super) returned: u32,
+}
+
+/// Tasks that were leased together.
+pub(super) struct Batch {
+    /// The member that holds them.
+    pub(super) holder: Arc<str>,
+    pub(super) items: Vec<Taken>,
+}
+
+/// Turns the answer that the queue is not there into an error.
+pub(super) fn unless_gone(server: &Server, name: &str, answer: Answer) -> Result<Answer> {
+    match answer {
+        (-1, _) => Err(RedisError::NoQueue { server: server.address(), queue: name.to_owned() }.into()),
+        answer => Ok(answer),
+    }
+}
+
+pub(super) fn text(value: Value) -> Result<String> {
+    match value {
+        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Int(number) => Ok(number.to_string()),
+        Value::Nil => Ok(String::new()),
+        other => Err(Error::from(RedisError::Answer { server: "the server".to_owned(), answer: format!("{other:?}") })),
+    }
+}
+
+pub(super) fn value<T: redis::FromRedisValue>(server: &Server, value: Value) -> Result<T> {
+    redis::from_redis_value(value).map_err(|error| server.unexpected(&error))
+}
+
+/// Reads the payloads of plain items.
+pub(super) fn payloads(server: &Server, value: Option<Value>) -> Result<Vec<Vec<u8>>> {
+    let Some(Value::Array(payloads)) = value else { return Err(server.unexpected(&value)) };
+    let payload = |payload| match payload {
+        Value::BulkString(payload) => Ok(payload),
+        other => Err(server.unexpected(&other)),
+    };
+    payloads.into_iter().map(payload).collect()
+}
+
+/// Reads tasks, and who holds them.
+pub(super) fn batch(server: &Server, mut rest: impl Iterator<Item = Value>) -> Result<Batch> {
+    let items = tasks(server, &mut rest)?;
+    let holder = rest.next().map(text).transpose()?.unwrap_or_default().into();
+    Ok(Batch { holder, items })
+}
+
+/// Reads numbers, payloads, and how often each was returned; those at the end have not been.
+pub(super) fn tasks(server: &Server, rest: &mut impl Iterator<Item = Value>) -> Result<Vec<Taken>> {
+    let numbers: Vec<u64> = numbers(server, rest.next())?;
+    let payloads = payloads(server, rest.next())?;
+    let returned: Vec<u32> = self::numbers(server, rest.next())?;
+    let returned = returned.into_iter().chain(std::iter::repeat(0));
+    let items = numbers.into_iter().zip(payloads).zip(returned);
+    Ok(items.map(|((number, payload), returned)| Taken { number, payload, returned }).collect())
+}
+
+fn numbers<N: std::str::FromStr>(server: &Server, value: Option<Value>) -> Result<Vec<N>> {
+    let words = value.map(text).transpose()?.unwrap_or_default();
+    words.split_whitespace().map(|word| word.parse().map_err(|_| server.unexpected(&words))).collect()
+}
+
+/// Reads a text with 1 or 0 for each.
+pub(super) fn each(server: &Server, (outcome, mut rest): Answer) -> Result<Vec<bool>> {
+    let digits = rest.next().ok_or_else(|| server.unexpected(&outcome)).and_then(text)?;
+    Ok(digits.bytes().map(|digit| digit == b'1').collect())
+}

@@ -1,0 +1,139 @@
+//! A connection that outlives restarts of its server.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, ConnectionLike, Value};
+
+use super::error::RedisError;
+use super::script::Script;
+use super::server::{Server, told};
+use crate::ipc::error::Result;
+
+/// The longest wait on the server in one request.
+pub(super) const SLICE: Duration = Duration::from_secs(1);
+/// How long an answer may take: longer means that the connection, the network or the server has failed.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pauses between attempts to reach a server: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The first number of a script's answer, and the rest.
+pub(super) type Answer = (i64, std::vec::IntoIter<Value>);
+
+/// A connection to a server, made when it is needed and again when it is lost.
+pub(super) struct Connection {
+    pub(super) server: Arc<Server>,
+    connection: Option<redis::Connection>,
+}
+
+impl Connection {
+    pub(super) fn new(server: Arc<Server>) -> Self {
+        Connection { server, connection: None }
+    }
+
+    /// Runs a script on a queue's keys. `arguments` appends its arguments. Repeated until an answer arrives: for at most
+    /// `timeout`, but at least once.
+    ///
+    /// # Errors
+    /// [`RedisError::Unreachable`], or why the server refused.
+    pub(super) fn run(
+        &mut self,
+        script: &'static Script,
+        meta: &str,
+        timeout: Duration,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Answer> {
+        let outcome = self.until_answered(timeout, |connection| {
+            let digest = match script.digest() {
+                Some(digest) => digest,
+                None => connection.load(script)?,
+            };
+            let mut command = redis::cmd("EVALSHA");
+            command.arg(digest).arg(1).arg(meta);
+            arguments(&mut command);
+            match connection.attempt(&command) {
+                // A server that was restarted, or had its scripts flushed.
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    connection.load(script)?;
+                    connection.attempt(&command)
+                }
+                outcome => outcome,
+            }
+        })?;
+        let Value::Array(parts) = outcome else { return Err(self.server.unexpected(&outcome)) };
+        let mut parts = parts.into_iter();
+        match parts.next() {
+            Some(Value::Int(first)) => Ok((first, parts)),
+            first => Err(self.server.unexpected(&first)),
+        }
+    }
+
+    /// As [`run`](Self::run), for a single command that may be repeated.
+    pub(super) fn command(&mut self, command: &Cmd, timeout: Duration) -> Result<Value> {
+        self.until_answered(timeout, |connection| connection.attempt(command))
+    }
+
+    /// Blocks until there is a token in a list, for at most `timeout`, and takes it. `None` if the connection was lost
+    /// meanwhile, and with it perhaps a token.
+    pub(super) fn wait(&mut self, list: &str, timeout: Duration) -> Option<bool> {
+        // 0 would be no limit. Redis measures milliseconds.
+        let seconds = timeout.max(Duration::from_millis(1)).as_secs_f64();
+        let answer = self.attempt(redis::cmd("BLPOP").arg(list).arg(format!("{seconds:.3}")));
+        answer.ok().map(|answer| answer != Value::Nil)
+    }
+
+    fn until_answered(
+        &mut self,
+        timeout: Duration,
+        mut attempt: impl FnMut(&mut Self) -> redis::RedisResult<Value>,
+    ) -> Result<Value> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match attempt(self) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if let Some(refused) = self.server.refusal(&error) {
+                return Err(refused.into());
+            }
+            if began.elapsed() >= timeout {
+                let (server, seconds) = (self.server.address(), timeout.as_secs_f64());
+                return Err(RedisError::Unreachable { server, seconds, reason: told(&error) }.into());
+            }
+            thread::sleep(pause.min(timeout.saturating_sub(began.elapsed())));
+            pause = LAST_PAUSE.min(pause * 2);
+        }
+    }
+
+    fn load(&mut self, script: &'static Script) -> redis::RedisResult<&'static str> {
+        let digest = self.attempt(redis::cmd("SCRIPT").arg("LOAD").arg(script.text()))?;
+        script.loaded(redis::from_redis_value(digest)?);
+        Ok(script.digest().expect("just stored"))
+    }
+
+    /// Sends a command once, and reads its answer.
+    fn attempt(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            connection => {
+                let made = self.server.connect()?;
+                made.set_read_timeout(Some(READ_TIMEOUT))?;
+                made.set_write_timeout(Some(READ_TIMEOUT))?;
+                connection.insert(made)
+            }
+        };
+        let outcome = connection.req_command(command);
+        match outcome {
+            Ok(Value::ServerError(error)) => Err(error.into()),
+            Err(error) if error.code().is_none() => {
+                // Its late answer must not be taken for that of another request.
+                self.connection = None;
+                Err(error)
+            }
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Requests that may be repeated.
+//!
+//! A session numbers its requests, and the server keeps the answer to the last one. A request whose answer was lost is sent
+//! again with its number, and is performed once. A session has one connection, and makes one request at a time; a process
+//! has as many sessions as threads were in calls at once.
+
+use redis::Cmd;
+
+use super::connection::{Answer, Connection, SLICE};
+use super::error::RedisError;
+use super::member::Member;
+use super::script::Script;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::ring::Waiting;
+
+/// The sessions of a member that no thread uses.
+#[derive(Default)]
+pub(super) struct Sessions {
+    made: u32,
+    idle: Vec<Session>,
+    /// The answer to their last get never arrived. Only the same request may follow: it may have taken items.
+    unanswered: Vec<Session>,
+}
+
+impl Sessions {
+    /// Returns the names and request numbers of those whose plain get has arrived, and the server does not know it yet.
+    pub(super) fn arrived(&self) -> Vec<(String, u64)> {
+        let unsettled = self.idle.iter().filter(|session| session.has_unsettled);
+        unsettled.map(|session| (session.name.clone(), session.request)).collect()
+    }
+
+    /// Returns a connection of one of them.
+    pub(super) fn into_connection(mut self) -> Option<Connection> {
+        self.idle.pop().map(|session| session.connection)
+    }
+}
+
+/// A sequence of requests.
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    /// The field of the queue's meta key that has the last request and its answer.
+    name: String,
+    request: u64,
+    /// Whether the last request was a plain get: the server deletes the items when it learns that they have arrived.
+    has_unsettled: bool,
+}
+
+impl Session {
+    /// Notes that the answer to a get has arrived, and whether the server has to learn it.
+    pub(super) fn got(&mut self, is_plain: bool) {
+        self.has_unsettled = is_plain;
+    }
+}
+
+impl Member {
+    /// Returns a session: for a get, one whose last get was not answered if there is one.
+    pub(super) fn session(&self, gets: bool) -> Session {
+        let number = {
+            let mut sessions = self.sessions();
+            let unanswered = if gets { sessions.unanswered.pop() } else { None };
+            if let Some(session) = unanswered.or_else(|| sessions.idle.pop()) {
+                return session;
+            }
+            sessions.made += 1;
+            sessions.made
+        };
+        let name = format!("s:{}:{number}", self.id());
+        Session { connection: self.connection(), name, request: 0, has_unsettled: false }
+    }
+
+    /// Keeps a session for other requests, unless its request had no answer.
+    pub(super) fn keep<T>(&self, session: Session, outcome: &Result<T>) {
+        if !is_unanswered(outcome) {
+            self.sessions().idle.push(session);
+        }
+    }
+
+    /// As [`keep`](Self::keep), after a get.
+    pub(super) fn keep_after_get<T>(&self, mut session: Session, outcome: &Result<T>) {
+        if is_unanswered(outcome) {
+            // The same request again.
+            session.request -= 1;
+            self.sessions().unanswered.push(session);
+        } else {
+            self.sessions().idle.push(session);
+        }
+    }
+
+    /// Makes one request that does not wait.
+    pub(super) fn request(&self, script: &'static Script, arguments: impl Fn(&mut Cmd)) -> Result<Answer> {
+        let mut session = self.session(false);
+        let answer = self.run_in(&mut session, script, arguments);
+        self.keep(session, &answer);
+        answer
+    }
+
+    /// Makes a request in a session. Its name and the number of the request are the first arguments of the script.
+    pub(super) fn run_in(
+        &self,
+        session: &mut Session,
+        script: &'static Script,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Answer> {
+        session.request += 1;
+        let Session { connection, name, request, has_unsettled } = session;
+        *has_unsettled = false;
+        self.run(connection, script, self.server().timeout, |command| {
+            #[cfg(all(debug_assertions, feature = "cli"))]
+            let name = &crate::sys::failpoint::forget_session(name);
+            command.arg(name.as_str()).arg(*request);
+            arguments(command);
+        })
+    }
+
+    /// Calls `ask` until it returns a result, and blocks between two calls until there is a token in `list`, or for a
+    /// second. Returns `None` on timeout. `ask` is told whether to register as a waiter, and whether it is registered.
+    pub(super) fn until<R>(
+        &self,
+        session: &mut Session,
+        waiting: &Waiting,
+        list: &str,
+        mut ask: impl FnMut(&mut Session, bool, bool) -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        let mut is_registered = false;
+        loop {
+            let left = waiting.left();
+            if let Some(done) = ask(session, left.is_some(), is_registered)? {
+                return Ok(Some(done));
+            }
+            let Some(deadline) = left else { return Ok(None) };
+            let slice = deadline.left().map_or(SLICE, |left| left.min(SLICE));
+            is_registered = session.connection.wait(&self.key(list), slice) != Some(true);
+        }
+    }
+}
+
+/// Whether a request was made to which no answer came.
+fn is_unanswered<T>(outcome: &Result<T>) -> bool {
+    matches!(outcome, Err(Error::Redis(error)) if matches!(**error, RedisError::Unreachable { .. }))
+}

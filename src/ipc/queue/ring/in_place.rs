@@ -1,0 +1,134 @@
+//! Items that are written and read where they are, without a copy.
+//!
+//! # State
+//! None beyond that of [`large`](super::large) and of the slots: a writer owns the chunks of its [`Room`], and a reader
+//! has taken or leased the slot. Items that fit into a slot are copied: that costs no more.
+//!
+//! # Death
+//! A writer that is killed leaves chunks with a dead owner, and no slot that names them: the item was never put. A reader
+//! that is killed leaves a slot with a dead owner: the next one that needs the memory releases both.
+
+use super::large::Place;
+use super::segments::{INLINE_BYTES, Spot};
+use super::{Ring, Waiting};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::encoding::check_len;
+use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::shm::copy_from_words;
+
+/// Room for an item that is being written, of this process alone.
+pub(crate) enum Room<'r> {
+    Small([u8; INLINE_BYTES]),
+    Large(Place<'r>),
+}
+
+impl Room<'_> {
+    /// Returns the first `len` bytes: as many as were asked for, or fewer.
+    #[inline]
+    pub(crate) fn bytes(&self, len: usize) -> &[u8] {
+        match self {
+            Room::Small(small) => &small[..len],
+            Room::Large(place) => place.bytes(len),
+        }
+    }
+
+    /// As [`bytes`](Self::bytes). Their content is unspecified.
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        match self {
+            Room::Small(small) => &mut small[..len],
+            Room::Large(place) => place.bytes_mut(len),
+        }
+    }
+
+    /// Keeps the item of `len` bytes: it was put.
+    pub(crate) fn keep(self, len: usize) {
+        match self {
+            Room::Large(place) if len > INLINE_BYTES => place.keep(len),
+            _ => {}
+        }
+    }
+}
+
+/// Where the bytes of a taken or leased item are.
+#[derive(Debug)]
+pub(crate) enum InPlace {
+    /// A copy: the item is short.
+    Copied { bytes: [u8; INLINE_BYTES], len: usize },
+    /// The bytes at this offset, which stay until the slot is released.
+    At { offset: usize, len: usize },
+}
+
+impl Ring {
+    /// Returns room for an item of `len` bytes; blocks while there is none. Returns `None` on timeout.
+    pub(crate) fn reserve(&self, len: usize, waiting: Waiting) -> Result<Option<Room<'_>>> {
+        check_len(len, self.plan.longest())?;
+        let is_large = len > INLINE_BYTES;
+        let attempt = || match is_large {
+            true => Ok(self.try_place(len)?.map(Room::Large)),
+            false => Ok((!self.is_full()).then_some(Room::Small([0; INLINE_BYTES]))),
+        };
+        // Who waits for more room would wait forever if others took what becomes free.
+        let is_behind = is_large && self.shared.putters.mutex.owner_tid().is_some();
+        match if is_behind { None } else { attempt()? } {
+            None => self.as_soon_as_room(len, waiting, attempt),
+            room => Ok(room),
+        }
+    }
+
+    /// Puts the first `len` bytes of a room, which the caller [keeps](Room::keep) then; blocks while there is no slot.
+    /// Returns `None` on timeout.
+    pub(crate) fn commit(&self, room: &Room<'_>, len: usize, waiting: Waiting) -> Result<Option<()>> {
+        match room {
+            Room::Large(place) if len > INLINE_BYTES => match self.try_publish(place, len)? {
+                // It has its memory, so it need not be the first of those that wait for some.
+                None => self.as_soon_as_room(0, waiting, || self.try_publish(place, len)),
+                is_put => Ok(is_put),
+            },
+            room => match self.put_item(room.bytes(len), waiting) {
+                Err(Error::Full) => Ok(None),
+                outcome => outcome.map(Some),
+            },
+        }
+    }
+
+    /// Takes the first item for this process alone, and leaves its bytes where they are until the slot is
+    /// [released](Self::release_in_place). Returns `None` if there is no item.
+    pub(crate) fn take_in_place(&self) -> Result<Option<(Spot, InPlace)>> {
+        let Some((spot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
+        let item = self.in_place(spot);
+        // Of a copy, nothing is left to release later.
+        if !matches!(item, Ok(InPlace::At { .. })) {
+            self.release(spot);
+        }
+        Ok(Some((spot, item?)))
+    }
+
+    /// Releases what [`take_in_place`](Self::take_in_place) took: nobody reads it any more.
+    pub(crate) fn release_in_place(&self, spot: Spot, item: &InPlace) {
+        if matches!(item, InPlace::At { .. }) {
+            self.release(spot);
+        }
+    }
+
+    /// Returns where the item of a slot is that this process has taken or leased.
+    pub(crate) fn in_place(&self, spot: Spot) -> Result<InPlace> {
+        let slot = self.slot(spot);
+        let len = slot.len.load(Relaxed) as usize;
+        if len > INLINE_BYTES {
+            return Ok(InPlace::At { offset: self.plan.chunks_at + self.place(slot)?, len });
+        }
+        let mut bytes = [0; INLINE_BYTES];
+        copy_from_words(&slot.content, &mut bytes[..len]);
+        Ok(InPlace::Copied { bytes, len })
+    }
+
+    /// Returns the bytes of an item whose slot this process still has.
+    #[inline]
+    pub(crate) fn bytes_of<'i>(&'i self, item: &'i InPlace) -> &'i [u8] {
+        match item {
+            InPlace::Copied { bytes, len } => &bytes[..*len],
+            InPlace::At { offset, len } => self.shared.bytes(*offset, *len),
+        }
+    }
+}
