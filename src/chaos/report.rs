@@ -119,7 +119,7 @@ impl Look {
             say!(
                 self,
                 "    in an operation: killed at random moments of it, {most_kills} times or until a survivor hangs; this can differ between runs",
-                "    操作中：在其间的随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行结果可能不同"
+                "    操作中：在其间的随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同"
             ),
         ];
         lines.map(|line| self.fold(&line)).concat()

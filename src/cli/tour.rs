@@ -114,6 +114,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
     let is_bold = globals.color.is_wanted(io::stdout().is_terminal());
     let bold = |text: &str| if is_bold { format!("{0}{text}{0:#}", Style::new().bold()) } else { text.to_owned() };
     let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let end = language.pick(END[0], END[1]);
     for (index, Stop { command: typed, .. }) in STOPS.iter().enumerate() {
         let [title, watch] = described(index, language, columns());
         let gap = if index == 0 { "" } else { "\n" };
@@ -125,7 +126,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
         if waits {
             match ask(language, &bold).map_err(Failure::machinery)? {
                 Answer::GoOn => {}
-                Answer::End => break,
+                Answer::End => return print(language, end.as_bytes()),
                 Answer::Stop(signal) => return Ok(Outcome::Stopped(signal)),
             }
         }
@@ -134,7 +135,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
             return Ok(outcome);
         }
     }
-    print(language, format!("\n{}", language.pick(END[0], END[1])).as_bytes())
+    print(language, format!("\n{end}").as_bytes())
 }
 
 /// Returns the title of a stop, and what to watch there.
