@@ -190,19 +190,24 @@
 
   const MOST_SHOWN = 120;
 
+  const items = [];
+
+  /** Returns the line of an event, which leads to it. */
+  const itemOf = (n) => {
+    const [us, who, said, , look] = events[n];
+    const button = make("button", look, make("time", "", time(us / 1e6)), named(who, said), make("span", "", said[0]));
+    // The arrow keys lead to every event.
+    button.tabIndex = -1;
+    button.addEventListener("click", () => seekEvent(n + 1));
+    return make("li", "", button);
+  };
+
   const showEvents = () => {
-    const items = [];
-    for (let n = Math.max(0, count - MOST_SHOWN); n < count; n++) {
-      const [us, who, said, , look] = events[n];
-      const button = make("button", look, make("time", "", time(us / 1e6)), named(who, said), make("span", "", said[0]));
-      // The arrow keys lead to every event.
-      button.tabIndex = -1;
-      button.addEventListener("click", () => seekEvent(n + 1));
-      items.push(make("li", "", button));
-    }
-    items[items.length - 1]?.setAttribute("aria-current", "true");
-    id("events").replaceChildren(...items);
-    id("events").scrollTop = id("events").scrollHeight;
+    id("events").querySelector("[aria-current]")?.removeAttribute("aria-current");
+    const last = [];
+    for (let n = Math.max(0, count - MOST_SHOWN); n < count; n++) last.push((items[n] ??= itemOf(n)));
+    last[last.length - 1]?.setAttribute("aria-current", "true");
+    id("events").replaceChildren(...last);
   };
 
   const showClaim = () => {
@@ -217,6 +222,8 @@
   //
 
   const MOST_BARS = 1500;
+  /** How many lanes need no scrolling. */
+  const FEW_LANES = 8;
   const rows = [];
 
   /** Draws at most six round places on the axis. */
@@ -299,11 +306,19 @@
     lanes.role = "list";
   };
 
+  let scroll = 0;
+
+  /** Scrolls to the lane of the last event, once a frame. */
+  const scrollToCurrent = () => {
+    cancelAnimationFrame(scroll);
+    scroll = requestAnimationFrame(() => id("lanes").querySelector(".current .name")?.scrollIntoView({ block: "nearest" }));
+  };
+
   const showLanes = (before, now) => {
     const current = count ? events[count - 1][1] : null;
+    if (rows.length > FEW_LANES) scrollToCurrent();
     rows.forEach((row, index) => {
       row.item.classList.toggle("current", index === current);
-      if (index === current) row.name.scrollIntoView({ block: "nearest" });
       const lane = now.lanes[index];
       if (before && before.lanes[index] === lane) return;
       const state = lane?.state ?? "not_started";
@@ -383,7 +398,6 @@
   };
 
   const cards = [];
-  let highest = 0;
 
   /** Whether there are so many things that new ones come first. */
   const hasManyThings = states[states.length - 1].things.length > 6;
@@ -401,11 +415,14 @@
       }
       cards[index].classList.toggle("changed", previous.things[index] !== thing);
     });
-    // What is below does not move up and down while a run plays.
-    highest = Math.max(highest, id("things").offsetHeight);
-    id("things").style.minHeight = `${highest}px`;
   };
 
+  // What is below does not move up and down while a run plays.
+  let highest = 0;
+  new ResizeObserver(() => {
+    highest = Math.max(highest, id("things").offsetHeight);
+    id("things").style.minHeight = `${highest}px`;
+  }).observe(id("things"));
   addEventListener("resize", () => {
     highest = 0;
     id("things").style.minHeight = "";
