@@ -19,7 +19,6 @@ use super::access::{Gets, Puts};
 use super::encoding::check_len;
 use super::joinable_queue::{DeadLetter, JoinableQueue};
 use super::lease::Lease;
-use super::leasing::LeaseToken;
 use super::put_error::PutError;
 use super::ring::{InPlace, Ring, Room, Spot, Waiting};
 use super::shm_queue::{GET, PUT, Queue};
@@ -259,16 +258,13 @@ impl<A: Gets> JoinableQueue<[u8], A> {
     /// # Errors
     /// [`Error::Damaged`] in the place of a letter whose bytes are not in the queue's memory.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<Vec<u8>>>> {
-        self.drain_letters(|token| self.in_place(token).map(|item| self.ring.bytes_of(&item).to_vec()))
+        // Not in place: another process may drain the same letters.
+        self.drain_letters(|token| self.ring.read_item(token.spot, || (), |bytes| Ok(bytes.to_vec())))
     }
 
     fn lease_ref(&self, waiting: Waiting) -> Result<Option<LeaseRef<'_>>> {
-        let lease = self.lease(waiting, |token| self.in_place(token))?;
+        let lease = self.lease(waiting, |token| self.ring.in_place(token.spot))?;
         Ok(lease.map(|lease| LeaseRef { lease }))
-    }
-
-    fn in_place(&self, token: &LeaseToken) -> Result<InPlace> {
-        self.ring.in_place(token.spot)
     }
 }
 

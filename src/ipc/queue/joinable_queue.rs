@@ -324,11 +324,11 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
             self.ring.lease(most, waiting, |token| leases.borrow_mut().push(self.unread(token)))?;
         }
         // If reading one panics, the unread leases are returned to the queue.
-        Ok(leases
-            .into_inner()
-            .into_iter()
-            .map(|lease: Lease<'_, T>| lease.with_item(|token| self.read(token)))
-            .collect())
+        Ok(leases.into_inner().into_iter().map(|lease| self.read_lease(lease)).collect())
+    }
+
+    fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
+        lease.with_item(|token| self.read(token))
     }
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
