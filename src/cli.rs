@@ -20,6 +20,9 @@ use crate::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::redis::masked;
+use crate::report::control::Control;
+#[cfg(feature = "live")]
+use crate::report::live::Live;
 use crate::report::{Color, Format, Language, PictureKind, Pictures, Reporter, Screen, to_stdout};
 use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
@@ -86,6 +89,9 @@ struct Globals {
     /// Choose at each step which worker runs next; --schedule says how to begin
     #[arg(long)]
     step: bool,
+    /// Watch the run on the screen of the terminal: its workers and what they share; the key h lists the others
+    #[arg(long)]
+    live: bool,
     /// Draw the run into this file: an SVG picture with one lane per process
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     timeline: Option<PathBuf>,
@@ -115,6 +121,7 @@ impl Globals {
             kills: self.kill.clone(),
             schedule: self.schedule.clone(),
             step: self.step.then(|| self.language()),
+            control: None,
             args: args.iter().skip(1).map(|arg| masked(&arg.to_string_lossy())).collect(),
         }
     }
@@ -129,6 +136,16 @@ impl Globals {
             (PictureKind::Trace, self.trace.as_deref()),
             (PictureKind::Page, self.html.as_deref()),
         ]
+    }
+
+    /// Returns the reporter of a run that a person may watch.
+    fn live_reporter(&self, options: &RunOptions) -> Box<dyn Reporter + Send> {
+        #[cfg(feature = "live")]
+        if let Some(control) = &options.control {
+            return Box::new(Live::new(control.clone(), self.language(), self.color));
+        }
+        let _ = options;
+        self.reporter()
     }
 
     fn language(&self) -> Language {
@@ -351,10 +368,30 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
             "--step does not use --format json: it is for people; replay the schedule"
         )));
     }
-    let options = globals.run_options(is_scheduled, args);
+    let mut options = globals.run_options(is_scheduled, args);
+    if globals.live {
+        check_live(globals.format)?;
+        options.control = Some(Control::new().map_err(|error| Failure::machinery(error.into()))?);
+    }
     let pictures = Pictures::open(&globals.wanted_pictures(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
-    (entry.run)(own, &options, &|| globals.reporter(), pictures)
+    (entry.run)(own, &options, &|| globals.live_reporter(&options), pictures)
+}
+
+/// Rejects `--live` where a person cannot watch.
+fn check_live(format: Format) -> Result<(), Failure> {
+    let refused = if !cfg!(feature = "live") {
+        "--live is not in this program: it was built without the feature live"
+    } else if format == Format::Json {
+        "--live does not use --format json: it is for people"
+    } else if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        "--live needs a terminal: stdin and stdout have to be one"
+    } else if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        "--live needs a terminal that can move its cursor: TERM is dumb"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Unusable(anyhow!(refused)))
 }
 
 fn scenario(name: &str) -> &'static Entry {

@@ -86,6 +86,7 @@
 //!
 //! - `manager` (default): the module [`manager`](manager/index.html).
 //! - `redis` (default): the module [`redis`](redis/index.html); `redis-tls` adds `rediss://`.
+//! - `live` (default): the option `--live` of the program.
 //! - `cli` (default): everything that only the program needs. Programs that use the library leave it out.
 //!
 //! # Platform
@@ -97,8 +98,8 @@
 //! cost of each mechanism, `chaos` kills workers to prove what survives, and `cli` ties them together.
 
 #![cfg_attr(
-    not(feature = "cli"),
-    allow(dead_code, reason = "only the program and the manager use it; they are built with `cli`")
+    not(all(feature = "cli", feature = "live")),
+    allow(dead_code, reason = "only the program and the manager use it; they are built with `cli` and `live`")
 )]
 
 #[cfg(feature = "cli")]

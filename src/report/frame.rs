@@ -35,6 +35,9 @@ pub(crate) struct RunStarted {
     /// The names that only this scenario has.
     #[serde(skip)]
     pub(crate) names: Names,
+    /// What the scenario claims about itself, in English and in Chinese.
+    #[serde(skip)]
+    pub(crate) claim: [&'static str; 2],
     /// What the workers share.
     #[serde(skip)]
     pub(crate) things: Vec<Thing>,

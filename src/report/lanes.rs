@@ -255,6 +255,7 @@ mod tests {
             moments: moments.to_vec(),
             has_tasks: moments.contains(&"task_done"),
             names: &[],
+            claim: ["", ""],
             things: Vec::new(),
             is_explored: false,
         };

@@ -4,6 +4,7 @@
 
 pub(crate) mod cells;
 mod class;
+pub(crate) mod control;
 pub(crate) mod drawing;
 mod event;
 mod frame;
@@ -11,6 +12,8 @@ mod html;
 mod jsonl;
 mod lanes;
 mod language;
+#[cfg(feature = "live")]
+pub(crate) mod live;
 mod matching;
 mod model;
 mod order;

@@ -227,6 +227,7 @@ mod tests {
                 moments: vec!["waiting", "holding", "working"],
                 has_tasks,
                 names: &[("buyer", "购票者"), ("tickets", "锁")],
+                claim: ["", ""],
                 things,
                 is_explored: false,
             };
@@ -308,11 +309,17 @@ mod tests {
     #[test]
     fn ticket_file_has_the_number_written_last_and_those_that_were_read() {
         let mut run = Run::of(things_of("tickets", &["--stock", "3"]), &["buyer-1", "buyer-2"], false);
-        assert_eq!(run.thing(0), json!({"name": "", "shape": "number", "value": 3, "of": {}}));
+        assert_eq!(
+            run.thing(0),
+            json!({"name": "", "shape": "number", "value": 3, "of": {}, "verb": ["read", "读到"]})
+        );
         run.then("buyer-1", SaleFact::StockChecked { left: 3 });
         run.then("buyer-2", SaleFact::StockChecked { left: 3 });
         run.then("buyer-1", SaleFact::TicketBought { left: 2 });
-        assert_eq!(run.thing(0), json!({"name": "", "shape": "number", "value": 2, "of": {"buyer-2": 3}}));
+        assert_eq!(
+            run.thing(0),
+            json!({"name": "", "shape": "number", "value": 2, "of": {"buyer-2": 3}, "verb": ["read", "读到"]})
+        );
         assert_eq!(run.0.title(0, Language::Zh), "余票文件");
     }
 

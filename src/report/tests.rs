@@ -64,6 +64,7 @@ impl Run {
             moments: vec!["waiting", "holding"],
             has_tasks: false,
             names,
+            claim: ["", ""],
             things: Vec::new(),
             is_explored: false,
         };

@@ -38,8 +38,9 @@ pub(crate) struct Thing {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "shape", rename_all = "snake_case")]
 pub(crate) enum Shape {
-    /// A number, in a file or in shared memory. `of` is the number of some workers: what each has read of it, or added.
-    Number { value: u64, of: BTreeMap<String, u64> },
+    /// A number, in a file or in shared memory. `of` is the number of some workers: what each has done with it, as
+    /// `verb` says in English and in Chinese.
+    Number { value: u64, of: BTreeMap<String, u64>, verb: [&'static str; 2] },
     /// A lock; `in_cycle` if its holder waits, directly or not, for itself.
     Lock { holder: Option<String>, waiters: Vec<String>, in_cycle: bool },
     /// A semaphore.
@@ -107,8 +108,9 @@ impl Shape {
         Shape::Queue(Queue { capacity, ..Queue::default() })
     }
 
-    pub(crate) fn number(value: u64) -> Self {
-        Shape::Number { value, of: BTreeMap::new() }
+    /// Returns a number with which workers do what `verb` says, in English and in Chinese.
+    pub(crate) fn number(value: u64, verb: [&'static str; 2]) -> Self {
+        Shape::Number { value, of: BTreeMap::new(), verb }
     }
 }
 
@@ -202,7 +204,7 @@ impl Things {
     /// Returns a number, and the numbers of some workers.
     pub(crate) fn number(&mut self, noun: Noun) -> Option<(&mut u64, &mut BTreeMap<String, u64>)> {
         match self.shape(noun, "")? {
-            Shape::Number { value, of } => Some((value, of)),
+            Shape::Number { value, of, .. } => Some((value, of)),
             _ => None,
         }
     }

@@ -1,8 +1,10 @@
-//! The clock of a run: its time, and the speed of simulated pauses. The runner can change both during the run.
+//! The clock of a run: its time, and the speed of simulated pauses. The runner can change both during the run, and hold
+//! all workers.
 //!
 //! # State
 //! The rate of pauses, the time if it is not the system's, and a counter of changes, which is the word that pauses wait
-//! on. A pause waits for its end at the current rate, or for a change; then it continues at the new rate.
+//! on. A pause waits for its end at the current rate, or for a change; then it continues at the new rate. While the clock
+//! is held, its time stands still, so no pause ends, and who reports an event waits.
 //!
 //! # Ordering
 //! A change is stored before it is counted, so a reader that sees the counter also sees the change.
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::speed::Speed;
 use crate::ipc::deadline::Deadline;
-use crate::sys::atomic::Ordering::{Acquire, Relaxed};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
@@ -30,10 +32,19 @@ shared_layout! {
         began_ns: AtomicU64,
         /// The time since the run began, or [`SYSTEM_TIME`].
         virtual_ns: AtomicU64,
+        /// The time at which the clock is held, or [`SYSTEM_TIME`].
+        held_ns: AtomicU64,
+        /// For how long it was held before.
+        skipped_ns: AtomicU64,
+        /// A bit for each worker that pauses.
+        pausing: [AtomicU64; PAUSING_WORDS],
         changes: AtomicU32,
         padding: AtomicU32,
     }
 }
+
+/// Workers whose numbers differ by a multiple of 4,096 share a bit.
+const PAUSING_WORDS: usize = 64;
 
 /// The clock is the system's.
 const SYSTEM_TIME: u64 = u64::MAX;
@@ -49,6 +60,7 @@ impl Clock {
             state.rate.store(speed.rate().to_bits(), Relaxed);
             state.began_ns.store(monotonic_ns(), Relaxed);
             state.virtual_ns.store(SYSTEM_TIME, Relaxed);
+            state.held_ns.store(SYSTEM_TIME, Relaxed);
             Ok(())
         });
         Ok(Clock(state.map_err(|source| crate::Error::Os { action: "make a clock", source })?))
@@ -69,9 +81,11 @@ impl Clock {
     }
 
     fn now_ns(&self) -> u64 {
-        match self.0.virtual_ns.load(Relaxed) {
-            SYSTEM_TIME => self.system_ns(),
-            virtual_ns => virtual_ns,
+        match (self.0.virtual_ns.load(Relaxed), self.0.held_ns.load(Acquire)) {
+            // pairs with: Clock::resume
+            (SYSTEM_TIME, SYSTEM_TIME) => self.system_ns().saturating_sub(self.0.skipped_ns.load(Relaxed)),
+            (SYSTEM_TIME, held_ns) => held_ns,
+            (virtual_ns, _) => virtual_ns,
         }
     }
 
@@ -85,12 +99,47 @@ impl Clock {
         if self.is_virtual() { self.now_us() } else { at_us }
     }
 
+    /// Returns whether the time stands still and workers wait.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.held_ns.load(Relaxed) != SYSTEM_TIME
+    }
+
+    /// Lets the time stand still. Only one process may hold the clock, and only the system's time can be held.
+    pub(crate) fn hold(&self) {
+        self.change(&self.0.held_ns, self.now_ns());
+    }
+
+    /// Lets the time go on where it was held.
+    pub(crate) fn resume(&self) {
+        let held_ns = self.0.held_ns.load(Relaxed);
+        if held_ns != SYSTEM_TIME {
+            self.0.skipped_ns.store(self.system_ns().saturating_sub(held_ns), Relaxed);
+            // A release: who sees that it is not held any more sees how long it was.
+            self.0.held_ns.store(SYSTEM_TIME, Release);
+            futex::add_one_and_wake_all(&self.0.changes);
+        }
+    }
+
+    /// Blocks while the clock is held.
+    pub(crate) fn wait_while_held(&self) {
+        while self.is_held() {
+            let changes = self.0.changes.load(Acquire);
+            if self.is_held() {
+                futex::wait(&self.0.changes, changes, None);
+            }
+        }
+    }
+
+    /// Returns the speed of pauses.
+    pub(crate) fn speed(&self) -> Speed {
+        Speed::of(self.rate())
+    }
+
     fn rate(&self) -> f64 {
         f64::from_bits(self.0.rate.load(Relaxed))
     }
 
-    /// Changes the speed of all pauses, also of those in progress. [`Speed::STOPPED`] holds them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a run that is controlled while it lasts"))]
+    /// Changes the speed of all pauses, also of those in progress.
     pub(crate) fn set_speed(&self, speed: Speed) {
         self.change(&self.0.rate, speed.rate().to_bits());
     }
@@ -111,14 +160,29 @@ impl Clock {
         futex::add_one_and_wake_all(&self.0.changes);
     }
 
-    /// Pauses for `at_speed_one`, scaled to the speed.
-    pub(crate) fn pause(&self, at_speed_one: Duration) {
+    /// Pauses the worker with this number for `at_speed_one`, scaled to the speed.
+    pub(crate) fn pause(&self, worker: u32, at_speed_one: Duration) {
         let mut pause = Pause::begin(self, at_speed_one);
+        let (word, bit) = self.pausing(worker);
         loop {
             let changes = self.0.changes.load(Acquire);
-            let Some(end) = pause.end() else { return };
+            let Some(end) = pause.end() else { break };
+            word.fetch_or(bit, Relaxed);
             futex::wait(&self.0.changes, changes, end.at_ns());
         }
+        if word.load(Relaxed) & bit != 0 {
+            word.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    /// Returns whether the worker with this number pauses; one that was killed may seem to.
+    pub(crate) fn is_pausing(&self, worker: u32) -> bool {
+        let (word, bit) = self.pausing(worker);
+        word.load(Relaxed) & bit != 0
+    }
+
+    fn pausing(&self, worker: u32) -> (&AtomicU64, u64) {
+        (&self.0.pausing[worker as usize / 64 % PAUSING_WORDS], 1 << (worker % 64))
     }
 }
 
@@ -144,12 +208,13 @@ impl<'c> Pause<'c> {
         // At an infinite rate, as after more than a duration can hold, nothing is left.
         let passed = Duration::try_from_secs_f64(elapsed.as_secs_f64() * self.rate).unwrap_or(Duration::MAX);
         (self.left, self.since_ns, self.rate) = (self.left.saturating_sub(passed), now_ns, rate);
-        // At a rate of zero, or near it, the pause has no end.
+        // At a rate near zero, the pause has no end.
         let left = Duration::try_from_secs_f64(self.left.as_secs_f64() / rate).unwrap_or(Duration::MAX);
         if self.left.is_zero() || left.is_zero() {
             return None;
         }
-        Some(if self.clock.is_virtual() { Deadline::NEVER } else { Deadline::after(left) })
+        let stands_still = self.clock.is_virtual() || self.clock.is_held();
+        Some(if stands_still { Deadline::NEVER } else { Deadline::after(left) })
     }
 }
 
@@ -204,15 +269,41 @@ mod tests {
     fn change_of_the_speed_ends_pauses_in_progress() {
         let _watchdog = watchdog();
         let clock = clock("1e-9");
-        with_sleepers(2, || clock.pause(Duration::from_secs(1)), || clock.set_speed(max()));
+        with_sleepers(2, || clock.pause(65, Duration::from_secs(1)), || clock.set_speed(max()));
+        assert!(!clock.is_pausing(65));
     }
 
     #[test]
-    fn stopped_clock_holds_pauses_until_it_goes_on() {
+    fn held_clock_holds_pauses_and_reports_until_it_goes_on() {
         let _watchdog = watchdog();
-        let clock = clock("max");
-        clock.set_speed(Speed::STOPPED);
-        with_sleepers(2, || clock.pause(Duration::from_nanos(1)), || clock.set_speed(max()));
+        let clock = clock("1");
+        clock.hold();
+        assert_eq!(clock.now_us(), clock.now_us());
+        let resume = || {
+            assert!(clock.is_pausing(3) && !clock.is_pausing(2));
+            clock.resume();
+        };
+        with_sleepers(2, || clock.pause(3, Duration::from_nanos(1)), resume);
+        clock.hold();
+        with_sleepers(2, || clock.wait_while_held(), || clock.resume());
+        // Not held, nobody waits.
+        clock.wait_while_held();
+    }
+
+    #[test]
+    fn time_goes_on_where_it_was_held() {
+        let clock = clock("1");
+        clock.0.began_ns.store(monotonic_ns() - 10_000_000_000, Relaxed);
+        clock.hold();
+        let held_us = clock.now_us();
+        assert!((10_000_000..15_000_000).contains(&held_us), "{held_us}");
+        // As if five seconds had passed.
+        clock.0.began_ns.fetch_sub(5_000_000_000, Relaxed);
+        assert_eq!(clock.now_us(), held_us);
+        clock.resume();
+        clock.resume();
+        assert!((held_us..held_us + 4_000_000).contains(&clock.now_us()));
+        assert!(clock.system_us() >= held_us + 5_000_000, "what takes real time is not held");
     }
 
     #[test]
@@ -220,6 +311,6 @@ mod tests {
         let _watchdog = watchdog();
         let clock = clock("1");
         clock.set_time(Duration::ZERO);
-        with_sleepers(2, || clock.pause(Duration::from_nanos(1)), || clock.set_time(Duration::from_secs(1)));
+        with_sleepers(2, || clock.pause(0, Duration::from_nanos(1)), || clock.set_time(Duration::from_secs(1)));
     }
 }

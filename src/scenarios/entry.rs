@@ -101,6 +101,7 @@ pub(super) fn started<S: Scenario>(scenario: &S, options: &RunOptions) -> RunSta
         has_tasks: moments.contains(&"task_done") || moments.contains(&"task_finished"),
         moments,
         names: S::NAMES,
+        claim: S::CLAIM,
         things: scenario.things(),
         is_explored: false,
     }

@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
 use super::entry::{self, args_of, checked, play, prepared, started, verdict};
+use super::live::Watcher;
 use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::Explorer;
@@ -389,7 +390,13 @@ pub(super) fn replay<S: Scenario>(
         let pictures = pictures.take().context("a schedule is replayed once").map_err(Failure::machinery)?;
         entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
     };
-    let replayed = survey::replay(&tried.schedule, &|| outcome.set(Some(run())));
+    let replayed = match &options.control {
+        Some(control) => {
+            let chooser = Watcher::new(control, S::NAMES, tried.workers, tried.schedule.turns()).chooser();
+            survey::play_by_hand(&Schedule::default(), chooser, &|| outcome.set(Some(run())))
+        }
+        None => survey::replay(&tried.schedule, &|| outcome.set(Some(run()))),
+    };
     replayed.map_err(|error| Failure::machinery(error.into()))?;
     outcome.take().context("the schedule was not replayed").map_err(Failure::machinery)?
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `scenario`, `prelude` | the trait, and the imports of every scenario |
 //! | `entry` | a row of the table, and a run from its arguments to its exit code |
-//! | `exploration`, `stepping` | every schedule of a scenario, a given one, or one that a person chooses |
+//! | `exploration`, `stepping`, `live` | every schedule of a scenario, a given one, or one that a person chooses, in lines or on the screen |
 //! | `runner`, `worker`, `clock`, `speed` | starting workers and showing their reports; the workers' side; the time of a run |
 //! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | the parts of one or several scenarios |
 
@@ -23,6 +23,7 @@ mod event;
 mod exploration;
 mod held;
 mod joinable;
+mod live;
 mod manager;
 mod pipe;
 mod pool;
@@ -76,11 +77,18 @@ pub(crate) mod facts {
         }
         let all = [
             of::<super::tickets::Tickets>(),
-            of::<super::joinable::Joinable>(),
+            of::<super::manager::Manager>(),
             of::<super::pipe::Pipe>(),
             of::<super::queue::Queue>(),
+            of::<super::prodcons::Prodcons>(),
+            of::<super::joinable::Joinable>(),
+            of::<super::values::Values>(),
+            of::<super::pool::Pool>(),
+            of::<super::semaphore::Semaphore>(),
+            of::<super::event::Event>(),
+            of::<super::barrier::Barrier>(),
+            of::<super::condition::Condition>(),
             of::<super::deadlock::Deadlock>(),
-            of::<super::manager::Manager>(),
         ];
         all.into_iter().find(|(name, _)| *name == scenario).map_or((["", ""], ""), |(_, said)| said)
     }
@@ -92,11 +100,18 @@ pub(crate) mod facts {
         }
         let all = [
             of::<super::tickets::Tickets>(),
+            of::<super::manager::Manager>(),
+            of::<super::pipe::Pipe>(),
             of::<super::queue::Queue>(),
+            of::<super::prodcons::Prodcons>(),
+            of::<super::joinable::Joinable>(),
+            of::<super::values::Values>(),
+            of::<super::pool::Pool>(),
             of::<super::semaphore::Semaphore>(),
             of::<super::event::Event>(),
+            of::<super::barrier::Barrier>(),
             of::<super::condition::Condition>(),
-            of::<super::manager::Manager>(),
+            of::<super::deadlock::Deadlock>(),
         ];
         all.into_iter().find(|(name, _)| *name == scenario).map_or(&[], |(_, names)| names)
     }

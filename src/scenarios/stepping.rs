@@ -19,9 +19,10 @@ use clap::ArgMatches;
 
 use super::entry::{args_of, checked, conclude, play, prepared, started};
 use super::exploration::{mark, parsed, refuse, tried, without_options};
+use super::live::Watcher;
 use super::runner::RunOptions;
 use super::scenario::Scenario;
-use crate::explore::by_hand::{ObjectState, Standing, Stands};
+use crate::explore::by_hand::{Chooser, ObjectState, Standing, Stands};
 use crate::explore::schedule::{SPAWNER, Schedule, Turn};
 use crate::explore::survey::play_by_hand;
 use crate::outcome::{Failure, Outcome};
@@ -48,11 +49,15 @@ pub(super) fn step<S: Scenario>(
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot begin with {given}: {misfit}")));
     }
-    let console = Console::new(language, S::NAMES, tried.workers, Rc::clone(&signals)).map_err(Failure::machinery)?;
+    let console = Console::new(language, S::NAMES, tried.workers.clone(), Rc::clone(&signals));
+    let console = console.map_err(Failure::machinery)?;
     let (is_muted, console) = (Arc::clone(&console.is_muted), Rc::new(RefCell::new(console)));
     loop {
         let asked = Rc::clone(&console);
-        let chooser = Box::new(move |standing: &Standing| asked.borrow_mut().choose(standing));
+        let chooser: Chooser = match &options.control {
+            Some(control) => Watcher::choosing(control, S::NAMES, tried.workers.clone()).chooser(),
+            None => Box::new(move |standing: &Standing| asked.borrow_mut().choose(standing)),
+        };
         let (played, events) = (Cell::new(None), RefCell::new(Vec::new()));
         let run = || {
             let scenario = prepared::<S>(matches)?;

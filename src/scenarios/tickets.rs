@@ -111,7 +111,7 @@ Examples:
     }
 
     fn things(&self) -> Vec<Thing> {
-        let file = Thing::new(FILE, "", Shape::number(self.stock.into()));
+        let file = Thing::new(FILE, "", Shape::number(self.stock.into(), ["read", "读到"]));
         let lock = self.lock.is_some().then(|| held::lock(LOCK).titled("lock", "锁"));
         std::iter::once(file).chain(lock).collect()
     }

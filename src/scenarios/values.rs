@@ -87,7 +87,10 @@ Examples:
     }
 
     fn things(&self) -> Vec<Thing> {
-        vec![Thing::new(COUNTER, "", Shape::number(0)), Thing::new(ADDED, "", Shape::number(0))]
+        vec![
+            Thing::new(COUNTER, "", Shape::number(0, ["", ""])),
+            Thing::new(ADDED, "", Shape::number(0, ["added", "加了"])),
+        ]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {

@@ -47,7 +47,7 @@ impl WorkerContext {
         self.worker + 1
     }
 
-    /// Reports an event to the runner, now.
+    /// Reports an event to the runner, now. Blocks while the run is held.
     pub(crate) fn emit(&self, fact: impl Into<AnyFact>) -> Result<()> {
         self.emit_at(self.now_us(), fact)
     }
@@ -61,12 +61,11 @@ impl WorkerContext {
             Err(Error::Disconnected) => return Ok(()),
             sent => sent?,
         }
-        match &self.kill_at {
-            Some(moment) if fact.is_at(moment) => {
-                kill_self().map_err(|source| Error::Os { action: "kill itself", source })
-            }
-            _ => Ok(()),
+        if self.kill_at.as_ref().is_some_and(|moment| fact.is_at(moment)) {
+            kill_self().map_err(|source| Error::Os { action: "kill itself", source })?;
         }
+        self.clock.wait_while_held();
+        Ok(())
     }
 
     /// Returns the seed of the run.
@@ -86,7 +85,7 @@ impl WorkerContext {
 
     /// Pauses for `at_speed_one`, scaled to the run's speed, which may change meanwhile.
     pub(crate) fn pause(&self, at_speed_one: Duration) {
-        self.clock.pause(at_speed_one);
+        self.clock.pause(self.worker, at_speed_one);
     }
 
     /// Pauses for a random number of milliseconds from `at_speed_one`, scaled to the run's speed.

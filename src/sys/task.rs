@@ -14,6 +14,13 @@ pub(crate) struct Task {
     pub(crate) pid: u32,
     /// Whether a signal or a debugger has stopped it.
     pub(crate) is_stopped: bool,
+    /// Whether it waits for something.
+    pub(crate) is_asleep: bool,
+}
+
+/// Returns whether the main thread of a process waits for something; `false` if it has ended.
+pub(crate) fn is_asleep(pid: u32) -> bool {
+    Task::of(pid).is_some_and(|task| task.is_asleep)
 }
 
 impl Task {
@@ -24,8 +31,9 @@ impl Task {
 
     fn read(status: &str) -> Option<Self> {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
-        let is_stopped = field("State:")?.starts_with(['T', 't']);
-        Some(Task { pid: field("Tgid:")?.parse().ok()?, is_stopped })
+        let state = field("State:")?;
+        let (is_stopped, is_asleep) = (state.starts_with(['T', 't']), state.starts_with('S'));
+        Some(Task { pid: field("Tgid:")?.parse().ok()?, is_stopped, is_asleep })
     }
 }
 
@@ -69,15 +77,20 @@ mod tests {
     #[test]
     fn status_is_read_whatever_the_thread_is_called() {
         let status = |state| format!("Name:\tState: T\nUmask:\t0022\nState:\t{state}\nTgid:\t17\nPid:\t18\n");
-        for (state, is_stopped) in [("S (sleeping)", false), ("T (stopped)", true), ("t (tracing stop)", true)] {
-            assert_eq!(Task::read(&status(state)), Some(Task { pid: 17, is_stopped }), "{state}");
+        for (state, is_stopped, is_asleep) in [
+            ("S (sleeping)", false, true),
+            ("R (running)", false, false),
+            ("T (stopped)", true, false),
+            ("t (tracing stop)", true, false),
+        ] {
+            assert_eq!(Task::read(&status(state)), Some(Task { pid: 17, is_stopped, is_asleep }), "{state}");
         }
         assert_eq!(Task::read("Name:\tnothing else\n"), None);
     }
 
     #[test]
     fn this_thread_runs_and_nobody_is_thread_zero() {
-        let this = Task { pid: std::process::id(), is_stopped: false };
+        let this = Task { pid: std::process::id(), is_stopped: false, is_asleep: false };
         assert_eq!(Task::of(crate::sys::robust::own_tid()), Some(this));
         assert_eq!(Task::of(0), None);
     }

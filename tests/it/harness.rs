@@ -86,7 +86,7 @@ impl From<MeetingReader> for Fd {
 const REQUIRED: &str = "IPC_DEMO_REQUIRE";
 
 /// Prints why a test is skipped that needs an `extra` which this machine does not have: `ptrace`, `python3`, `netns`,
-/// `pidns`, `unprivileged`, `redis`, `browser`.
+/// `pidns`, `unprivileged`, `redis`, `browser`, `tmux`.
 ///
 /// # Panics
 /// If `IPC_DEMO_REQUIRE` names it.

@@ -16,6 +16,7 @@
 //! | `manager` | a manager's clients, shared objects, refused guests, and other hosts; a manager that is killed |
 //! | `scenarios` | each scenario through the real binary: its events, and the effects of kills |
 //! | `report` | the JSON Lines form of every event; `--timeline`, `--trace` and `--html` of every scenario |
+//! | `live` | the live view in the terminal of tmux: keys, kills, and the terminal afterwards |
 //! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
 //! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
 //! | `explore` | every schedule of small programs: their numbers, what fails in which, and that nothing is left |
@@ -27,6 +28,7 @@ mod chaos;
 mod cli;
 mod explore;
 mod harness;
+mod live;
 mod manager;
 mod pipe;
 mod pool;

@@ -1,11 +1,13 @@
 //! A worker process of a run.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 
 use anyhow::Context;
 
 use crate::process::{Ended, ExitStatus, FailureKind, WorkerFailure};
 use crate::report::{Loss, WorkerExited};
+use crate::sys::{Signal, signal};
 use crate::{Process, Result, Role};
 
 /// A worker and its name.
@@ -70,6 +72,12 @@ impl Child {
                 Ok(ended.clone().expect("it is joined when its end was told"))
             }
         }
+    }
+
+    /// Sends it a signal for which it need not be reaped, if it is running: its process ID is not used again before
+    /// that. A pool may just have reaped its worker.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        if self.is_running() { signal::send(self.pid(), signal) } else { Ok(()) }
     }
 
     /// Starts a worker.

@@ -13,6 +13,8 @@ use crate::report::{AnyFact, Event, Loss, RUNNER, Reason, Reporter};
 pub(super) enum Cut {
     Asked(StopSignal),
     ReaderGone,
+    /// By the person who watched it.
+    Ended,
     /// The report could not be written; the error was already returned.
     ReportLost,
 }
@@ -182,9 +184,9 @@ impl RunEnd {
             Some(Cut::ReportLost) => Outcome::MachineryFailed,
             _ if is_broken => Outcome::Broken,
             Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
-            None if self.has_unexpected_exits => Outcome::MachineryFailed,
-            None if self.completion.stopped == Some(Reason::Machinery) => Outcome::MachineryFailed,
-            None => Outcome::Fine,
+            _ if self.has_unexpected_exits => Outcome::MachineryFailed,
+            _ if self.completion.stopped == Some(Reason::Machinery) => Outcome::MachineryFailed,
+            None | Some(Cut::Ended) => Outcome::Fine,
         })
     }
 }

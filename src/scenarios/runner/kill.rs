@@ -3,6 +3,7 @@
 //! A moment is an event that the worker reports, or an activity that begins with one: waiting, holding, working. The
 //! worker sends the event and is killed by its own SIGKILL before it does anything else.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
@@ -50,7 +51,11 @@ impl Kill {
 }
 
 /// The kills that a run was asked for, and how far each of them is.
-pub(super) struct RequestedKills(Vec<(Kill, State)>);
+pub(super) struct RequestedKills {
+    kills: Vec<(Kill, State)>,
+    /// The indices of workers that a person has killed.
+    by_hand: HashSet<u32>,
+}
 
 /// The progress of a requested kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,17 +69,28 @@ enum State {
 
 impl RequestedKills {
     pub(super) fn new(kills: &[Kill]) -> Self {
-        RequestedKills(kills.iter().map(|kill| (kill.clone(), State::Pending)).collect())
+        let kills = kills.iter().map(|kill| (kill.clone(), State::Pending)).collect();
+        RequestedKills { kills, by_hand: HashSet::new() }
+    }
+
+    /// Returns whether any was requested so far.
+    pub(super) fn is_any(&self) -> bool {
+        !self.kills.is_empty() || !self.by_hand.is_empty()
+    }
+
+    /// Records that a person kills the worker with this index.
+    pub(super) fn note_by_hand(&mut self, worker: u32) {
+        self.by_hand.insert(worker);
     }
 
     /// Returns the first pending kill of the worker with this name.
     fn pending(&mut self, name: &str) -> Option<&mut (Kill, State)> {
-        self.0.iter_mut().find(|(kill, state)| kill.worker == name && *state == State::Pending)
+        self.kills.iter_mut().find(|(kill, state)| kill.worker == name && *state == State::Pending)
     }
 
     /// Returns the moments at which workers kill themselves, by name.
     pub(super) fn all(&self) -> Vec<(String, String)> {
-        self.0.iter().map(|(kill, _)| (kill.worker.clone(), kill.moment.clone())).collect()
+        self.kills.iter().map(|(kill, _)| (kill.worker.clone(), kill.moment.clone())).collect()
     }
 
     /// Returns the moment at which a worker that is started now kills itself.
@@ -91,13 +107,13 @@ impl RequestedKills {
 
     /// Records the death of the worker with this index by SIGKILL. Returns whether it was requested.
     pub(super) fn note_death(&mut self, worker: u32) -> bool {
-        let reached = self.0.iter_mut().find(|(_, state)| *state == State::Reached(worker));
-        reached.map(|(_, state)| *state = State::Done).is_some()
+        let reached = self.kills.iter_mut().find(|(_, state)| *state == State::Reached(worker));
+        reached.map(|(_, state)| *state = State::Done).is_some() || self.by_hand.contains(&worker)
     }
 
     /// Returns an error for each kill that did not happen.
     pub(super) fn missed(&self) -> impl Iterator<Item = anyhow::Error> {
-        let missed = self.0.iter().filter(|(_, state)| *state != State::Done);
+        let missed = self.kills.iter().filter(|(_, state)| *state != State::Done);
         missed.map(|(Kill { worker, moment }, _)| anyhow!("could not kill {worker}@{moment}: the moment never came"))
     }
 }

@@ -3,6 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `child` | a worker process |
+//! | `requests` | what a person who watches the run asks of it |
 //! | `kill` | `--kill`: the requested deaths |
 //! | `end` | why a run ends, what kept its workers from finishing, and its outcome |
 //!
@@ -12,7 +13,9 @@
 mod child;
 mod end;
 mod kill;
+mod requests;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -30,6 +33,7 @@ use crate::ipc::process::scheduler::{self, Scheduler};
 use crate::pipe::{DatagramReceiver, DatagramSender, unscheduled_datagrams};
 use crate::pool::WorkerEvent;
 use crate::process::{ExitStatus, StopSignals};
+use crate::report::control::Control;
 use crate::report::{
     AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
 };
@@ -66,6 +70,8 @@ pub(crate) struct RunOptions {
     pub(crate) schedule: Option<String>,
     /// The language in which a person is asked for each step of the schedule, if one is.
     pub(crate) step: Option<Language>,
+    /// What a person who watches the run asks of it, if one does.
+    pub(crate) control: Option<Control>,
     pub(crate) args: Vec<String>,
 }
 
@@ -98,6 +104,8 @@ pub(crate) struct Runner<'a> {
     /// What happened to these, or to one that could not be started.
     loss: Option<Loss>,
     unexpected_exits: UnexpectedExits,
+    /// The indices of the workers that a person has stopped.
+    stopped: BTreeSet<usize>,
 }
 
 /// What a pool tells of its workers, with the time, and what wakes the runner for it.
@@ -127,6 +135,13 @@ impl<'a> Runner<'a> {
                 clock.advance(STEP * step as u32 + Duration::from_nanos(now_ns));
             }));
         }
+        if let Some(control) = &options.control {
+            control.set_stop(signals.as_fd())?;
+            let clock = clock.clone();
+            control.set_pausing(move |worker| clock.is_pausing(worker));
+            let is_stepped = scheduler.is_some();
+            control.update(|status| (status.speed, status.is_stepped) = (options.speed.to_string(), is_stepped));
+        }
         Ok(Runner {
             reporter,
             observer,
@@ -147,6 +162,7 @@ impl<'a> Runner<'a> {
             died: Vec::new(),
             loss: None,
             unexpected_exits: UnexpectedExits::default(),
+            stopped: BTreeSet::new(),
         })
     }
 
@@ -186,6 +202,7 @@ impl<'a> Runner<'a> {
 
     /// Returns whether the run was cut short: then a scenario starts nothing more.
     pub(crate) fn is_cut(&mut self) -> bool {
+        self.heed();
         if self.cut.is_none() {
             self.cut = self.signals.asked().map(Cut::Asked);
         }
@@ -209,7 +226,7 @@ impl<'a> Runner<'a> {
 
     /// Returns whether workers may be killed in this run because it was asked for.
     pub(crate) fn kills_are_requested(&self) -> bool {
-        !self.options.kills.is_empty() || self.is_explored()
+        self.kills.is_any() || self.is_explored()
     }
 
     /// Returns whether a worker is left that the run waits for.
@@ -412,11 +429,13 @@ impl<'a> Runner<'a> {
         let mut sources: Vec<_> = running.filter_map(Child::sentinel).collect();
         sources.extend(self.pool.as_ref().map(|pool| pool.wakeup.as_fd()));
         sources.push(self.receiver.as_fd());
+        sources.extend(self.options.control.as_ref().map(AsFd::as_fd));
         // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
         if self.cut.is_none() {
             sources.push(self.signals.as_fd());
         }
         fd::wait_any_readable(&sources, until.at_ns()).context("cannot wait for the workers")?;
+        self.heed();
         Ok(())
     }
 
@@ -501,6 +520,7 @@ impl<'a> Runner<'a> {
             self.note_ended()?;
         }
         self.stopping = true;
+        self.continue_stopped();
         let asked = end_all(&self.children, Process::terminate);
         let grace = Deadline::after(GRACE);
         while self.children.iter().any(Child::is_running) && !grace.has_passed() {

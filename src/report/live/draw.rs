@@ -1,0 +1,392 @@
+//! The screen: what the run is, its workers, what they share, and the last events.
+
+use std::time::Instant;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr;
+
+use super::look::{Look, Tone, tone_of};
+use super::thing;
+use super::view::{Activity, View};
+use crate::report::Language;
+use crate::report::drawing::fitted;
+use crate::report::lanes::State;
+use crate::report::text::{folded, pieces};
+
+/// The smallest screen with a picture.
+const SMALLEST: (u16, u16) = (40, 10);
+/// The narrowest screen that has what is shared beside the workers, not below them.
+const WIDE: u16 = 120;
+/// The most columns for a name.
+const NAME: usize = 18;
+/// The time that a band shows, at speed 1, and at most.
+const BAND_US: f64 = 12e6;
+/// The shortest time that a band shows.
+const SHORTEST_BAND_US: f64 = 200e3;
+/// What a band shows of a schedule, of which each step takes a millisecond.
+const STEPPED_BAND_US: f64 = 40e3;
+
+/// The columns before a worker and before a thing.
+const INDENT: u16 = 2;
+
+/// A part of the screen.
+struct Panel<'b> {
+    area: Rect,
+    buffer: &'b mut Buffer,
+    look: Look,
+}
+
+impl Panel<'_> {
+    /// Writes a text, and returns the column after it.
+    fn put(&mut self, x: u16, row: u16, text: &str, tone: Tone) -> u16 {
+        if row >= self.area.height || x >= self.area.width {
+            return x;
+        }
+        let (left, top) = (self.area.x + x, self.area.y + row);
+        let most = usize::from(self.area.width - x);
+        let (after, _) = self.buffer.set_stringn(left, top, text, most, self.look.style(tone));
+        after - self.area.x
+    }
+
+    /// Writes a text that is shortened if it is too long.
+    fn fit(&mut self, x: u16, row: u16, text: &str, tone: Tone) -> u16 {
+        let room = usize::from(self.area.width.saturating_sub(x));
+        let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let text = if text.width() > room { fitted(text, room) } else { text };
+        let text = if self.look.is_ascii { text.replace('…', ".") } else { text };
+        self.put(x, row, &text, tone)
+    }
+
+    /// Writes the heading of a section.
+    fn heading(&mut self, row: u16, text: &str) {
+        let line = self.look.sign("─", "-");
+        let x = self.put(0, row, &format!("{line}{line} "), Tone::Soft);
+        let x = self.put(x, row, text, Tone::Strong);
+        let rest = usize::from(self.area.width.saturating_sub(x + 1));
+        self.put(x, row, &format!(" {}", line.repeat(rest)), Tone::Soft);
+    }
+
+    /// Returns a part of this panel.
+    fn part(&mut self, x: u16, row: u16, width: u16, height: u16) -> Panel<'_> {
+        let area = Rect::new(self.area.x + x, self.area.y + row, width, height).intersection(self.area);
+        Panel { area, buffer: self.buffer, look: self.look }
+    }
+}
+
+/// Draws the screen at an instant.
+pub(super) fn draw(view: &mut View, now: Instant, look: Look, area: Rect, buffer: &mut Buffer) {
+    let mut screen = Panel { area, buffer, look };
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        let (width, height) = SMALLEST;
+        let en = format!("{width}x{height} is the least; q ends");
+        let zh = format!("至少需要 {width}x{height}；q 结束");
+        screen.fit(0, 0, look.pick(&en, &zh), Tone::Plain);
+        return;
+    }
+    header(view, now, &mut screen);
+    let (width, height) = (area.width, area.height - 3);
+    if width >= WIDE {
+        let left = width * 11 / 20;
+        let workers = (view.scene.workers() as u16).saturating_add(1).min(height - height / 4);
+        lanes(view, now, &mut screen.part(0, 2, left - 2, workers));
+        log(view, &mut screen.part(0, 2 + workers, left - 2, height - workers));
+        things(view, &mut screen.part(left, 2, width - left, height), usize::from(height));
+    } else {
+        // A line for each thing, and the rest for the workers and the last events.
+        let shared = (view.scene.things().len() as u16).saturating_add(1).min(height / 3).max(2);
+        let events = if height >= 14 { 4 } else { 3 };
+        let workers =
+            (view.scene.workers() as u16).saturating_add(1).min(height.saturating_sub(shared + events)).max(2);
+        let spare = height.saturating_sub(shared + workers + 2 * events);
+        let lines = things(view, &mut screen.part(0, 2 + workers, width, shared + spare), 3);
+        let shared = lines.min(shared + spare).max(2);
+        lanes(view, now, &mut screen.part(0, 2, width, workers));
+        log(view, &mut screen.part(0, 2 + workers + shared, width, height.saturating_sub(workers + shared)));
+    }
+    footer(view, now, &mut screen);
+    if view.is_help {
+        help(&mut screen);
+    }
+}
+
+fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
+    let look = screen.look;
+    let seconds = format!("{:.1} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"));
+    let speed = match view.status.speed.as_str() {
+        "" => String::new(),
+        speed => format!("  {} {speed}", look.pick("speed", "速度")),
+    };
+    let state = match (&view.end, view.status.is_held) {
+        (Some(_), _) => look.pick("  ENDED", "  已结束"),
+        (None, true) => look.pick("  PAUSED", "  已暂停"),
+        (None, false) => "",
+    };
+    let right = format!("{seconds}{speed}{state}");
+    let start = screen.area.width.saturating_sub(right.width() as u16 + 1);
+    screen.part(0, 0, start.saturating_sub(1), 1).fit(0, 0, &view.title, Tone::Strong);
+    screen.put(start, 0, &right, if state.is_empty() { Tone::Plain } else { Tone::Waiting });
+    if let Some(end) = &view.end {
+        screen.fit(0, 1, &end.verdict, end.tone);
+        return;
+    }
+    let [running, waiting, holding] = view.scene.counts();
+    let over =
+        |wanted: State| (0..view.scene.workers()).filter(|worker| view.scene.worker(*worker).state == wanted).count();
+    let (ended, died) = (over(State::Ended), over(State::Died));
+    let counts = [
+        (running, "running", "运行", Tone::Plain),
+        (waiting, "waiting", "等待", Tone::Waiting),
+        (holding, "holding", "持有", Tone::Holding),
+        (ended, "ended", "结束", Tone::Soft),
+        (died, "died", "死亡", Tone::Bad),
+    ];
+    let mut x = 0;
+    for (count, en, zh, tone) in counts {
+        if count > 0 || x == 0 {
+            let text =
+                if look.language == Language::En { format!("{count} {en}  ") } else { format!("{zh} {count}  ") };
+            x = screen.put(x, 1, &text, tone);
+        }
+    }
+    let [en, zh] = view.claim;
+    let claim = format!("{}{}", look.pick("to be shown: ", "待验证："), look.pick(en, zh));
+    screen.fit(x, 1, &claim, Tone::Soft);
+}
+
+fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
+    let (scene, look) = (&view.scene, panel.look);
+    let (count, rows) = (scene.workers(), usize::from(panel.area.height).saturating_sub(1));
+    // Where not all have a line, one line has a sign for each.
+    let has_strip = count > rows && rows > 2;
+    let shown = if has_strip { rows - 1 } else { rows }.min(count);
+    let state_of = |worker: usize| scene.worker(worker).state;
+    let first = match view.selected {
+        Some(selected) => selected.saturating_sub(shown / 2),
+        // What goes on is at the top.
+        None => (0..count).find(|worker| !matches!(state_of(*worker), State::Ended | State::Died)).unwrap_or(0),
+    };
+    let first = first.min(count - shown);
+    let heading = match (shown < count, look.language) {
+        (false, _) => look.pick("workers", "进程").to_owned(),
+        (true, Language::En) => format!("workers {} to {} of {count}", first + 1, first + shown),
+        (true, Language::Zh) => format!("进程 {}–{}，共 {count} 个", first + 1, first + shown),
+    };
+    panel.heading(0, &heading);
+    let mut row = 1;
+    if has_strip {
+        let mut x = panel.put(2, row, look.pick("all  ", "全部  "), Tone::Soft);
+        for worker in 0..count {
+            let state = state_of(worker);
+            x = panel.put(x, row, &sign(state, look), tone_of(state));
+        }
+        row += 1;
+    }
+    let name_of = |worker: usize| look.language.name(scene.names(), scene.worker(worker).name);
+    let longest = (first..first + shown).map(|worker| name_of(worker).width()).max().unwrap_or(0);
+    let name_width = longest.clamp(6, NAME) as u16;
+    let rest = panel.area.width.saturating_sub(name_width + 7);
+    let band_width = rest * 2 / 5;
+    for worker in first..first + shown {
+        let own = scene.worker(worker);
+        let is_selected = view.selected == Some(worker);
+        let is_stopped = view.status.stopped.contains(&own.pid) && !matches!(own.state, State::Ended | State::Died);
+        let tone = if is_selected { Tone::Reverse } else { Tone::Plain };
+        panel.put(0, row, if is_selected { look.sign("▸", ">") } else { " " }, Tone::Strong);
+        let name = fitted(name_of(worker), usize::from(name_width));
+        panel.put(2, row, &name, tone);
+        band(view, worker, view.now_us(now), &mut panel.part(3 + name_width, row, band_width, 1));
+        let x = 3 + name_width + band_width + 1;
+        let activity = view.seen.get(worker).map_or(Activity::Unknown, |seen| seen.activity);
+        let waits = activity == Activity::Waits && own.state == State::Running;
+        let state = if waits { State::Waiting } else { own.state };
+        let x = panel.put(x, row, &sign(state, look), tone_of(state)) + 1;
+        let next = view.status.next.get(worker).map(|[en, zh]| look.pick(en, zh)).filter(|next| !next.is_empty());
+        let mut doing = scene.doing(worker, look.language);
+        match (activity, own.state) {
+            (Activity::Waits, State::Running) => doing = look.pick("waits", "等待").to_owned(),
+            (Activity::Sleeps, State::Running) => doing = look.pick("sleeps", "休眠").to_owned(),
+            (Activity::Sleeps, State::Holding | State::Working) => doing += look.pick("; sleeps", "；休眠"),
+            _ => {}
+        }
+        if let Some(next) = next.filter(|_| view.end.is_none() && !matches!(own.state, State::Ended | State::Died)) {
+            let is_idle = own.state == State::Running;
+            doing = if is_idle { next.to_owned() } else { format!("{doing}{}{next}", look.pick("; ", "；")) };
+        }
+        if is_stopped {
+            doing = format!("{}{doing}", look.pick("STOPPED; ", "已停止；"));
+        }
+        panel.fit(x, row, &doing, if is_stopped { Tone::Bad } else { tone_of(state) });
+        row += 1;
+    }
+}
+
+/// Returns the sign of a state; one that has not started has one too.
+fn sign(state: State, look: Look) -> String {
+    state.symbol(look.is_ascii).to_string()
+}
+
+/// Draws what a worker did in the last seconds, now at the right.
+fn band(view: &View, worker: usize, now_us: u64, panel: &mut Panel<'_>) {
+    let Some(changes) = view.bands.get(worker) else { return };
+    let speed: f64 = view.status.speed.parse().unwrap_or(f64::INFINITY);
+    let shown_us = match view.status.is_stepped {
+        true => STEPPED_BAND_US,
+        false => (BAND_US / speed.max(0.1)).max(SHORTEST_BAND_US),
+    };
+    let cells = panel.area.width;
+    let cell_us = (shown_us / f64::from(cells.max(1))).max(1.0) as u64;
+    // Cells begin at multiples of their length, so that they do not flicker.
+    let last = now_us / cell_us;
+    for cell in 0..cells {
+        let Some(index) = last.checked_sub(u64::from(cells - 1 - cell)) else { continue };
+        let (from_us, to_us) = (index * cell_us, (index + 1) * cell_us);
+        let state = longest(changes, from_us, to_us.min(now_us.max(from_us + 1)));
+        let look = panel.look;
+        panel.put(cell, 0, &sign(state, look), tone_of(state));
+    }
+}
+
+/// Returns the state in which a worker was longest in this time; its death, if it died then.
+fn longest(changes: &std::collections::VecDeque<(u64, State)>, from_us: u64, to_us: u64) -> State {
+    let first = changes.partition_point(|(at_us, _)| *at_us <= from_us).saturating_sub(1);
+    let mut best = (0, State::NotStarted);
+    for (place, (at_us, state)) in changes.iter().enumerate().skip(first) {
+        if *at_us >= to_us {
+            break;
+        }
+        if *state == State::Died {
+            return if *at_us >= from_us { State::Died } else { State::NotStarted };
+        }
+        let end_us = changes.get(place + 1).map_or(to_us, |(next_us, _)| *next_us).min(to_us);
+        let lasted = end_us.saturating_sub((*at_us).max(from_us));
+        if lasted > best.0 {
+            best = (lasted, *state);
+        }
+    }
+    best.1
+}
+
+/// Draws what the workers share, and returns how many lines that takes. The newest thing is there in any case.
+fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
+    let (scene, look) = (&view.scene, panel.look);
+    panel.heading(0, look.pick("shared", "共享对象"));
+    let width = usize::from(panel.area.width.saturating_sub(INDENT));
+    let titles = scene.things().iter().map(|thing| thing.title(look.language, scene.names()).width());
+    let title_width = titles.max().unwrap_or(0).clamp(8, 20) + 2;
+    let rows = usize::from(panel.area.height).saturating_sub(1);
+    let all = scene.things();
+    let lines_of = |most: usize| -> Vec<Vec<Vec<thing::Piece>>> {
+        all.iter().map(|shown| thing::lines(shown, scene, look, title_width, width, most)).collect()
+    };
+    // As many lines for each as there is room for.
+    let fits = |lines: &Vec<Vec<Vec<thing::Piece>>>| lines.iter().map(Vec::len).sum::<usize>() <= rows;
+    let lines = (1..=most_lines).rev().map(lines_of).find(fits).unwrap_or_else(|| lines_of(1));
+    let hidden = lines.iter().map(Vec::len).sum::<usize>().saturating_sub(rows);
+    let mut row = 1;
+    for line in lines.into_iter().flatten().skip(hidden) {
+        let mut x = INDENT;
+        for (text, tone) in line {
+            x = panel.put(x, row, &text, tone);
+        }
+        row += 1;
+    }
+    row
+}
+
+fn log(view: &View, panel: &mut Panel<'_>) {
+    let look = panel.look;
+    panel.heading(0, look.pick("last events", "最近的事件"));
+    let rows = usize::from(panel.area.height).saturating_sub(1);
+    // At the end, what the run has shown comes below the last events.
+    let facts = view.end.as_ref().map(|end| folded(pieces(&end.facts), usize::from(panel.area.width), "  "));
+    let facts = facts.unwrap_or_default();
+    let events = rows.saturating_sub(facts.len());
+    let names = view.log.iter().rev().take(events).map(|line| line.worker.width()).max().unwrap_or(0).min(NAME);
+    let first = view.log.len().saturating_sub(events);
+    let mut row = 1;
+    for line in view.log.iter().skip(first) {
+        let x = match line.at_us {
+            Some(at_us) => {
+                let x = panel.put(0, row, &format!("{:>9.3}  ", at_us as f64 / 1e6), Tone::Soft);
+                panel.put(x, row, &line.worker, Tone::Plain);
+                x
+            }
+            None => 11,
+        };
+        panel.fit(x + names as u16 + 2, row, &line.text, line.tone);
+        row += 1;
+    }
+    for line in facts {
+        panel.put(0, row, &line, Tone::Strong);
+        row += 1;
+    }
+}
+
+fn footer(view: &View, now: Instant, screen: &mut Panel<'_>) {
+    let (look, row) = (screen.look, screen.area.height - 1);
+    if let Some(notice) = view.notice(now) {
+        screen.fit(0, row, &format!("{} {notice}", look.sign("▶", ">")), Tone::Strong);
+        return;
+    }
+    let keys = match &view.end {
+        Some(_) => {
+            look.pick("q ends the view and prints the summary  ↑↓ select  h help", "q 结束并打印小结  ↑↓ 选择  h 帮助")
+        }
+        None if view.status.is_stepped => look.pick(
+            ". one step  space go on/pause  +- pace  ↑↓ select  k kill  h help  q end",
+            ". 走一步  空格 继续/暂停  +- 速度  ↑↓ 选择  k 杀死  h 帮助  q 结束",
+        ),
+        None => look.pick(
+            "space pause  +- pace  ↑↓ select  k kill -9  s stop/go on  h help  q end",
+            "空格 暂停  +- 速度  ↑↓ 选择  k 杀死  s 停止/继续  h 帮助  q 结束",
+        ),
+    };
+    let keys = if look.is_ascii { keys.replace("↑↓", "arrows") } else { keys.to_owned() };
+    screen.fit(0, row, &keys, Tone::Soft);
+}
+
+fn help(screen: &mut Panel<'_>) {
+    let look = screen.look;
+    let state = |state: State, en: &'static str, zh: &'static str| (sign(state, look), en, zh, tone_of(state));
+    let key = |key: &str, en: &'static str, zh: &'static str| (key.to_owned(), en, zh, Tone::Strong);
+    let rows = [
+        key(
+            look.pick("space", "空格"),
+            "all workers stop at their next event or pause, or go on",
+            "所有进程在下一个事件或停顿处暂停，或继续",
+        ),
+        key("+ -", "faster, slower", "加快、减慢"),
+        key(look.sign("↑ ↓", "arrows"), "select a worker", "选择一个进程"),
+        key("k", "kill the selected worker (kill -9)", "杀死所选进程（kill -9）"),
+        key("s", "stop it (SIGSTOP), or let it go on (SIGCONT)", "停止它（SIGSTOP），或让它继续（SIGCONT）"),
+        key(".", "one step, in a run with --step or --schedule", "走一步（需要 --step 或 --schedule）"),
+        key("q", "end the run, and print its summary", "结束运行并打印小结"),
+        state(State::Running, "runs or sleeps", "运行或休眠"),
+        state(State::Waiting, "waits for another", "等待其他进程"),
+        state(State::Holding, "holds something", "持有"),
+        state(State::Both, "holds one and waits for another", "持有一个，等待另一个"),
+        state(State::Working, "works on an item", "处理数据"),
+        state(State::Died, "died", "死亡"),
+    ];
+    let width = 64.min(screen.area.width);
+    let height = (rows.len() as u16 + 2).min(screen.area.height);
+    let (x, y) = ((screen.area.width - width) / 2, (screen.area.height - height) / 2);
+    let mut panel = screen.part(x, y, width, height);
+    for row in 0..height {
+        panel.put(0, row, &" ".repeat(usize::from(width)), Tone::Reverse);
+    }
+    panel.put(2, 0, look.pick("keys and signs", "按键与符号"), Tone::Reverse);
+    for (place, (sign, en, zh, tone)) in rows.into_iter().enumerate() {
+        let row = place as u16 + 1;
+        if row + 1 >= height {
+            break;
+        }
+        panel.put(1, row, &" ".repeat(usize::from(width - 2)), Tone::Plain);
+        panel
+            .buffer
+            .set_style(Rect::new(panel.area.x + 1, panel.area.y + row, width - 2, 1), ratatui::style::Style::reset());
+        panel.put(2, row, &sign, tone);
+        panel.part(10, row, width - 11, 1).fit(0, 0, look.pick(en, zh), Tone::Plain);
+    }
+}

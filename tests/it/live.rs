@@ -1,0 +1,231 @@
+//! The live view in a real terminal, that of tmux: what the screen shows, what the keys do, and the terminal afterwards.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::harness::{Demo, children_of, send, skip, watchdog};
+
+/// A terminal of tmux, in which a shell runs the program and then tells how the terminal was left.
+struct Screen {
+    directory: TempDir,
+}
+
+impl Screen {
+    /// Starts the program in a terminal of 80x24. Returns `None` if there is no tmux.
+    fn run(args: &str, language: &str) -> Option<Self> {
+        let tmux = Command::new("tmux").arg("-V").output();
+        if let Err(error) = tmux {
+            skip("tmux", error);
+            return None;
+        }
+        let screen = Screen { directory: tempfile::tempdir().expect("a directory") };
+        let demo = env!("CARGO_BIN_EXE_ipc-demo");
+        // `stty` says whether the terminal is as it was.
+        let script = format!("{demo} {args}; echo exit $?; stty -a | grep -q ' icanon' && echo restored; exec cat");
+        let locale = format!("LC_ALL={language}");
+        screen.tmux(&[
+            "new-session",
+            "-d",
+            "-x",
+            "80",
+            "-y",
+            "24",
+            "-e",
+            &locale,
+            "-e",
+            "NO_COLOR=",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        Some(screen)
+    }
+
+    fn tmux(&self, args: &[&str]) -> String {
+        let socket: PathBuf = self.directory.path().join("tmux");
+        let mut command = Command::new("tmux");
+        let output = command.arg("-u").args(["-f", "/dev/null", "-S"]).arg(socket).args(args).output();
+        let output = output.expect("tmux runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn text(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    /// Presses keys, by the names that tmux has for them.
+    fn press(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+
+    /// Waits until the screen is as wanted, and returns it.
+    #[track_caller]
+    fn until(&self, mut is_wanted: impl FnMut(&str) -> bool) -> String {
+        loop {
+            let text = self.text();
+            if is_wanted(&text) {
+                return text;
+            }
+        }
+    }
+
+    /// Waits until the screen shows all of this.
+    fn shows(&self, wanted: &[&str]) -> String {
+        self.until(|text| wanted.iter().all(|wanted| text.contains(wanted)))
+    }
+
+    /// Waits until the program has ended, and returns the normal screen. The terminal is as before.
+    fn ends(&self, code: i32) -> String {
+        let text = self.shows(&[&format!("exit {code}\n"), "restored"]);
+        assert_eq!(self.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]).trim(), "0 1", "{text}");
+        text
+    }
+
+    /// Returns the process of the program.
+    fn pid(&self) -> u32 {
+        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]).trim().parse().expect("a number");
+        *children_of(shell).first().expect("the program runs")
+    }
+
+    /// Selects the worker whose line has this text, and returns its name.
+    fn select(&self, wanted: &str) -> String {
+        self.press(&["Home"]);
+        loop {
+            let text = self.shows(&["▸"]);
+            let selected = text.lines().find(|line| line.starts_with('▸')).expect("there is one");
+            let is_it = selected.contains(wanted);
+            let name = selected.split_whitespace().nth(1).expect("a name").to_owned();
+            if is_it {
+                return name;
+            }
+            self.press(&["Down"]);
+            self.until(|text| text.lines().any(|line| line.starts_with('▸') && !line.contains(&format!("{name} "))));
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A failed test leaves nothing running.
+        let _ = Command::new("tmux").arg("-S").arg(self.directory.path().join("tmux")).arg("kill-server").output();
+    }
+}
+
+#[test]
+fn killed_holder_is_shown_with_who_takes_over() {
+    let _watchdog = watchdog("live::killed_holder");
+    let Some(screen) = Screen::run("tickets --lock --live --seed 1", "C.UTF-8") else { return };
+    screen.shows(&["holds: lock", "waits: lock (buyer-"]);
+    // While the run is held, the holder stays the same.
+    screen.press(&["Space"]);
+    screen.shows(&["PAUSED"]);
+    let holder = screen.select("holds: lock");
+    screen.press(&["k"]);
+    screen.shows(&["killed (-9)", &format!("takes over the lock from {holder}, which died")]);
+    screen.press(&["Space", "+", "+", "+", "+", "+", "+", "+"]);
+    let end = screen.shows(&["ENDED", "guaranteed, and held", "bought 3"]);
+    assert!(end.contains(" max"), "{end}");
+    screen.press(&["q"]);
+    // A death that was asked for is no failure.
+    let text = screen.ends(0);
+    assert!(text.contains("✔ guaranteed, and held") && text.contains("run it again: "), "{text}");
+    assert!(!text.contains("takes over"), "the summary alone: {text}");
+}
+
+#[test]
+fn run_goes_on_where_it_was_paused_and_ends_on_demand() {
+    let _watchdog = watchdog("live::paused");
+    let Some(screen) = Screen::run("prodcons --live --forever --seed 1 --speed 20", "zh_CN.UTF-8") else { return };
+    screen.shows(&["生产者", "消费者获取数据", "队列", "速度 20"]);
+    screen.press(&["Space"]);
+    screen.shows(&["已暂停"]);
+    // Everything that was under way has been shown when two pictures are the same.
+    let mut before = String::new();
+    screen.until(|text| std::mem::replace(&mut before, text.to_owned()) == *text);
+    let stays = screen.text();
+    screen.press(&["h"]);
+    screen.shows(&["按键与符号", "SIGSTOP"]);
+    screen.press(&["Escape"]);
+    assert_eq!(screen.until(|text| !text.contains("按键与符号")), stays, "nothing happens while it is paused");
+    screen.press(&["Space"]);
+    screen.until(|text| text != stays && !text.contains("已暂停"));
+    // Stopped, it does nothing; and the end does not wait for it.
+    screen.select("生产者");
+    screen.press(&["s"]);
+    screen.shows(&["已停止；"]);
+    screen.press(&["s"]);
+    screen.until(|text| !text.contains("已停止；"));
+    screen.press(&["s"]);
+    screen.shows(&["已停止；"]);
+    screen.press(&["q"]);
+    let text = screen.ends(0);
+    assert!(text.contains("运行被提前停止") && text.contains("生产 "), "{text}");
+}
+
+#[test]
+fn terminal_is_restored_after_signals() {
+    let _watchdog = watchdog("live::signals");
+    let Some(screen) = Screen::run("event --live --speed 0.01 --racers 100", "C.UTF-8") else { return };
+    screen.shows(&["workers 1 to ", " of 100", "all  ···", "not set"]);
+    // Beside each other on a wide screen, and below each other again.
+    let is_wide = |text: &str| text.lines().any(|line| line.contains("── workers") && line.contains("── shared"));
+    screen.tmux(&["resize-window", "-x", "200", "-y", "50"]);
+    screen.until(is_wide);
+    screen.tmux(&["resize-window", "-x", "80", "-y", "24"]);
+    screen.until(|text| !is_wide(text) && text.contains("── shared"));
+    send(screen.pid(), Signal::SIGTERM);
+    let text = screen.ends(143);
+    assert!(text.contains("the run was stopped early"), "{text}");
+    let Some(screen) = Screen::run("pipe --live --speed 0.01", "C.UTF-8") else { return };
+    screen.shows(&["sends 1"]);
+    screen.press(&["C-c"]);
+    screen.ends(130);
+}
+
+#[test]
+fn schedule_is_watched_step_by_step() {
+    let _watchdog = watchdog("live::schedule");
+    let Some(screen) = Screen::run("tickets --buyers 2 --live --schedule a3b3", "C.UTF-8") else { return };
+    screen.shows(&["PAUSED", "next: look file-1"]);
+    screen.press(&["."]);
+    screen.shows(&["sees 3 tickets left", "next: read file-1"]);
+    screen.press(&["k"]);
+    screen.shows(&["select a worker first"]);
+    screen.press(&[".", "."]);
+    let text = screen.shows(&["buys a ticket and writes: 2 tickets left"]);
+    // Times and process IDs of a schedule are the same in every run.
+    insta::assert_snapshot!(text.lines().take(13).collect::<Vec<_>>().join("\n"));
+    screen.press(&["Space", "+", "+", "+", "+", "+", "+", "+"]);
+    screen.shows(&["ENDED", "bought 2"]);
+    screen.press(&["q"]);
+    screen.ends(0);
+    // Who chooses, chooses by selecting.
+    let Some(screen) = Screen::run("tickets --buyers 2 --live --step", "C.UTF-8") else { return };
+    screen.shows(&["PAUSED", "next: look file-1"]);
+    screen.select("buyer-2");
+    screen.press(&["."]);
+    screen.shows(&["buyer-2  sees 3 tickets left"]);
+    screen.press(&["k"]);
+    screen.shows(&["killed (-9)"]);
+    screen.press(&["q"]);
+    let text = screen.ends(0);
+    assert!(text.contains("replay it: ipc-demo tickets --buyers 2 --live --schedule"), "{text}");
+}
+
+#[test]
+fn who_cannot_watch_is_told_why_and_nothing_is_started() {
+    let _watchdog = watchdog("live::refused");
+    for (args, reason) in [
+        (&["--live"][..], "--live needs a terminal"),
+        (&["--live", "--format", "json"], "--live does not use --format json"),
+    ] {
+        let refused = Demo::run("tickets").args(args.iter().copied()).expect_exit(2);
+        assert!(refused.stdout.is_empty() && refused.stderr.contains(reason), "{}", refused.stderr);
+    }
+    let explored = Demo::run("explore").args(["tickets", "--live"]).expect_exit(2);
+    assert!(explored.stderr.contains("explore does not use --live"), "{}", explored.stderr);
+}
