@@ -86,7 +86,7 @@ fn knows_only_ascii(locale: &str) -> bool {
 }
 
 /// Reduces a text to ASCII.
-fn ascii(text: &str) -> String {
+pub(super) fn ascii(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

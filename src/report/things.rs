@@ -243,8 +243,18 @@ impl Things {
         if let Some(waiters) = thing.waiters_mut() {
             waiters.retain(|waiter| waiter != worker);
         }
-        if let Shape::Lock { in_cycle, .. } = &mut thing.shape {
-            *in_cycle = false;
+        if matches!(thing.shape, Shape::Lock { in_cycle: true, .. }) {
+            self.break_cycle();
+        }
+    }
+
+    /// Without one of its waits, no part of a cycle is left.
+    fn break_cycle(&mut self) {
+        for (index, thing) in self.all.iter_mut().enumerate() {
+            if let Shape::Lock { in_cycle: in_cycle @ true, .. } = &mut thing.shape {
+                *in_cycle = false;
+                self.changed.insert(index);
+            }
         }
     }
 
@@ -259,7 +269,10 @@ impl Things {
     pub(super) fn release(&mut self, thing: &Named, worker: &str) {
         match &mut self.known(thing).shape {
             Shape::Lock { holder, in_cycle, .. } if holder.as_deref() == Some(worker) => {
-                (*holder, *in_cycle) = (None, false);
+                *holder = None;
+                if *in_cycle {
+                    self.break_cycle();
+                }
             }
             Shape::Permits { holders, .. } => {
                 if let Some(place) = holders.iter().position(|holder| holder == worker) {

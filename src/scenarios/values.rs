@@ -150,7 +150,7 @@ fn chunk(increments: u64) -> u64 {
 
 const COUNTER: Noun = Noun::new("counter", "计数器");
 /// What all have added: without a lock, more than the counter shows.
-const ADDED: Noun = Noun::new("added by all", "总共加了");
+const ADDED: Noun = Noun::new("added by all", "累计加数");
 
 /// What workers report.
 #[derive(Debug, Serialize, Deserialize)]

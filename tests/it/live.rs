@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{Demo, children_of, send, skip, watchdog};
+use crate::harness::{Demo, await_end, children_of, send, skip, watchdog};
 
 /// A terminal of tmux, in which a shell runs the program and then tells how the terminal was left.
 struct Screen {
@@ -108,6 +108,12 @@ impl Screen {
     }
 }
 
+/// Returns the number before a unit.
+fn seconds(line: &str, unit: &str) -> f64 {
+    let (before, _) = line.split_once(unit).expect("a time");
+    before.split_whitespace().last().and_then(|number| number.parse().ok()).expect("a number")
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         // A failed test leaves nothing running.
@@ -122,7 +128,7 @@ fn killed_holder_is_shown_with_who_takes_over() {
     screen.shows(&["holds: lock", "waits: lock (buyer-"]);
     // While the run is held, the holder stays the same.
     screen.press(&["Space"]);
-    screen.shows(&["PAUSED"]);
+    screen.shows(&["PAUSED", "holds: lock"]);
     let holder = screen.select("holds: lock");
     screen.press(&["k"]);
     screen.shows(&["killed (-9)", &format!("takes over the lock from {holder}, which died")]);
@@ -143,16 +149,18 @@ fn run_goes_on_where_it_was_paused_and_ends_on_demand() {
     screen.shows(&["生产者", "消费者获取数据", "队列", "速度 20"]);
     screen.press(&["Space"]);
     screen.shows(&["已暂停"]);
-    // Everything that was under way has been shown when two pictures are the same.
-    let mut before = String::new();
-    screen.until(|text| std::mem::replace(&mut before, text.to_owned()) == *text);
-    let stays = screen.text();
+    let held_at = |text: &str| seconds(text.lines().next().expect("a title"), " 秒");
+    let paused = held_at(&screen.text());
     screen.press(&["h"]);
     screen.shows(&["按键与符号", "SIGSTOP"]);
     screen.press(&["Escape"]);
-    assert_eq!(screen.until(|text| !text.contains("按键与符号")), stays, "nothing happens while it is paused");
+    let text = screen.until(|text| !text.contains("按键与符号"));
+    // What was under way may have been shown since, with its time.
+    let events = text.lines().skip_while(|line| !line.contains("最近的事件")).skip(1);
+    let last = events.filter_map(|line| line.split_whitespace().next()?.parse::<f64>().ok()).last().expect("an event");
+    assert!(held_at(&text) == paused && last <= paused + 0.1, "nothing happens while it is paused: {text}");
     screen.press(&["Space"]);
-    screen.until(|text| text != stays && !text.contains("已暂停"));
+    screen.until(|text| !text.contains("已暂停") && held_at(text) > paused);
     // Stopped, it does nothing; and the end does not wait for it.
     screen.select("生产者");
     screen.press(&["s"]);
@@ -187,25 +195,52 @@ fn terminal_is_restored_after_signals() {
 }
 
 #[test]
+fn run_ends_with_its_terminal() {
+    let _watchdog = watchdog("live::terminal");
+    // In the middle, and when it only waits for a key.
+    for (args, shown) in [("pipe --live --speed 0.01", "sends 1"), ("pipe --live --speed max", "ENDED")] {
+        let Some(screen) = Screen::run(args, "C.UTF-8") else { return };
+        screen.shows(&[shown]);
+        let pid = screen.pid();
+        screen.tmux(&["kill-server"]);
+        await_end(pid);
+    }
+}
+
+#[test]
 fn schedule_is_watched_step_by_step() {
     let _watchdog = watchdog("live::schedule");
     let Some(screen) = Screen::run("tickets --buyers 2 --live --schedule a3b3", "C.UTF-8") else { return };
-    screen.shows(&["PAUSED", "next: look file-1"]);
+    screen.shows(&["PAUSED", "next: look file"]);
     screen.press(&["."]);
-    screen.shows(&["sees 3 tickets left", "next: read file-1"]);
+    screen.shows(&["sees 3 tickets left", "next: read file"]);
     screen.press(&["k"]);
     screen.shows(&["select a worker first"]);
     screen.press(&[".", "."]);
     let text = screen.shows(&["buys a ticket and writes: 2 tickets left"]);
     // Times and process IDs of a schedule are the same in every run.
-    insta::assert_snapshot!(text.lines().take(13).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(text.lines().take(13).collect::<Vec<_>>().join("\n"), @"
+    ipc-demo tickets --buyers 2 --schedule a3b3 --seed 1   0.003 s  speed 1  PAUSED
+    1 running  1 ended  to be shown: no ticket is sold twice, and none is oversold
+    ── workers ─────────────────────────────────────────────────────────────────────
+      buyer-1                         ··   has ended
+      buyer-2                         ·· · next: look file
+    ── shared ──────────────────────────────────────────────────────────────────────
+      ticket file  [ 2 ]
+    ── last events ─────────────────────────────────────────────────────────────────
+        0.000  buyer-1  starts as process 1
+        0.000  buyer-2  starts as process 2
+        0.001  buyer-1  sees 3 tickets left
+        0.003  buyer-1  buys a ticket and writes: 2 tickets left
+        0.003  buyer-1  exits
+    ");
     screen.press(&["Space", "+", "+", "+", "+", "+", "+", "+"]);
     screen.shows(&["ENDED", "bought 2"]);
     screen.press(&["q"]);
     screen.ends(0);
     // Who chooses, chooses by selecting.
     let Some(screen) = Screen::run("tickets --buyers 2 --live --step", "C.UTF-8") else { return };
-    screen.shows(&["PAUSED", "next: look file-1"]);
+    screen.shows(&["PAUSED", "next: look file"]);
     screen.select("buyer-2");
     screen.press(&["."]);
     screen.shows(&["buyer-2  sees 3 tickets left"]);

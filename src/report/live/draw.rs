@@ -1,5 +1,6 @@
 //! The screen: what the run is, its workers, what they share, and the last events.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use ratatui::buffer::Buffer;
@@ -12,6 +13,7 @@ use super::view::{Activity, View};
 use crate::report::Language;
 use crate::report::drawing::fitted;
 use crate::report::lanes::State;
+use crate::report::screen::ascii;
 use crate::report::text::{folded, pieces};
 
 /// The smallest screen with a picture.
@@ -45,6 +47,7 @@ impl Panel<'_> {
         }
         let (left, top) = (self.area.x + x, self.area.y + row);
         let most = usize::from(self.area.width - x);
+        let text = if self.look.is_ascii { Cow::Owned(ascii(text)) } else { Cow::Borrowed(text) };
         let (after, _) = self.buffer.set_stringn(left, top, text, most, self.look.style(tone));
         after - self.area.x
     }
@@ -54,7 +57,6 @@ impl Panel<'_> {
         let room = usize::from(self.area.width.saturating_sub(x));
         let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         let text = if text.width() > room { fitted(text, room) } else { text };
-        let text = if self.look.is_ascii { text.replace('…', ".") } else { text };
         self.put(x, row, &text, tone)
     }
 
@@ -75,7 +77,7 @@ impl Panel<'_> {
 }
 
 /// Draws the screen at an instant.
-pub(super) fn draw(view: &mut View, now: Instant, look: Look, area: Rect, buffer: &mut Buffer) {
+pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &mut Buffer) {
     let mut screen = Panel { area, buffer, look };
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (width, height) = SMALLEST;
@@ -112,7 +114,9 @@ pub(super) fn draw(view: &mut View, now: Instant, look: Look, area: Rect, buffer
 
 fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
     let look = screen.look;
-    let seconds = format!("{:.1} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"));
+    // A step of a schedule takes a millisecond.
+    let decimals = if view.status.is_stepped { 3 } else { 1 };
+    let seconds = format!("{:.decimals$} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"));
     let speed = match view.status.speed.as_str() {
         "" => String::new(),
         speed => format!("  {} {speed}", look.pick("speed", "速度")),
@@ -342,7 +346,7 @@ fn footer(view: &View, now: Instant, screen: &mut Panel<'_>) {
             "空格 暂停  +- 速度  ↑↓ 选择  k 杀死  s 停止/继续  h 帮助  q 结束",
         ),
     };
-    let keys = if look.is_ascii { keys.replace("↑↓", "arrows") } else { keys.to_owned() };
+    let keys = if look.is_ascii { Cow::Owned(keys.replace("↑↓", "arrows")) } else { Cow::Borrowed(keys) };
     screen.fit(0, row, &keys, Tone::Soft);
 }
 

@@ -48,6 +48,11 @@ impl Look {
         Look { language, is_ascii: false, is_colored: false }
     }
 
+    #[cfg(test)]
+    pub(super) fn in_ascii(self) -> Self {
+        Look { is_ascii: true, ..self }
+    }
+
     /// Returns one of two wordings.
     pub(super) fn pick<'a>(&self, en: &'a str, zh: &'a str) -> &'a str {
         self.language.pick(en, zh)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `view` | what is on the screen: the scene, the last events, what is selected; and what the keys do |
 //! | `draw`, `thing` | the screen, and the shared things on it |
+//! | `keys` | the keyboard |
 //! | `look` | signs and colours |
 //! | `terminal` | the terminal before and after |
 //!
@@ -12,6 +13,7 @@
 //! a key asks of the run goes through [`Control`].
 
 mod draw;
+mod keys;
 mod look;
 mod terminal;
 #[cfg(test)]
@@ -24,15 +26,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
-
 use super::control::{Control, Request};
 use super::event::Event;
 use super::frame::{Reason, Summary};
 use super::language::Language;
-use super::schedule::ShownSchedule;
 use super::{Color, Format, Reporter, to_stdout};
+use crate::sys::clock::monotonic_ns;
 use crate::sys::{signal, task};
+use keys::Keyboard;
 use look::Look;
 use terminal::Terminal;
 use view::{Pressed, View};
@@ -41,6 +42,9 @@ use view::{Pressed, View};
 const FRAME: Duration = Duration::from_millis(50);
 /// The time between two pictures while only the time passes.
 const IDLE_FRAME: Duration = Duration::from_millis(250);
+
+/// How many workers are looked at for each picture.
+const FEW: usize = 16;
 
 /// Shows a run on the screen of the terminal, and its summary on the normal screen.
 pub(crate) struct Live {
@@ -127,10 +131,6 @@ impl Reporter for Live {
         }
         self.text.event(event)
     }
-
-    fn schedule(&mut self, schedule: &ShownSchedule) -> io::Result<()> {
-        self.text.schedule(schedule)
-    }
 }
 
 impl Drop for Live {
@@ -140,20 +140,27 @@ impl Drop for Live {
     }
 }
 
-/// Draws, and reads the keyboard, until the view is over, a panic has left the terminal, or the process is asked to stop.
+/// Draws, and reads the keyboard, until the view is over, a panic has left the terminal, the terminal is gone, or the
+/// process is asked to stop.
 fn show(control: &Control, view: &Mutex<View>, look: Look) -> io::Result<()> {
     let _internal = task::InternalThread::count();
-    let failed = draw_while_open(control, view, look);
+    let _gone = Gone(control);
+    let shown = draw_while_open(control, view, look);
     terminal::leave();
-    // Without a screen, nobody can end the run but here.
-    if failed.is_err() {
-        control.ask(Request::End);
+    shown
+}
+
+/// Ends the run with the screen, also after a panic: nobody can end it by a key then.
+struct Gone<'a>(&'a Control);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.ask(Request::End);
     }
-    failed
 }
 
 fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Result<()> {
-    let mut canvas = terminal::canvas()?;
+    let (mut canvas, mut keyboard) = (terminal::canvas()?, Keyboard::open()?);
     let (mut drawn, mut looked, mut version): (Option<Instant>, Option<Instant>, u64) = (None, None, 0);
     while terminal::is_open() && !control.is_stopped() {
         let is_due = {
@@ -165,7 +172,9 @@ fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Res
                 version = status.version;
                 view.set_status(status);
             }
-            if looked.is_none_or(|looked| looked.elapsed() >= IDLE_FRAME) {
+            // The kernel is asked for each worker.
+            let look_every = if view.scene.workers() <= FEW { FRAME } else { IDLE_FRAME };
+            if looked.is_none_or(|looked| looked.elapsed() >= look_every) {
                 looked = Some(Instant::now());
                 view.look(Instant::now(), |worker| control.is_pausing(worker), task::is_asleep);
             }
@@ -176,20 +185,14 @@ fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Res
             let mut view = locked(view);
             view.is_changed = false;
             let now = Instant::now();
-            canvas.draw(|frame| draw::draw(&mut view, now, look, frame.area(), frame.buffer_mut()))?;
+            canvas.draw(|frame| draw::draw(&view, now, look, frame.area(), frame.buffer_mut()))?;
             drawn = Some(now);
         }
         let left = drawn.map_or(FRAME, |drawn| FRAME.saturating_sub(drawn.elapsed()));
-        let mut wait = left.max(Duration::from_millis(1));
-        // All that was typed at once is read at once.
-        while event::poll(wait)? {
-            wait = Duration::ZERO;
-            let mut view = locked(view);
-            view.is_changed = true;
-            let pressed = match event::read()? {
-                Input::Key(key) if key.kind != KeyEventKind::Release => view.press(key),
-                _ => Pressed::Nothing,
-            };
+        let wait = left.max(Duration::from_millis(1));
+        let Some(pressed) = keyboard.read(monotonic_ns() + wait.as_nanos() as u64)? else { break };
+        for key in pressed {
+            let pressed = locked(view).press(key);
             match pressed {
                 Pressed::Nothing => {}
                 Pressed::Asks(request) => control.ask(request),

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
 use serde_json::json;
 
 use super::draw::draw;
+use super::keys::Key;
 use super::look::Look;
 use super::view::{Pressed, View};
 use crate::report::Language;
@@ -77,7 +77,7 @@ impl Run {
 fn screen_of(view: &mut View, language: Language, width: u16, height: u16) -> String {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    draw(view, Instant::now(), Look::plain(language), area, &mut buffer);
+    draw(&*view, Instant::now(), Look::plain(language), area, &mut buffer);
     text_of(&buffer)
 }
 
@@ -314,7 +314,7 @@ fn hundred_workers_have_a_sign_each_and_lines_around_the_selected_one() {
     let run = (41..=100).fold(run, |run, number| run.at(2_000, &format!("buyer-{number}"), waits("tickets")));
     golden("live.hundred.en", &run.screen(Language::En, 80, 24));
     let mut view = run.view(Language::En);
-    press(&mut view, KeyCode::End);
+    view.press(Key::End);
     let screen = screen_of(&mut view, Language::En, 200, 50);
     assert!(screen.contains("▸ buyer-100 ") && screen.contains(" of 100"), "{screen}");
     assert!(screen.lines().any(|line| line.contains("all  ·······")), "{screen}");
@@ -323,10 +323,6 @@ fn hundred_workers_have_a_sign_each_and_lines_around_the_selected_one() {
         let screen = screen_of(&mut view, Language::Zh, width, height);
         assert_eq!(screen.lines().count(), usize::from(height));
     }
-}
-
-fn press(view: &mut View, code: KeyCode) -> Pressed {
-    view.press(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
 #[test]
@@ -340,30 +336,30 @@ fn keys_ask_for_what_they_stand_for() {
         ('q', Request::End),
         ('.', Request::Step(None)),
     ] {
-        assert_eq!(press(&mut view, KeyCode::Char(key)), asks(request), "{key}");
+        assert_eq!(view.press(Key::Letter(key)), asks(request), "{key}");
     }
     let notice = |view: &View| view.notice(Instant::now()).unwrap_or_default().to_owned();
-    assert_eq!(press(&mut view, KeyCode::Char('k')), Pressed::Nothing);
+    assert_eq!(view.press(Key::Letter('k')), Pressed::Nothing);
     assert!(notice(&view).contains("select a worker first"));
-    press(&mut view, KeyCode::Down);
-    assert_eq!(press(&mut view, KeyCode::Char('k')), Pressed::Nothing, "it has ended");
-    press(&mut view, KeyCode::Down);
-    press(&mut view, KeyCode::Down);
-    assert_eq!(press(&mut view, KeyCode::Char('k')), asks(Request::Kill(103)));
-    assert_eq!(press(&mut view, KeyCode::Char('s')), asks(Request::Stop(103)));
-    assert_eq!(press(&mut view, KeyCode::Char('.')), asks(Request::Step(Some(2))));
-    press(&mut view, KeyCode::Up);
+    view.press(Key::Down);
+    assert_eq!(view.press(Key::Letter('k')), Pressed::Nothing, "it has ended");
+    view.press(Key::Down);
+    view.press(Key::Down);
+    assert_eq!(view.press(Key::Letter('k')), asks(Request::Kill(103)));
+    assert_eq!(view.press(Key::Letter('s')), asks(Request::Stop(103)));
+    assert_eq!(view.press(Key::Letter('.')), asks(Request::Step(Some(2))));
+    view.press(Key::Up);
     assert_eq!(view.selected, Some(1));
-    let interrupt = view.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
+    let interrupt = view.press(Key::Control('c'));
     assert_eq!(interrupt, Pressed::Interrupt);
 }
 
 #[test]
 fn help_explains_keys_and_signs() {
     let mut view = sale().view(Language::En);
-    press(&mut view, KeyCode::Char('h'));
+    view.press(Key::Letter('h'));
     golden("live.help.en", &screen_of(&mut view, Language::En, 80, 24));
-    press(&mut view, KeyCode::Char('h'));
+    view.press(Key::Letter('h'));
     assert!(!view.is_help);
 }
 
@@ -394,8 +390,49 @@ fn stopped_workers_and_steps_of_a_schedule_are_told() {
     run.status.stopped.insert(103);
     let screen = run.screen(Language::En, 80, 24);
     assert!(screen.contains("STOPPED; holds: lock") && screen.contains("PAUSED"), "{screen}");
-    run.status.next = vec![["next: acquire lock".to_owned(), "下一步：acquire lock".to_owned()]; 10];
+    let mut run = Run::of("tickets", &[], &numbered("buyer", 2));
+    run.status.next = vec![["next: read file".to_owned(), "下一步：read file".to_owned()]; 2];
     run.status.is_stepped = true;
     let screen = run.screen(Language::Zh, 80, 24);
-    assert!(screen.contains("下一步：acquire lock") && screen.contains(". 走一步"), "{screen}");
+    assert!(screen.contains("下一步：read file") && screen.contains(". 走一步"), "{screen}");
+}
+
+#[test]
+fn what_no_event_tells_is_seen() {
+    let workers: Vec<String> = ["producer", "consumer"].map(str::to_owned).to_vec();
+    let mut run = Run::of("prodcons", &[], &workers);
+    run.status.is_held = false;
+    let mut view = run.view(Language::En);
+    view.look(Instant::now(), |worker| worker == 0, |_| true);
+    let screen = screen_of(&mut view, Language::En, 80, 24);
+    assert!(screen.contains("· sleeps") && screen.contains("┆ waits"), "{screen}");
+    // An event tells more.
+    view.apply(&run.then("consumer", got("producer", 1, 0.5, false)).events[3]);
+    let screen = screen_of(&mut view, Language::En, 80, 24);
+    assert!(screen.contains("· sleeps") && screen.contains("· runs"), "{screen}");
+}
+
+#[test]
+fn screen_is_ascii_where_the_locale_is() {
+    let run = sale();
+    let area = Rect::new(0, 0, 80, 24);
+    let mut buffer = Buffer::empty(area);
+    draw(&run.view(Language::En), Instant::now(), Look::plain(Language::En).in_ascii(), area, &mut buffer);
+    let screen = text_of(&buffer);
+    assert!(screen.is_ascii() && screen.contains("# holds: lock") && screen.contains("-- workers --"), "{screen}");
+}
+
+#[test]
+fn colours_are_an_aid_only() {
+    let run = sale();
+    let area = Rect::new(0, 0, 80, 24);
+    let drawn = |look: Look| {
+        let mut buffer = Buffer::empty(area);
+        draw(&run.view(Language::En), Instant::now(), look, area, &mut buffer);
+        buffer
+    };
+    let (plain, colored) = (drawn(Look::plain(Language::En)), drawn(Look::new(Language::En, true)));
+    assert_eq!(text_of(&plain), text_of(&colored));
+    let has_color = |buffer: &Buffer| buffer.content().iter().any(|cell| cell.fg != ratatui::style::Color::Reset);
+    assert!(has_color(&colored) && !has_color(&plain));
 }

@@ -79,12 +79,15 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
             pieces.extend(holders.iter().map(|holder| (format!("[{holding} {}]", name(holder)), Tone::Holding)));
             let free = (*total as usize).saturating_sub(holders.len());
             pieces.extend((0..free.min(MOST_SPACES)).map(|_| ("[   ]".to_owned(), Tone::Soft)));
-            let free = look.pick("free", "空闲");
-            let count = format!("  {} {free}  ", (*total as usize).saturating_sub(holders.len()));
+            let free = (*total as usize).saturating_sub(holders.len());
+            let count = match look.language {
+                Language::En => format!("  {free} free  "),
+                Language::Zh => format!("  空闲 {free}  "),
+            };
             pieces.push((count, Tone::Plain));
         }
         Shape::Condition { waiters } if waiters.is_empty() => {
-            pieces.push((look.pick("nobody waits", "无人等待").to_owned(), Tone::Soft));
+            pieces.push((look.pick("nobody waits", "无进程等待").to_owned(), Tone::Soft));
         }
         Shape::Condition { .. } => {}
         Shape::Lamp { is_on: true, .. } => {
@@ -146,9 +149,9 @@ fn of_queue(queue: &Queue, look: Look, pieces: &mut Vec<Piece>) {
     };
     let is_full = capacity.is_some_and(|capacity| queued as u64 >= capacity);
     pieces.push((format!("{count}  "), if is_full { Tone::Waiting } else { Tone::Plain }));
-    let mut counts = vec![(look.pick("put", "入"), put), (look.pick("got", "出"), got)];
+    let mut counts = vec![(look.pick("put", "放入"), put), (look.pick("got", "取出"), got)];
     counts.extend((*done > 0).then_some((look.pick("done", "完成"), done)));
-    counts.extend((*left > 0).then_some((look.pick("left by the dead", "已死进程留下"), left)));
+    counts.extend((*left > 0).then_some((look.pick("left by the dead", "因进程死亡退回"), left)));
     let counts: Vec<String> = counts.into_iter().map(|(what, count)| format!("{what} {count}")).collect();
     pieces.push((format!("({})  ", counts.join(look.pick(", ", "，"))), Tone::Soft));
     pieces.extend(items.iter().take(200).map(|item| (format!("[{}]", short(&item.value)), Tone::Working)));

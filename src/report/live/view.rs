@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-
+use super::keys::Key;
 use super::look::Tone;
 use crate::report::class::{Class, Ending, Severity, SpanKind};
 use crate::report::control::{Request, Status};
@@ -250,34 +249,30 @@ impl View {
     }
 
     /// Returns what a key does.
-    pub(super) fn press(&mut self, key: KeyEvent) -> Pressed {
+    pub(super) fn press(&mut self, key: Key) -> Pressed {
         const PAGE: usize = 10;
-        if key.modifiers.contains(KeyModifiers::CONTROL) {
-            return match key.code {
-                KeyCode::Char('c') => Pressed::Interrupt,
-                KeyCode::Char('l') => Pressed::Redraw,
-                _ => Pressed::Nothing,
-            };
-        }
+        self.is_changed = true;
         let was_help = std::mem::take(&mut self.is_help);
-        match key.code {
-            KeyCode::Up => self.select(|selected, _| selected.saturating_sub(1)),
-            KeyCode::Down => self.select(|selected, _| selected + 1),
-            KeyCode::PageUp => self.select(|selected, _| selected.saturating_sub(PAGE)),
-            KeyCode::PageDown => self.select(|selected, _| selected + PAGE),
-            KeyCode::Home => self.select(|_, _| 0),
-            KeyCode::End => self.select(|_, last| last),
-            KeyCode::Esc => self.selected = self.selected.filter(|_| was_help),
-            KeyCode::Char('h' | '?') => self.is_help = !was_help,
-            KeyCode::Char('q') => return Pressed::Asks(Request::End),
-            KeyCode::Enter if self.end.is_some() => return Pressed::Asks(Request::End),
+        match key {
+            Key::Control('c') => return Pressed::Interrupt,
+            Key::Control('l') => return Pressed::Redraw,
+            Key::Up => self.select(|selected, _| selected.saturating_sub(1)),
+            Key::Down => self.select(|selected, _| selected + 1),
+            Key::PageUp => self.select(|selected, _| selected.saturating_sub(PAGE)),
+            Key::PageDown => self.select(|selected, _| selected + PAGE),
+            Key::Home => self.select(|_, _| 0),
+            Key::End => self.select(|_, last| last),
+            Key::Escape => self.selected = self.selected.filter(|_| was_help),
+            Key::Letter('h' | '?') => self.is_help = !was_help,
+            Key::Letter('q') => return Pressed::Asks(Request::End),
+            Key::Enter if self.end.is_some() => return Pressed::Asks(Request::End),
             _ if self.end.is_some() => {}
-            KeyCode::Char(' ') => return Pressed::Asks(Request::Hold),
-            KeyCode::Char('+' | '=') => return Pressed::Asks(Request::Faster),
-            KeyCode::Char('-') => return Pressed::Asks(Request::Slower),
-            KeyCode::Char('.') => return Pressed::Asks(Request::Step(self.selected)),
-            KeyCode::Char('k') => return self.ask_of_selected(Request::Kill),
-            KeyCode::Char('s') => return self.ask_of_selected(Request::Stop),
+            Key::Letter(' ') => return Pressed::Asks(Request::Hold),
+            Key::Letter('+' | '=') => return Pressed::Asks(Request::Faster),
+            Key::Letter('-') => return Pressed::Asks(Request::Slower),
+            Key::Letter('.') => return Pressed::Asks(Request::Step(self.selected)),
+            Key::Letter('k') => return self.ask_of_selected(Request::Kill),
+            Key::Letter('s') => return self.ask_of_selected(Request::Stop),
             _ => {}
         }
         Pressed::Nothing

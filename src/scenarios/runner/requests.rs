@@ -56,9 +56,9 @@ impl Runner<'_> {
         };
         let name = &child.name;
         match killed {
-            Ok(()) => control.notify(format!("kill -9 {pid} ({name})"), format!("kill -9 {pid}（{name}）")),
+            Ok(()) => control.notify(format!("kill -9 {pid} ({name})"), format!("kill -9 {pid}")),
             Err(error) => {
-                control.notify(format!("cannot kill {name}: {error:#}"), format!("无法杀死 {name}：{error:#}"))
+                control.notify(format!("cannot kill {name}: {error:#}"), format!("无法杀死进程 {pid}：{error:#}"))
             }
         }
         self.forget_stopped(index, control);
@@ -70,10 +70,10 @@ impl Runner<'_> {
         let (signal, verb) = if is_stopped { (Signal::SIGCONT, "CONT") } else { (Signal::SIGSTOP, "STOP") };
         let name = &child.name;
         if let Err(error) = child.signal(signal) {
-            control.notify(format!("cannot stop {name}: {error}"), format!("无法停止 {name}：{error}"));
+            control.notify(format!("cannot stop {name}: {error}"), format!("无法停止进程 {pid}：{error}"));
             return;
         }
-        control.notify(format!("kill -{verb} {pid} ({name})"), format!("kill -{verb} {pid}（{name}）"));
+        control.notify(format!("kill -{verb} {pid} ({name})"), format!("kill -{verb} {pid}"));
         if is_stopped {
             self.forget_stopped(index, control);
         } else {
