@@ -47,9 +47,7 @@
 
   const total = events.length ? events[events.length - 1][0] / 1e6 : 0;
 
-  const time = (seconds) => {
-    return total >= 1 ? `${seconds.toFixed(3)} ${words.s}` : `${(seconds * 1e3).toFixed(3)} ${words.ms}`;
-  };
+  const time = (seconds) => (total >= 1 ? `${seconds.toFixed(3)} ${words.s}` : `${(seconds * 1e3).toFixed(3)} ${words.ms}`);
 
   /** Returns how many events have happened at a place on the axis. */
   const countAt = (place) => {
@@ -211,6 +209,8 @@
   };
 
   const showClaim = () => {
+    // A run whose result could not be checked has none.
+    if (!run.claim) return;
     const isOver = count === events.length;
     id("claim").className = `claim ${isOver ? run.verdict : ""}`;
     id("claim").textContent = isOver ? run.said : `${words.claim}${run.claim}`;
@@ -356,9 +356,9 @@
   const inOrder = (entries) => entries.sort(([one], [other]) => one.localeCompare(other, "en", { numeric: true }));
 
   const shapes = {
-    number: ({ value, of }) => [
+    number: ({ value, of, verb }) => [
       make("p", "big", String(value)),
-      make("p", "line", ...few(inOrder(Object.entries(of)), MOST_CHIPS / 2, ([name, own]) => make("span", "chip", `${nameOfWorker(name)}: `, make("b", "", String(own))))),
+      make("p", "line", ...few(inOrder(Object.entries(of)), MOST_CHIPS / 2, ([name, own]) => make("span", "chip", `${nameOfWorker(name)}${verb}`, make("b", "", String(own))))),
     ],
     lock: ({ holder, waiters, in_cycle }) => [
       line("", holder === null ? make("span", "chip free", words.free) : chip(holder, "holds"), in_cycle ? make("b", "bad", words.cycle) : null),

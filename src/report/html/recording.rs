@@ -212,9 +212,13 @@ fn shown_thing(scene: &Scene, index: usize, language: Language) -> Value {
     let thing = &scene.things()[index];
     let mut shown = json!(thing);
     shown["title"] = scene.title(index, language).into();
-    if let Shape::Queue(queue) = &thing.shape {
-        shown["queued"] = queue.items.len().into();
-        shown["items"] = queue.items.iter().take(MOST_ITEMS).map(|item| short(&item.value)).collect();
+    match &thing.shape {
+        Shape::Number { verb: [en, zh], .. } => shown["verb"] = language.pick(&format!(" {en} "), zh).into(),
+        Shape::Queue(queue) => {
+            shown["queued"] = queue.items.len().into();
+            shown["items"] = queue.items.iter().take(MOST_ITEMS).map(|item| short(&item.value)).collect();
+        }
+        _ => {}
     }
     shown
 }

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Run, lock, summary, worker_exited, worker_started};
-use crate::report::event::RUNNER;
-use crate::report::frame::Verdict;
+use super::pictures::run_named;
+use super::{Run, lock, worker_started};
 use crate::report::html;
 use crate::report::language::Language;
 use crate::scenarios::facts::*;
@@ -37,12 +36,7 @@ fn nothing_at_all_is_a_page() {
 #[test]
 fn nothing_in_a_run_ends_an_element() {
     let evil = "</script></noscript><!--{{run}}&\u{1b}\"'";
-    let run = Run::of(evil, 1)
-        .then("<b>&-1", worker_started(false))
-        .then("<b>&-1", LockFact::LockWaiting { lock: evil.to_owned() })
-        .then("<b>&-1", PipeFact::SendRefused { error: evil.to_owned() })
-        .then("<b>&-1", worker_exited(Some(1), None, Some(evil)))
-        .then(RUNNER, summary(evil, Verdict::Violated, true, json!({ evil: 1 })));
+    let run = run_named(evil);
     let page = page(&run);
     let count = |text: &str| page.matches(text).count();
     assert_eq!([count("</script>"), count("</noscript>"), count("<!--")], [2, 1, 1]);

@@ -34,15 +34,20 @@ fn nothing_at_all_is_a_picture() {
     assert!(well_formed::trace(&traced(&[])).is_empty());
 }
 
+/// A run in which everything has this name.
+pub(super) fn run_named(name: &'static str) -> Run {
+    Run::of(name, 1)
+        .then("<b>&-1", worker_started(false))
+        .then("<b>&-1", LockFact::LockWaiting { lock: name.to_owned() })
+        .then("<b>&-1", PipeFact::SendRefused { error: name.to_owned() })
+        .then("<b>&-1", worker_exited(Some(1), None, Some(name)))
+        .then(RUNNER, summary(name, Verdict::Violated, true, json!({ name: 1 })))
+}
+
 #[test]
 fn names_and_reasons_are_escaped() {
     let evil = "</text><script>&\u{1b}[31m\"'";
-    let run = Run::of(evil, 1)
-        .then("<b>&-1", worker_started(false))
-        .then("<b>&-1", LockFact::LockWaiting { lock: evil.to_owned() })
-        .then("<b>&-1", PipeFact::SendRefused { error: evil.to_owned() })
-        .then("<b>&-1", worker_exited(Some(1), None, Some(evil)))
-        .then(RUNNER, summary(evil, Verdict::Violated, true, json!({ evil: 1 })));
+    let run = run_named(evil);
     let said = well_formed::timeline(&timeline::draw(&run.0, Language::En));
     assert!(said.contains("<b>&-1") && said.contains("</text><script>& [31m"), "{said}");
     well_formed::trace(&traced(&run.0));
