@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::redis_queue::leaser;
-use super::redis_workers::{GetEnd, GetsInStorm, PutEnd, PutsInStorm, ROBBED, Source};
+use super::redis_workers::{AWAY, GetEnd, GetsInStorm, PutEnd, PutsInStorm, ROBBED, Source};
 use super::stress::{Booked, Entry, Item, Run, booked};
 use crate::harness::{patient_watchdog, skip, until, worker, worker_within};
 use crate::manager::hosts::Network;
@@ -294,7 +294,7 @@ fn await_end(seed: u64, worker: &mut Booked) -> Result<(), String> {
 }
 
 fn ends(server: &RedisServer, plan: Plan, is_named: bool) -> (PutEnd, GetEnd) {
-    let server = server.server();
+    let server = server.server().timeout(AWAY);
     if plan.has_tasks {
         let builder = JoinableQueue::<Item>::builder(&server).capacity(plan.capacity).max_redeliveries(1000);
         let builder = if is_named { builder.name(Machine::NAME) } else { builder };
