@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::redis_queue::leaser;
-use super::redis_workers::{GetEnd, GetsInStorm, PutEnd, PutsInStorm, ROBBED, Source};
+use super::redis_workers::{AWAY, GetEnd, GetsInStorm, PutEnd, PutsInStorm, ROBBED, Source};
 use super::stress::{Booked, Entry, Item, Run, booked};
 use crate::harness::{patient_watchdog, skip, until, worker, worker_within};
 use crate::manager::hosts::Network;
@@ -294,7 +294,7 @@ fn await_end(seed: u64, worker: &mut Booked) -> Result<(), String> {
 }
 
 fn ends(server: &RedisServer, plan: Plan, is_named: bool) -> (PutEnd, GetEnd) {
-    let server = server.server();
+    let server = server.server().timeout(AWAY);
     if plan.has_tasks {
         let builder = JoinableQueue::<Item>::builder(&server).capacity(plan.capacity).max_redeliveries(1000);
         let builder = if is_named { builder.name(Machine::NAME) } else { builder };
@@ -457,7 +457,7 @@ fn storms_find_deliberate_faults() {
         "requests that are not recognised double items"
     );
     assert!(
-        (0..5).any(|seed| fails("long_tasks_outlive_a_server_that_is_away", "no-absence-rule", seed)),
+        (0..20).any(|seed| fails("long_tasks_outlive_a_server_that_is_away", "no-absence-rule", seed)),
         "living processes lose their leases when the server was away"
     );
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use ipc_demo::process::Fd;
 use ipc_demo::redis::{self, JoinableConsumer, JoinableProducer, JoinableQueue, Lease, Queue, Server};
@@ -13,6 +14,9 @@ use super::stress::{Entry, Item, note};
 
 /// In a log, in place of how often the item was returned: the lease was lost, although its holder lived.
 pub(super) const ROBBED: u32 = u32::MAX;
+
+/// For how long workers try to reach a server: it may read a long file when it is started again.
+pub(super) const AWAY: Duration = Duration::from_secs(100);
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) enum PutEnd {
@@ -40,7 +44,7 @@ impl Source<PutEnd> {
         match self {
             Source::Given(end) => Ok(end),
             Source::Opened { url, name, has_tasks } => {
-                let server = Server::new(&url)?;
+                let server = Server::new(&url)?.timeout(AWAY);
                 Ok(if has_tasks {
                     PutEnd::Tasks(JoinableQueue::<Item>::builder(&server).name(&name).build_producer()?)
                 } else {
@@ -56,7 +60,7 @@ impl Source<GetEnd> {
         match self {
             Source::Given(end) => Ok(end),
             Source::Opened { url, name, has_tasks } => {
-                let server = Server::new(&url)?;
+                let server = Server::new(&url)?.timeout(AWAY);
                 Ok(if has_tasks {
                     GetEnd::Tasks(JoinableQueue::<Item>::builder(&server).name(&name).build_consumer()?)
                 } else {
