@@ -31,6 +31,8 @@ pub(super) const CAPACITY: usize = 1024;
 /// For growing sizes, the maximum number of bytes in a queue at once, as long as that is a few items.
 const MOST_BYTES: usize = 16 << 20;
 const FEW: usize = 2;
+/// Capacity where memory is used again while it is in the processor's cache.
+const AT_ONCE: usize = 64;
 /// Items of this length pass through the whole queue often enough that the first use of its memory does not count.
 const LONG: usize = 32 << 10;
 const OFTEN: usize = 16;
@@ -54,9 +56,13 @@ impl Case {
         Case { bytes, producers, consumers, batch: 1, capacity: CAPACITY }
     }
 
+    fn at_most(self, capacity: usize) -> Self {
+        Case { capacity, ..self }
+    }
+
     /// Limits the content of the queue to what a machine has memory for.
     fn limited(self) -> Self {
-        Case { capacity: (MOST_BYTES / self.bytes).clamp(FEW, CAPACITY), ..self }
+        self.at_most((MOST_BYTES / self.bytes).clamp(FEW, CAPACITY))
     }
 
     /// Returns the minimum number of items for a meaningful result.
@@ -129,13 +135,13 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         bytes(
             "queue-64k-bytes",
             "64 KiB as bytes from one process to another",
-            Case::new(kib_64, 1, 1),
+            Case::new(kib_64, 1, 1).at_most(AT_ONCE),
             &[("put_bytes, get_into", Way::Copied)],
         ),
         bytes(
             "queue-64k-in-place",
             "64 KiB written and read in the queue's memory",
-            Case::new(kib_64, 1, 1).limited(),
+            Case::new(kib_64, 1, 1).at_most(AT_ONCE),
             &[("the first and the last byte", Way::Ends), ("all bytes", Way::InPlace)],
         ),
         Workload::new(
