@@ -171,7 +171,7 @@ fn run_goes_on_where_it_was_paused_and_ends_on_demand() {
     screen.shows(&["已停止；"]);
     screen.press(&["q"]);
     let text = screen.ends(0);
-    assert!(text.contains("运行被提前停止") && text.contains("生产 "), "{text}");
+    assert!(text.contains("运行被提前") && text.contains("生产 "), "{text}");
 }
 
 #[test]
