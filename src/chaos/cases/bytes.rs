@@ -10,17 +10,15 @@ const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Queue", put_typed, typed_content).within(["in put, 64 KiB", "put 64 KiB 中"], FIND_ALL, OPERATION),
-        Row::of("Queue", put_bytes, |kill| content(kill, &[1], &[1, 7])).within(
-            ["in put_bytes, 64 KiB", "put_bytes 64 KiB 中"],
-            FIND_ALL,
-            OPERATION,
-        ),
-        Row::of("Queue", write, |kill| content(kill, &[1], &[1, 7])).within(
-            ["from reserve to commit", "reserve 到 commit 中"],
-            FIND_ALL,
-            OPERATION,
-        ),
+        Row::of("Queue", put_typed, typed_content)
+            .within(["in put, 64 KiB", "put 64 KiB 中"], FIND_ALL, OPERATION)
+            .extra(),
+        Row::of("Queue", put_bytes, |kill| content(kill, &[1], &[1, 7]))
+            .within(["in put_bytes, 64 KiB", "put_bytes 64 KiB 中"], FIND_ALL, OPERATION)
+            .extra(),
+        Row::of("Queue", write, |kill| content(kill, &[1], &[1, 7]))
+            .within(["from reserve to commit", "reserve 到 commit 中"], FIND_ALL, OPERATION)
+            .extra(),
         Row::of("Queue", give_up, |kill| content(kill, &[1], &[1]))
             .within(["in a dropped reservation", "放弃的 reserve 中"], FIND_ALL, DONE)
             .extra(),

@@ -56,13 +56,13 @@ macro_rules! plain {
 
 plain! {
     i8, AtomicU8, i8::cast_unsigned, u8::cast_signed, |number, atom: &AtomicU8| u8::cast_signed(atom.fetch_add(i8::cast_unsigned(number), AcqRel));
-    u8, AtomicU8, u8::from, u8::from, |number, atom: &AtomicU8| u8::from(atom.fetch_add(u8::from(number), AcqRel));
+    u8, AtomicU8, u8::from, u8::from, |number, atom: &AtomicU8| atom.fetch_add(number, AcqRel);
     i16, AtomicU16, i16::cast_unsigned, u16::cast_signed, |number, atom: &AtomicU16| u16::cast_signed(atom.fetch_add(i16::cast_unsigned(number), AcqRel));
-    u16, AtomicU16, u16::from, u16::from, |number, atom: &AtomicU16| u16::from(atom.fetch_add(u16::from(number), AcqRel));
+    u16, AtomicU16, u16::from, u16::from, |number, atom: &AtomicU16| atom.fetch_add(number, AcqRel);
     i32, AtomicU32, i32::cast_unsigned, u32::cast_signed, |number, atom: &AtomicU32| u32::cast_signed(atom.fetch_add(i32::cast_unsigned(number), AcqRel));
-    u32, AtomicU32, u32::from, u32::from, |number, atom: &AtomicU32| u32::from(atom.fetch_add(u32::from(number), AcqRel));
+    u32, AtomicU32, u32::from, u32::from, |number, atom: &AtomicU32| atom.fetch_add(number, AcqRel);
     i64, AtomicU64, i64::cast_unsigned, u64::cast_signed, |number, atom: &AtomicU64| u64::cast_signed(atom.fetch_add(i64::cast_unsigned(number), AcqRel));
-    u64, AtomicU64, u64::from, u64::from, |number, atom: &AtomicU64| u64::from(atom.fetch_add(u64::from(number), AcqRel));
+    u64, AtomicU64, u64::from, u64::from, |number, atom: &AtomicU64| atom.fetch_add(number, AcqRel);
     f32, AtomicU32, f32::to_bits, f32::from_bits, |number, atom| update(atom, |old| old + number).0;
     f64, AtomicU64, f64::to_bits, f64::from_bits, |number, atom| update(atom, |old| old + number).0;
 }

@@ -583,7 +583,7 @@ fn person_chooses_who_goes_next() {
     go b a · kill a! b! · u undo · ? · q  [a2b]> ?
     a: worker a takes its next step; a3: three; a2b: two, then b one
     a!: kill -9 of worker a; a~: its operation times out
-    Enter: who ran goes on, or else the first that can
+    Enter: the worker that ran last continues, or else the first that can
     u: undo the last step; q: end the run
     go b a · kill a! b! · u undo · ? · q  [a2b]> b
 

@@ -4,14 +4,14 @@ use std::thread;
 use std::time::Duration;
 
 use super::segments::{INLINE_BYTES, Spot, known};
-use super::word::{LONGEST_RUN, State, Word};
+use super::word::{State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::encoding;
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
-use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
+use crate::sys::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
 use crate::sys::robust::Locked;
 use crate::sys::shm::copy_from_words;
 use crate::sys::task::Task;
@@ -50,7 +50,7 @@ impl Ring {
 
     /// Releases the slot of a consumer that was killed in the middle of a get. Returns `false` if it is alive.
     pub(super) fn release_of_dead(&self, spot: Spot, taking: Word) -> bool {
-        !self.is_owner_alive(taking) && self.release_run(spot, taking)
+        !self.is_owner_alive(taking) && taking.replace(&self.slot(spot).word, self.done(spot))
     }
 
     /// Returns the first slot that was not taken, and its word: `None` at the end of the chain.
@@ -127,57 +127,34 @@ impl Ring {
         mut read: impl FnMut(&[u8]) -> Result<()>,
         mut failed: impl FnMut(Error),
     ) -> usize {
-        let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
+        let taking = |spot, _| self.taking(spot);
         let mut count = 0;
-        while count < most {
-            if let Some((first, len)) = self.take_run(most - count) {
-                self.read_run(first, len, |bytes| read(bytes).unwrap_or_else(&mut failed));
-                count += len as usize;
-            } else if let Some((spot, _)) = self.take(taking) {
-                self.read_item(spot, || self.finish_slot(spot), &mut read).unwrap_or_else(&mut failed);
-                count += 1;
-            } else {
-                break;
-            }
+        let mut taken = if most > 0 { self.take(taking) } else { None };
+        while let Some((spot, _)) = taken {
+            self.read_item(spot, || self.finish_slot(spot), &mut read).unwrap_or_else(&mut failed);
+            count += 1;
+            taken = if count < most { self.take_next(taking).or_else(|| self.take(taking)) } else { None };
         }
         if count > 0 {
-            // Who waits is told once.
+            // Others are told once.
+            self.shared.head.store(self.known_head.load(Relaxed), Release);
             self.shared.putters.event.notify();
         }
         count
     }
 
-    /// Takes the items behind the one that this handle took last, up to `most` short ones. Returns the first slot and
-    /// the number; `None` if there is none, or if that is not the first.
+    /// Takes the item behind the one that this handle took last, and leaves it to the caller to note that for others.
+    /// Returns `None` if there is none, or if that is not the first.
     #[inline]
-    fn take_run(&self, most: usize) -> Option<(Spot, u32)> {
-        let first = known(&self.known_head)?;
-        let most = self.longest_run(first).min(u32::try_from(most).unwrap_or(u32::MAX));
-        let is_short = |spot: &Spot| self.word(*spot) == self.ready(*spot) && !self.is_large(*spot);
-        // Those behind the first stay as they are: nobody takes one before the first.
-        let len = (0..most).map(|index| self.behind(first, index)).take_while(is_short).count() as u32;
-        let taking = Word::owned_run(State::Taking, self.me, self.number(first), len.max(1));
-        let is_ours = len > 0 && self.ready(first).replace(&self.slot(first).word, taking);
-        is_ours.then(|| {
-            self.note_passed(&self.shared.head, &self.known_head, self.behind(first, len - 1));
-            (first, len)
-        })
-    }
-
-    /// Copies the items of a run that this process has taken, releases the slots, and hands each to `read`.
-    fn read_run(&self, first: Spot, len: u32, mut read: impl FnMut(&[u8])) {
-        let mut copies = [(0, [0; INLINE_BYTES]); LONGEST_RUN as usize];
-        for (index, (length, bytes)) in (0..len).zip(&mut copies) {
-            let spot = self.behind(first, index);
+    pub(crate) fn take_next(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
+        let spot = known(&self.known_head)?;
+        let ready = Some(self.word(spot)).filter(|word| *word == self.ready(spot))?;
+        let taken = then(spot, ready);
+        ready.replace(&self.slot(spot).word, taken).then(|| {
+            self.pass(&self.known_head, spot);
             self.prefetch_to_take(spot);
-            *length = (self.slot(spot).len.load(Relaxed) as usize).min(INLINE_BYTES);
-            copy_from_words(&self.slot(spot).content, &mut bytes[..*length]);
-        }
-        self.done(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
-        if self.is_last(first) {
-            self.note_done(first);
-        }
-        copies[..len as usize].iter().for_each(|(length, bytes)| read(&bytes[..*length]));
+            (spot, taken)
+        })
     }
 
     /// Returns the word of a slot whose item is gone.
