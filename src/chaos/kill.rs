@@ -83,6 +83,11 @@ impl Course {
         let behind = self.landmarks.partition_point(|&landmark| landmark <= place);
         self.landmarks[..behind].last().copied().unwrap_or(0)
     }
+
+    /// Returns the course without landmarks: its victims single-step all the way.
+    pub(super) fn without_landmarks(&self) -> Course {
+        Course { addresses: self.addresses.clone(), landmarks: Vec::new(), ..*self }
+    }
 }
 
 /// How far a victim is led.

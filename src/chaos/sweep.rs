@@ -99,7 +99,7 @@ impl<'a> Sweep<'a> {
     ) -> anyhow::Result<()> {
         let news = Mutex::new(news);
         self.divide(processors, jobs, |row, point| {
-            let seen = self.kill_at(row, point)?;
+            let seen = self.kill_at(row, self.course(row), point)?;
             // The receiver decides when to stop.
             let _ = locked(&news).send(News::Killed);
             let finished = {
@@ -120,8 +120,8 @@ impl<'a> Sweep<'a> {
         self.work[row].course.get().expect("it was surveyed")
     }
 
-    fn kill_at(&self, row: usize, point: Point) -> anyhow::Result<Seen> {
-        let (line, course) = (self.rows[row], self.course(row));
+    fn kill_at(&self, row: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
+        let line = self.rows[row];
         let kill = || attempt(|| line.kill(course, point)).with_context(|| format!("{}, {point:?}", line.title()));
         let mut seen = kill()?;
         if matches!(seen.verdict, Err(Fault::Hangs | Fault::WakeLost)) {
@@ -184,11 +184,12 @@ impl<'a> Sweep<'a> {
             self.look_closer(row, course, &mut seen)?;
         }
         sort(&mut seen, course);
+        // A victim may go another way than the surveyed one, and come past a landmark later: what it allocates, for
+        // one, depends on what was freed before. A real fault occurs every time.
+        let stepped = course.without_landmarks();
         for _ in 1..ATTEMPTS {
-            // A victim may take a loop once more or less often than the surveyed one; a real fault at an instruction
-            // occurs every time.
             for place in disorder(&seen, effects) {
-                seen[place].1 = self.kill_at(row, seen[place].0)?;
+                seen[place].1 = self.kill_at(row, &stepped, seen[place].0)?;
             }
         }
         Ok(Findings::of(&seen, course, effects))
@@ -200,14 +201,14 @@ impl<'a> Sweep<'a> {
             sort(seen, course);
             let Some((before, after)) = turns(seen).find(|(before, after)| after - before > 1) else { break };
             let middle = Point::After(before + (after - before) / 2);
-            seen.push((middle, self.kill_at(row, middle)?));
+            seen.push((middle, self.kill_at(row, course, middle)?));
         }
         let close = |(before, after): (usize, usize)| before.saturating_sub(CLOSE)..=(after + CLOSE).min(course.len());
         let near: BTreeSet<usize> = turns(seen).flat_map(close).collect();
         for place in near {
             let point = Point::After(place);
             if !seen.iter().any(|(known, _)| *known == point) {
-                seen.push((point, self.kill_at(row, point)?));
+                seen.push((point, self.kill_at(row, course, point)?));
             }
         }
         Ok(())
