@@ -184,8 +184,8 @@ impl<'a> Sweep<'a> {
             self.look_closer(row, course, &mut seen)?;
         }
         sort(&mut seen, course);
-        // A victim may go another way than the surveyed one, and come past a landmark later: what it allocates, for
-        // one, depends on what was freed before. A real fault occurs every time.
+        // A victim may go another way than the surveyed one, and come past a landmark later. A real fault occurs every
+        // time.
         let stepped = course.without_landmarks();
         for _ in 1..ATTEMPTS {
             for place in disorder(&seen, effects) {

@@ -47,9 +47,19 @@ pub(super) fn be_followed(failpoint: Failpoint) -> RoleResult {
     failpoint.into_iter().for_each(failpoint::Failpoint::begin);
     #[cfg(not(debug_assertions))]
     let () = failpoint;
+    fill_free_lists();
     // The main thread of this process goes to sleep. Later it could hit a breakpoint without a tracer.
     thread::sleep(Duration::from_micros(50));
     Ok(trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?)
+}
+
+/// Fills this thread's lists of free memory. What they have in them differs from victim to victim, and so would the number
+/// of instructions of an allocation.
+///
+/// glibc keeps up to 7 blocks of each of 64 sizes for a thread.
+fn fill_free_lists() {
+    let blocks: Vec<Vec<u8>> = (0..7 * 64).map(|block| Vec::with_capacity(16 * (block % 64 + 1))).collect();
+    drop(std::hint::black_box(blocks));
 }
 
 /// A victim's handles: encoded while its role is encoded, and decoded with what its row does with them.

@@ -45,10 +45,16 @@ pub(super) fn rows() -> Vec<Row> {
             .like_python("Queue.in_get_among_peers"),
         Row::of("Queue", |queue: Queue<Item>| marked(|| queue.get_many(2)), |kill| content(kill, &[1, 2, 3], &[3]))
             .within(["in get_many", "get_many 中"], FIND_REST, OPERATION),
-        Row::of("Queue", put_long, long_content)
+        Row::of("Queue", put_long, |kill| long_content(kill, 1, 2))
             .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL, OPERATION)
             .extra()
             .like_python("Queue.in_put_long"),
+        Row::of("Queue", put_many_long, |kill| long_content(kill, 1, 4))
+            .within(["in put_many, 3 kB", "put_many 3 kB 中"], FIND_ALL, OPERATION)
+            .extra(),
+        Row::of("Queue", |queue: Queue<String>| marked(|| queue.get_many(2)), |kill| long_content(kill, 3, 1))
+            .within(["in get_many, 3 kB", "get_many 3 kB 中"], FIND_REST, OPERATION)
+            .extra(),
         Row::of("Queue", |queue: Queue<Item>| marked(|| queue.clone()), |kill| content(kill, &[1], &[1]))
             .within(["in clone", "clone 中"], FIND_ALL, DONE)
             .extra(),
@@ -95,6 +101,11 @@ fn put_many(queue: Queue<Item>) -> RoleResult {
 fn put_long(queue: Queue<String>) -> RoleResult {
     let item = long_item();
     marked(|| queue.put(item))
+}
+
+fn put_many_long(queue: Queue<String>) -> RoleResult {
+    let items = [long_item(), long_item(), long_item()];
+    marked(|| queue.put_many(&items))
 }
 
 fn get(queue: Queue<Item>) -> RoleResult {
@@ -156,18 +167,22 @@ fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<
     compare(seen, &queue, before, done)
 }
 
-fn long_content(kill: Kill<'_, Queue<String>>) -> Result<Effect> {
-    let queue = Queue::<String>::builder().byte_limit(16_384).build()?;
-    queue.put(long_item())?;
-    kill.alone(queue.clone())?.fresh(queue, |queue| {
-        let mut items = Vec::new();
+/// The queue contains `before` long items, and afterwards as many or `done`, or a number between the two; no process
+/// waits.
+fn long_content(kill: Kill<'_, Queue<String>>, before: usize, done: usize) -> Result<Effect> {
+    let queue = Queue::<String>::builder().byte_limit(32_768).build()?;
+    (0..before).try_for_each(|_| queue.put(long_item()))?;
+    kill.alone(queue.clone())?.fresh(queue, move |queue| {
+        let mut found = 0;
         while let Ok(Some(item)) = queue.try_get() {
             ensure!(item == long_item(), Fault::Torn);
-            items.push(());
+            found += 1;
         }
         queue.put_timeout(long_item(), LONG)?;
         ensure!(queue.try_get()? == Some(long_item()), Fault::Lost);
-        effect_of(&items, &[()], &[(), ()])
+        demand(found >= before.min(done), Fault::Lost)?;
+        demand(found <= before.max(done), Fault::Twice)?;
+        Ok(Effect::done_if(found != before))
     })
 }
 

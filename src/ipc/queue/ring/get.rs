@@ -3,15 +3,16 @@
 use std::thread;
 use std::time::Duration;
 
-use super::segments::{INLINE_BYTES, Spot, known};
-use super::word::{State, Word};
+use super::large::MOST_TOGETHER;
+use super::segments::{INLINE_BYTES, Slot, Spot, known};
+use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::encoding;
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
-use crate::sys::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
+use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 use crate::sys::robust::Locked;
 use crate::sys::shm::copy_from_words;
 use crate::sys::task::Task;
@@ -50,7 +51,7 @@ impl Ring {
 
     /// Releases the slot of a consumer that was killed in the middle of a get. Returns `false` if it is alive.
     pub(super) fn release_of_dead(&self, spot: Spot, taking: Word) -> bool {
-        !self.is_owner_alive(taking) && taking.replace(&self.slot(spot).word, self.done(spot))
+        !self.is_owner_alive(taking) && self.release_run(spot, taking)
     }
 
     /// Returns the first slot that was not taken, and its word: `None` at the end of the chain.
@@ -127,34 +128,89 @@ impl Ring {
         mut read: impl FnMut(&[u8]) -> Result<()>,
         mut failed: impl FnMut(Error),
     ) -> usize {
-        let taking = |spot, _| self.taking(spot);
+        let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
         let mut count = 0;
-        let mut taken = if most > 0 { self.take(taking) } else { None };
-        while let Some((spot, _)) = taken {
-            self.read_item(spot, || self.finish_slot(spot), &mut read).unwrap_or_else(&mut failed);
-            count += 1;
-            taken = if count < most { self.take_next(taking).or_else(|| self.take(taking)) } else { None };
+        while count < most {
+            if let Some((first, len)) = self.take_run(most - count) {
+                match self.is_large(first) {
+                    false => self.read_run(first, len, |bytes| read(bytes).unwrap_or_else(&mut failed)),
+                    true => {
+                        self.read_long_run(first, len, |bytes| bytes.and_then(&mut read).unwrap_or_else(&mut failed))
+                    }
+                }
+                count += len as usize;
+            } else if let Some((spot, _)) = self.take(taking) {
+                self.read_item(spot, || self.finish_slot(spot), &mut read).unwrap_or_else(&mut failed);
+                count += 1;
+            } else {
+                break;
+            }
         }
         if count > 0 {
-            // Others are told once.
-            self.shared.head.store(self.known_head.load(Relaxed), Release);
+            // Producers are notified once.
             self.shared.putters.event.notify();
         }
         count
     }
 
-    /// Takes the item behind the one that this handle took last, and leaves it to the caller to note that for others.
-    /// Returns `None` if there is none, or if that is not the first.
+    /// Takes the items behind the one that this handle took last: up to `most`, short ones or long ones that are not too
+    /// long together. Returns the first slot and the number; `None` if there is none, or if that is not the first.
     #[inline]
-    pub(crate) fn take_next(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
-        let spot = known(&self.known_head)?;
-        let ready = Some(self.word(spot)).filter(|word| *word == self.ready(spot))?;
-        let taken = then(spot, ready);
-        ready.replace(&self.slot(spot).word, taken).then(|| {
-            self.pass(&self.known_head, spot);
-            self.prefetch_to_take(spot);
-            (spot, taken)
+    fn take_run(&self, most: usize) -> Option<(Spot, u32)> {
+        let first = known(&self.known_head)?;
+        let most = self.longest_run(first).min(u32::try_from(most).unwrap_or(u32::MAX));
+        let are_large = self.is_large(first);
+        let mut bytes = 0;
+        let is_alike = |spot: &Spot| {
+            bytes += self.slot(*spot).len.load(Relaxed) as usize;
+            self.word(*spot) == self.ready(*spot) && self.is_large(*spot) == are_large && bytes <= MOST_TOGETHER
+        };
+        // Those behind the first stay as they are: nobody takes one before the first.
+        let len = (0..most).map(|index| self.behind(first, index)).take_while(is_alike).count() as u32;
+        let taking = Word::owned_run(State::Taking, self.me, self.number(first), len.max(1));
+        let is_ours = len > 0 && self.ready(first).replace(&self.slot(first).word, taking);
+        is_ours.then(|| {
+            self.note_passed(&self.shared.head, &self.known_head, self.behind(first, len - 1));
+            (first, len)
         })
+    }
+
+    /// Copies the short items of a run that this process has taken, releases the slots, and hands each to `read`.
+    fn read_run(&self, first: Spot, len: u32, mut read: impl FnMut(&[u8])) {
+        let mut copies = [(0, [0; INLINE_BYTES]); LONGEST_RUN as usize];
+        for (index, (length, bytes)) in (0..len).zip(&mut copies) {
+            let spot = self.behind(first, index);
+            self.prefetch_to_take(spot);
+            *length = (self.slot(spot).len.load(Relaxed) as usize).min(INLINE_BYTES);
+            copy_from_words(&self.slot(spot).content, &mut bytes[..*length]);
+        }
+        self.release_taken(first, len);
+        copies[..len as usize].iter().for_each(|(length, bytes)| read(&bytes[..*length]));
+    }
+
+    /// As [`read_run`](Self::read_run) for long items.
+    fn read_long_run(&self, first: Spot, len: u32, mut read: impl FnMut(Result<&[u8]>)) {
+        let slots = || (0..len).map(|index| self.slot(self.behind(first, index)));
+        let (mut buffer, mut end) = (encoding::borrow_buffer(), 0);
+        let copy = |slot: &Slot| {
+            let range = end..end + (slot.len.load(Relaxed) as usize).min(MOST_TOGETHER);
+            end = range.end;
+            let bytes = &mut first_bytes(&mut buffer, end)[range.clone()];
+            self.place(slot).map(|place| self.shared.copy_out(self.plan.chunks_at + place, bytes)).map(|()| range)
+        };
+        let copies: Vec<_> = slots().map(copy).collect();
+        self.count_gone(slots());
+        self.release_taken(first, len);
+        copies.into_iter().for_each(|range| read(range.map(|range| &buffer[range])));
+        encoding::recycle(buffer, end);
+    }
+
+    /// Releases the slots of a run that this process has taken. The caller notifies who waits.
+    fn release_taken(&self, first: Spot, len: u32) {
+        self.done(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
+        if self.is_last(first) {
+            self.note_done(first);
+        }
     }
 
     /// Returns the word of a slot whose item is gone.
@@ -201,7 +257,7 @@ impl Ring {
     fn finish_slot(&self, spot: Spot) {
         if self.is_large(spot) {
             // Before the slot is released: who does not find it in any slot knows that it is counted, or never will be.
-            self.count_gone(self.slot(spot));
+            self.count_gone(std::iter::once(self.slot(spot)));
         }
         self.done(spot).store(&self.slot(spot).word);
         if self.is_last(spot) {

@@ -44,17 +44,18 @@ shared_layout! {
 /// Items begin at multiples of this.
 pub(super) const PLACES: usize = 64;
 
-/// Memory that a queue keeps while it is idle.
+/// Memory that a queue keeps while it is idle, and uses in turn.
 const KEPT_BYTES: u32 = 1 << 20;
 
-/// How many chunks to look at, the first ones and then the oldest ones, before more memory is used: with few chunks they
-/// remain in the cache.
+/// The maximum number of bytes that items of a batch share.
+pub(super) const MOST_TOGETHER: usize = 64 << 10;
+
+/// How many chunks to look at in each place before more memory is used.
 const LOOKS: u32 = 32;
 
-/// How many items in a row that needed a new chunk found one among the first, before memory of the others is given back.
-const CALM: u32 = 64;
-/// How many of the others then, at each such item.
-const RELEASED: u32 = 4;
+/// How many chunks in a row are taken from those whose memory is kept before memory of the others is given back. It costs
+/// more than an item to give it back and to get it again.
+const CALM: u32 = 16_384;
 
 /// How far ahead memory is prefetched that a consumer had last, and for items of which length.
 const AHEAD: usize = 1024;
@@ -96,14 +97,14 @@ impl ChunkWord {
     }
 }
 
-/// A place for an item, in chunks that this process owns until this is dropped.
+/// A place for items, in chunks that this process owns until this is dropped.
 pub(crate) struct Place<'r> {
     ring: &'r Ring,
     chunks: Range<u32>,
     /// Offset from the first chunk of the ring.
     pub(super) at: usize,
-    /// Length of the item that a slot names.
-    kept: Option<usize>,
+    /// End of the last item that a slot names.
+    end: usize,
 }
 
 impl Place<'_> {
@@ -117,13 +118,22 @@ impl Place<'_> {
         self.ring.shared.bytes_mut(self.ring.plan.chunks_at + self.at, len)
     }
 
-    /// Keeps the item: a slot names it.
+    /// Keeps the item of `len` bytes: a slot names it.
     pub(super) fn keep(mut self, len: usize) {
-        self.kept = Some(len);
         if len <= MOST_PREFETCHED {
             let ahead = self.ring.plan.chunks_at + self.at + AHEAD;
             self.ring.shared.prefetch_to_write(ahead..ahead + len.next_multiple_of(PLACES));
         }
+        self.keep_at(self.at, len);
+    }
+
+    /// As [`keep`](Self::keep) for one of several items, in their order.
+    pub(super) fn keep_at(&mut self, at: usize, len: usize) {
+        for chunk in self.ring.chunks_of(at, len) {
+            let entry = self.ring.chunk(chunk);
+            entry.put.store(entry.put.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        self.end = at + len;
         self.ring.own_chunk.store(self.chunks.end - 1, Relaxed);
     }
 }
@@ -131,14 +141,10 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let ring = self.ring;
-        let end = self.at + self.kept.unwrap_or(0);
         for chunk in self.chunks.clone() {
             let entry = ring.chunk(chunk);
-            if self.kept.is_some() {
-                entry.put.store(entry.put.load(Relaxed).wrapping_add(1), Relaxed);
-            }
             let start = ring.chunk_start(chunk);
-            let used = end.saturating_sub(start).min(ring.plan.chunk_bytes as usize).div_ceil(PLACES);
+            let used = self.end.saturating_sub(start).min(ring.plan.chunk_bytes as usize).div_ceil(PLACES);
             let state = if used == 0 { FREE } else { USED };
             let word = ChunkWord::load(entry);
             word.next(state, used as u32, word.has_memory()).store(entry);
@@ -203,25 +209,33 @@ impl Ring {
 
     /// As [`allocate`](Self::allocate) if the item does not fit into chunk `own`.
     fn allocate_chunks(&self, own: u32, len: usize) -> Result<Option<Place<'_>>> {
+        let kept = self.kept_chunks();
+        if self.used_chunks() < kept {
+            self.add_chunks(kept)?;
+        }
+        // In turn: the longer ago a chunk was used, the less of it is still in a consumer's cache.
         let used = self.used_chunks();
-        let few = LOOKS.min(used);
-        let mut found = self.find(0..few.min(own), len, used)?;
+        let first = 0..LOOKS.min(used);
+        let behind = own.saturating_add(1).min(used)..own.saturating_add(1 + LOOKS).min(used);
+        let [one, other] = if own < kept { [behind, first] } else { [first, behind] };
+        let mut found = self.find(one, len, used)?;
         if found.is_none() {
-            found = self.place_behind(own, len, used)?;
+            found = self.find(other, len, used)?;
         }
+        let taken = found.as_ref().filter(|place| place.chunks.start < kept).map(|place| place.chunks.len() as u32);
+        self.release_if_calm(taken, used);
         if found.is_none() {
-            found = self.find(own.saturating_add(1)..few, len, used)?;
-        }
-        let are_few = found.is_some();
-        let next = self.next_chunks(used, if are_few { RELEASED } else { LOOKS });
-        self.release_if_calm(are_few, next.clone());
-        if found.is_none() {
-            found = self.find(next, len, used)?;
+            found = self.find(self.next_chunks(used, LOOKS), len, used)?;
         }
         match found {
             None => self.allocate_more(own, used, len),
             found => Ok(found),
         }
+    }
+
+    /// Number of chunks that keep their memory.
+    fn kept_chunks(&self) -> u32 {
+        (KEPT_BYTES / self.plan.chunk_bytes).clamp(1, self.plan.chunks)
     }
 
     /// As [`allocate_chunks`](Self::allocate_chunks), in chunks that are added to `used` ones, or anywhere.
@@ -272,12 +286,16 @@ impl Ring {
         Ok(true)
     }
 
-    /// Gives back the memory of `chunks` if the first ones have been enough for some time.
-    fn release_if_calm(&self, is_calm: bool, chunks: Range<u32>) {
-        let calm = if is_calm { self.calm.load(Relaxed).saturating_add(1) } else { 0 };
+    /// Gives back memory of the `used` chunks that is not kept, if the rest has been enough for some time. The caller has
+    /// `taken` so many chunks of that.
+    fn release_if_calm(&self, taken: Option<u32>, used: u32) {
+        let calm = taken.map_or(0, |taken| self.calm.load(Relaxed).saturating_add(taken));
         self.calm.store(calm, Relaxed);
-        if calm > CALM {
-            chunks.filter(|chunk| *chunk >= LOOKS).for_each(|chunk| self.release_chunk(chunk));
+        if let Some(taken) = taken
+            && calm > CALM
+        {
+            let next = self.next_chunks(used, taken);
+            next.filter(|chunk| *chunk >= self.kept_chunks()).for_each(|chunk| self.release_chunk(chunk));
         }
     }
 
@@ -322,7 +340,7 @@ impl Ring {
     fn own(&self, at: usize, len: usize) -> Result<Option<Place<'_>>> {
         let chunks = self.chunks_of(at, len);
         // Gives back what it got if it does not get all.
-        let mut place = Place { ring: self, chunks: chunks.start..chunks.start, at, kept: None };
+        let mut place = Place { ring: self, chunks: chunks.start..chunks.start, at, end: at };
         for chunk in chunks {
             let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
             let used = at.saturating_sub(self.chunk_start(chunk));
@@ -349,14 +367,27 @@ impl Ring {
         Ok(Some(place))
     }
 
-    /// Counts that the item of a slot is gone, whose bytes nobody reads any more.
-    pub(super) fn count_gone(&self, slot: &Slot) {
-        let len = slot.len.load(Relaxed) as usize;
-        // What lies nowhere cannot be counted.
-        let place = self.place(slot).unwrap_or(self.chunk_start(self.plan.chunks));
-        for chunk in self.chunks_of(place, len).filter(|chunk| *chunk < self.plan.chunks) {
-            self.chunk(chunk).gone.fetch_add(1, Release);
+    /// Counts that the items of `slots` are gone, whose bytes nobody reads any more.
+    pub(super) fn count_gone<'s>(&self, slots: impl Iterator<Item = &'s Slot>) {
+        let chunks_of_slot = |slot: &Slot| {
+            // What lies nowhere cannot be counted.
+            let place = self.place(slot).unwrap_or(self.chunk_start(self.plan.chunks));
+            self.chunks_of(place, slot.len.load(Relaxed) as usize)
+        };
+        let count = |chunk: u32, gone: u32| {
+            if gone > 0 && chunk < self.plan.chunks {
+                self.chunk(chunk).gone.fetch_add(gone, Release);
+            }
+        };
+        let (mut last, mut gone) = (0, 0);
+        for chunk in slots.flat_map(chunks_of_slot) {
+            if chunk != last {
+                count(last, gone);
+                (last, gone) = (chunk, 0);
+            }
+            gone += 1;
         }
+        count(last, gone);
     }
 
     /// Frees the chunks that have no item any more, although they do not look empty.
@@ -396,8 +427,7 @@ impl Ring {
         if self.sweep().is_err() {
             return;
         }
-        let kept = (KEPT_BYTES / self.plan.chunk_bytes).max(1);
-        (kept..self.used_chunks()).for_each(|chunk| self.release_chunk(chunk));
+        (self.kept_chunks()..self.used_chunks()).for_each(|chunk| self.release_chunk(chunk));
     }
 
     /// Gives back the memory of a chunk if it is empty.

@@ -136,7 +136,7 @@ pub(crate) struct Ring {
     known_head: AtomicU64,
     /// The chunk that has this handle's last long item.
     own_chunk: AtomicU32,
-    /// Number of items in a row that found a chunk among the first.
+    /// Number of chunks in a row that were taken from those whose memory is kept.
     calm: AtomicU32,
     /// When a put that finds the ring full looks for dead producers again.
     next_check_ns: AtomicU64,

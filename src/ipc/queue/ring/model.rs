@@ -63,15 +63,15 @@ impl Slots {
         assert!(Word::free(State::Done, 0).replace(self.word(0), claimed));
     }
 
-    /// Takes both items of segment 1, the first one first; `None` if that is not ready.
+    /// Takes both items of segment 1 at once; `None` if the first is not ready.
     fn get_both(&self, me: ProcessSlot) -> Option<[u32; 2]> {
-        let (ready, taking) = (Word::free(State::Ready, 1), Word::owned(State::Taking, me, 1));
+        let (ready, taking) = (Word::free(State::Ready, 1), Word::owned_run(State::Taking, me, 1, 2));
         if !ready.replace(self.word(0), taking) {
             return None;
         }
-        assert!(ready.replace(self.word(1), taking), "published before the first");
+        assert_eq!(Word::load(self.word(1)), ready, "published before the first");
         let items = [0, 1].map(|index: usize| self.0[index].1.get());
-        [0, 1].into_iter().for_each(|index| Word::free(State::Done, 1).store(self.word(index)));
+        Word::free(State::Done, 1).store_run(2, |index| self.word(index));
         Some(items)
     }
 }
@@ -135,7 +135,7 @@ fn claim_of_a_dead_producer_is_released_once() {
 }
 
 #[test]
-fn run_is_published_at_once() {
+fn run_is_published_and_released_at_once() {
     let me = me();
     loom::model(move || {
         let slots = slots();

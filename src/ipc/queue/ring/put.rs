@@ -1,6 +1,6 @@
 //! Putting items into a ring.
 
-use super::large::Place;
+use super::large::{MOST_TOGETHER, PLACES, Place};
 use super::segments::{INLINE_BYTES, Spot, distance, known};
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, Waiting};
@@ -50,7 +50,7 @@ impl Ring {
     pub(crate) fn put_item(&self, bytes: &[u8], waiting: Waiting) -> Result<()> {
         let is_put = match bytes.len() <= INLINE_BYTES {
             true => self.try_put_small(bytes)?,
-            // Who waits for more room would wait forever if others took what becomes free.
+            // A large item that waits for more room would wait forever if others took what becomes free.
             false if self.shared.putters.mutex.owner_tid().is_some() => None,
             false => self.try_put_large(bytes)?,
         };
@@ -68,29 +68,37 @@ impl Ring {
         waiting: Waiting,
         put: &mut usize,
     ) -> Result<()> {
-        // Who waits is told once, before a wait and at the end.
-        let mut is_told = true;
-        let tell = || self.shared.getters.event.notify();
+        // Consumers are notified once, before a wait and at the end.
+        let mut is_notified = true;
+        let notify = || self.shared.getters.event.notify();
         let outcome = loop {
             let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
-            let most = items.clone().take(LONGEST_RUN as usize).take_while(is_short).count();
-            let (outcome, count) = if let Some((first, len)) = self.claim_run(most as u32) {
-                is_told = false;
-                (self.write_run(first, len, &mut items), len as usize)
-            } else {
-                let Some(bytes) = items.next() else { break Ok(()) };
-                if !std::mem::replace(&mut is_told, true) {
-                    tell();
-                }
-                (self.put_item(bytes, waiting), 1)
+            let next = items.clone().take(LONGEST_RUN as usize);
+            let together = match next.clone().take_while(is_short).count() {
+                0 => self.try_put_long_run(next.take_while(|bytes| !is_short(bytes))),
+                count => self.try_put_run(next.take(count), count as u32),
             };
-            if outcome.is_err() {
-                break outcome;
+            match together {
+                Ok(Some(count)) => {
+                    is_notified = false;
+                    items.nth(count - 1);
+                    *put += count;
+                }
+                Ok(None) => {
+                    let Some(bytes) = items.next() else { break Ok(()) };
+                    if !std::mem::replace(&mut is_notified, true) {
+                        notify();
+                    }
+                    if let Err(error) = self.put_item(bytes, waiting) {
+                        break Err(error);
+                    }
+                    *put += 1;
+                }
+                Err(error) => break Err(error),
             }
-            *put += count;
         };
-        if !is_told {
-            tell();
+        if !is_notified {
+            notify();
         }
         outcome
     }
@@ -211,17 +219,57 @@ impl Ring {
         })
     }
 
-    /// Writes items into a run of slots that this process has claimed, and publishes them together.
-    fn write_run<'b>(&self, first: Spot, len: u32, items: &mut impl Iterator<Item = &'b [u8]>) -> Result<()> {
+    /// Puts the first of `most` short items together, and returns their number: at least one, unless the next slots are
+    /// not known, or the ring may be full.
+    fn try_put_run<'b>(&self, items: impl Iterator<Item = &'b [u8]>, most: u32) -> Result<Option<usize>> {
+        let Some((first, len)) = self.claim_run(most) else { return Ok(None) };
         for (index, bytes) in (0..len).zip(items) {
             let spot = self.behind(first, index);
             self.prefetch_ahead(spot);
             self.slot(spot).len.store(bytes.len() as u32, Relaxed);
             copy_into_words(&self.slot(spot).content, bytes);
         }
+        self.publish_run(first, len)
+    }
+
+    /// As [`try_put_run`](Self::try_put_run) for items that do not fit into slots: they lie one behind the other.
+    fn try_put_long_run<'b>(&self, items: impl Iterator<Item = &'b [u8]> + Clone) -> Result<Option<usize>> {
+        let room = |bytes: &[u8]| bytes.len().next_multiple_of(PLACES);
+        let ends = items.clone().scan(0, |end, bytes| {
+            *end += room(bytes);
+            Some(*end).filter(|end| *end <= MOST_TOGETHER)
+        });
+        let Some((count, len)) = (1..).zip(ends).last() else { return Ok(None) };
+        // A large item that waits for more room would wait forever if others took what becomes free.
+        if self.shared.putters.mutex.owner_tid().is_some() {
+            return Ok(None);
+        }
+        let Some(mut place) = self.try_place(len)? else { return Ok(None) };
+        let start = place.at;
+        let places = || {
+            items.clone().take(count).scan(start, |end, bytes| {
+                *end += room(bytes);
+                Some((*end - room(bytes), bytes))
+            })
+        };
+        places().for_each(|(at, bytes)| self.shared.copy_in(self.plan.chunks_at + at, bytes));
+        let Some((first, len)) = self.claim_run(count as u32) else { return Ok(None) };
+        for (index, (at, bytes)) in (0..len).zip(places()) {
+            let slot = self.slot(self.behind(first, index));
+            slot.len.store(bytes.len() as u32, Relaxed);
+            slot.content[0].store(at as u64, Relaxed);
+        }
+        let put = self.publish_run(first, len)?;
+        places().take(len as usize).for_each(|(at, bytes)| place.keep_at(at, bytes.len()));
+        Ok(put)
+    }
+
+    /// Publishes the items of a run that this process has claimed, and returns their number. The caller notifies who
+    /// waits.
+    fn publish_run(&self, first: Spot, len: u32) -> Result<Option<usize>> {
         self.check_open(first)?;
         self.ready(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
-        Ok(())
+        Ok(Some(len as usize))
     }
 
     #[inline(always)]

@@ -3,8 +3,8 @@
 //! # State
 //! `word = tag << 35 | owner << 3 | state`. `tag` is the number of the slot's [segment](super::segments), so that a
 //! word of an earlier use of the same memory is never mistaken for one of this use; `owner` is the process that is at
-//! work on the slot, by its [`ProcessSlot`]. In CLAIMED the upper bits of the tag hold the length of a run: the word is also
-//! that of the slots behind this one, whose own words nobody looks at meanwhile.
+//! work on the slot, by its [`ProcessSlot`]. In CLAIMED and TAKING the upper bits of the tag hold the length of a run: the
+//! word is also that of the slots behind this one, whose own words nobody looks at meanwhile.
 //!
 //! ```text
 //! DONE (of an earlier segment) -> CLAIMED -> READY -> TAKING -> DONE
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! A producer claims a slot, writes the item, and publishes it; a consumer takes it, copies the item, and releases the
-//! slot. Nobody changes a slot that has a living owner but its owner. A run is claimed at its first slot, and published
-//! or released from its last slot to the first: until then others pass all of it. From LEASED to DEAD the slot keeps its segment in
+//! slot. Nobody changes a slot that has a living owner but its owner. A run is claimed or taken at its first slot, and
+//! published or released from its last slot to the first: until then others pass all of it. From LEASED to DEAD the slot keeps its segment in
 //! use, and the place of the tag holds the number of returns and of leases instead.
 //!
 //! # Ordering
