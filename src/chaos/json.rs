@@ -34,16 +34,16 @@ pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> St
         "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
     });
     if let Some(python) = python {
-        object["python"] = beside(row.python, python);
+        object["python"] = python_result(row.python, python);
         if row.other_python.is_some() {
-            object["other_python"] = beside(row.other_python, python);
+            object["other_python"] = python_result(row.other_python, python);
         }
     }
     format!("{object}\n")
 }
 
 /// Returns the results of a kill in Python: the worst outcome, and the count of each.
-fn beside(kill: Option<&str>, python: &Python) -> Value {
+fn python_result(kill: Option<&str>, python: &Python) -> Value {
     let Some(counts) = python.of(kill) else { return Value::Null };
     let mut object = json!({ "kill": kill, "outcome": counts.worst(), "kills": counts.kills() });
     if let (Some(object), Value::Object(counts)) = (object.as_object_mut(), json!(counts)) {

@@ -67,77 +67,72 @@ pub(crate) static SCENARIOS: &[Entry] = &[
 /// What workers report, and what scenarios say, for the tests of reports.
 #[cfg(test)]
 pub(crate) mod facts {
+    use clap::{Args, Command, FromArgMatches};
+
     use super::scenario::Scenario;
-    use crate::report::Names;
+    use crate::report::{Names, Thing};
+
+    /// What a scenario says of itself.
+    struct Said {
+        name: &'static str,
+        claim: [&'static str; 2],
+        needs: &'static str,
+        names: Names,
+        things: fn(&[&str]) -> Vec<Thing>,
+    }
+
+    impl Said {
+        const fn by<S: Scenario>() -> Self {
+            Said { name: S::NAME, claim: S::CLAIM, needs: S::NEEDS, names: S::NAMES, things: things::<S> }
+        }
+    }
+
+    fn things<S: Scenario>(args: &[&str]) -> Vec<Thing> {
+        let matches = S::Args::augment_args(Command::new(S::NAME)).get_matches_from([S::NAME].iter().chain(args));
+        S::prepare(S::Args::from_arg_matches(&matches).expect("arguments")).expect("a scenario").things()
+    }
+
+    /// All scenarios, in the order of the help.
+    fn all() -> [Said; 13] {
+        [
+            Said::by::<super::tickets::Tickets>(),
+            Said::by::<super::manager::Manager>(),
+            Said::by::<super::pipe::Pipe>(),
+            Said::by::<super::queue::Queue>(),
+            Said::by::<super::prodcons::Prodcons>(),
+            Said::by::<super::joinable::Joinable>(),
+            Said::by::<super::values::Values>(),
+            Said::by::<super::pool::Pool>(),
+            Said::by::<super::semaphore::Semaphore>(),
+            Said::by::<super::event::Event>(),
+            Said::by::<super::barrier::Barrier>(),
+            Said::by::<super::condition::Condition>(),
+            Said::by::<super::deadlock::Deadlock>(),
+        ]
+    }
+
+    fn said(scenario: &str) -> Option<Said> {
+        all().into_iter().find(|said| said.name == scenario)
+    }
 
     /// Returns the claim of a scenario, and what it needs to promise it.
     pub(crate) fn claim(scenario: &str) -> ([&'static str; 2], &'static str) {
-        fn of<S: Scenario>() -> (&'static str, ([&'static str; 2], &'static str)) {
-            (S::NAME, (S::CLAIM, S::NEEDS))
-        }
-        let all = [
-            of::<super::tickets::Tickets>(),
-            of::<super::manager::Manager>(),
-            of::<super::pipe::Pipe>(),
-            of::<super::queue::Queue>(),
-            of::<super::prodcons::Prodcons>(),
-            of::<super::joinable::Joinable>(),
-            of::<super::values::Values>(),
-            of::<super::pool::Pool>(),
-            of::<super::semaphore::Semaphore>(),
-            of::<super::event::Event>(),
-            of::<super::barrier::Barrier>(),
-            of::<super::condition::Condition>(),
-            of::<super::deadlock::Deadlock>(),
-        ];
-        all.into_iter().find(|(name, _)| *name == scenario).map_or((["", ""], ""), |(_, said)| said)
+        said(scenario).map_or((["", ""], ""), |said| (said.claim, said.needs))
+    }
+
+    /// Returns the claims of all scenarios.
+    pub(super) fn claims() -> [[&'static str; 2]; 13] {
+        all().map(|said| said.claim)
     }
 
     /// Returns the names that a scenario defines.
     pub(crate) fn names(scenario: &str) -> Names {
-        fn of<S: Scenario>() -> (&'static str, Names) {
-            (S::NAME, S::NAMES)
-        }
-        let all = [
-            of::<super::tickets::Tickets>(),
-            of::<super::manager::Manager>(),
-            of::<super::pipe::Pipe>(),
-            of::<super::queue::Queue>(),
-            of::<super::prodcons::Prodcons>(),
-            of::<super::joinable::Joinable>(),
-            of::<super::values::Values>(),
-            of::<super::pool::Pool>(),
-            of::<super::semaphore::Semaphore>(),
-            of::<super::event::Event>(),
-            of::<super::barrier::Barrier>(),
-            of::<super::condition::Condition>(),
-            of::<super::deadlock::Deadlock>(),
-        ];
-        all.into_iter().find(|(name, _)| *name == scenario).map_or(&[], |(_, names)| names)
+        said(scenario).map_or(&[], |said| said.names)
     }
 
     /// Returns what the workers of a scenario with these options share.
-    pub(crate) fn things_of(scenario: &str, args: &[&str]) -> Vec<crate::report::Thing> {
-        use clap::{Args, Command, FromArgMatches};
-        fn of<S: Scenario>(args: &[&str]) -> Vec<crate::report::Thing> {
-            let matches = S::Args::augment_args(Command::new(S::NAME)).get_matches_from([S::NAME].iter().chain(args));
-            S::prepare(S::Args::from_arg_matches(&matches).expect("arguments")).expect("a scenario").things()
-        }
-        match scenario {
-            "tickets" => of::<super::tickets::Tickets>(args),
-            "pipe" => of::<super::pipe::Pipe>(args),
-            "queue" => of::<super::queue::Queue>(args),
-            "prodcons" => of::<super::prodcons::Prodcons>(args),
-            "joinable" => of::<super::joinable::Joinable>(args),
-            "values" => of::<super::values::Values>(args),
-            "pool" => of::<super::pool::Pool>(args),
-            "semaphore" => of::<super::semaphore::Semaphore>(args),
-            "event" => of::<super::event::Event>(args),
-            "barrier" => of::<super::barrier::Barrier>(args),
-            "condition" => of::<super::condition::Condition>(args),
-            "deadlock" => of::<super::deadlock::Deadlock>(args),
-            other => panic!("{other} has no things at the start"),
-        }
+    pub(crate) fn things_of(scenario: &str, args: &[&str]) -> Vec<Thing> {
+        (said(scenario).expect("a scenario").things)(args)
     }
 
     pub(crate) use super::barrier::BarrierFact;
@@ -205,24 +200,7 @@ mod tests {
 
     #[test]
     fn claims_are_said_in_both_languages() {
-        fn of<S: Scenario>() -> [&'static str; 2] {
-            S::CLAIM
-        }
-        let claims = [
-            of::<tickets::Tickets>(),
-            of::<manager::Manager>(),
-            of::<pipe::Pipe>(),
-            of::<queue::Queue>(),
-            of::<prodcons::Prodcons>(),
-            of::<joinable::Joinable>(),
-            of::<values::Values>(),
-            of::<pool::Pool>(),
-            of::<semaphore::Semaphore>(),
-            of::<event::Event>(),
-            of::<barrier::Barrier>(),
-            of::<condition::Condition>(),
-            of::<deadlock::Deadlock>(),
-        ];
+        let claims = facts::claims();
         assert_eq!(claims.len(), SCENARIOS.len());
         assert_eq!(
             claims,

@@ -50,7 +50,7 @@ pub(super) fn payloads(server: &Server, value: Option<Value>) -> Result<Vec<Vec<
     payloads.into_iter().map(payload).collect()
 }
 
-/// Reads tasks, and who holds them.
+/// Reads tasks and the name of their holder.
 pub(super) fn batch(server: &Server, mut rest: impl Iterator<Item = Value>) -> Result<Batch> {
     let items = tasks(server, &mut rest)?;
     let holder = text(server, rest.next())?.into();

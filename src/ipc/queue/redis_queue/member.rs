@@ -233,8 +233,8 @@ impl Member {
         Ok(())
     }
 
-    /// Gives up rights of one handle, and the handle itself if it `ends`. What nobody else in this process has is given
-    /// up on the server too; if that fails, the others learn of it when the member expires.
+    /// Gives up rights of one handle, and the handle itself if it `ends`. Rights that no other handle of this process has
+    /// are given up on the server too; if that fails, the others learn of it when the member expires.
     pub(super) fn uncount(&self, rights: Rights, ends: bool) {
         let mut state = self.state();
         state.puts -= u32::from(rights.has(Rights::PUT));
