@@ -106,14 +106,6 @@ fn every_instruction_of_a_release_is_tried() {
 }
 
 #[test]
-fn batch_is_got_at_one_instruction() {
-    if is_possible() {
-        // Each victim has to find the same memory in its allocator's lists: the operation begins with an allocation.
-        all_hold(&["queue", "--place", "in get_many", "--exhaustive"]);
-    }
-}
-
-#[test]
 fn wake_in_two_steps_is_found() {
     let _watchdog = watchdog("chaos::wake_in_two_steps");
     if !cfg!(debug_assertions) || !is_possible() {
