@@ -753,18 +753,20 @@ def pool_in_set_up(make):
     return in_own_process(body)
 
 
-def pool_parent(make):
-    """Without the help of the kernel: HANGS if a worker outlives its parent."""
+def pool_parent(make, do=lambda pool: signal.pause()):
+    """Without the help of the kernel: HANGS if a worker outlives its parent, which is killed while it does something."""
 
     def live(say):
         multiprocessing.current_process()._config["daemon"] = False
         pool = make()
         outcome_of_all(submit_all(pool))
         say(pool.pids())
-        signal.pause()
+        while True:
+            do(pool)
 
     parent = Worker(live)
     pids = parent.says()
+    time.sleep(random.uniform(0, LONGEST_RUN))
     parent.kill()
     until = time.monotonic() + PATIENCE
     while any(map(is_running, pids)) and time.monotonic() < until:
@@ -844,12 +846,14 @@ NAMED = {
     "Pool.in_long_result": lambda: pool_in_steps(PoolOf, LONG_RESULT),
     "Pool.in_set_up": lambda: pool_in_set_up(PoolOf),
     "Pool.parent": lambda: pool_parent(PoolOf),
+    "Pool.parent_in_submit": lambda: pool_parent(PoolOf, submit_all),
     "ProcessPoolExecutor.idle": lambda: pool_idle(ExecutorOf),
     "ProcessPoolExecutor.running": lambda: pool_running(ExecutorOf),
     "ProcessPoolExecutor.in_steps": lambda: pool_in_steps(ExecutorOf),
     "ProcessPoolExecutor.in_long_result": lambda: pool_in_steps(ExecutorOf, LONG_RESULT),
     "ProcessPoolExecutor.in_set_up": lambda: pool_in_set_up(ExecutorOf),
     "ProcessPoolExecutor.parent": lambda: pool_parent(ExecutorOf),
+    "ProcessPoolExecutor.parent_in_submit": lambda: pool_parent(ExecutorOf, submit_all),
 }
 
 

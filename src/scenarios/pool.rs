@@ -14,8 +14,10 @@ use crate::process::ExitStatus;
 use crate::report::Tasks;
 use crate::sys::signal::kill_self;
 
-/// How long a task takes, at speed 1.
-const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=2_000;
+/// How long the first task takes, at speed 1. The later ones are shorter, so that the workers end at about the same time.
+const LONGEST_MS: f64 = 2_000.0;
+/// How long the last task takes.
+const SHORTEST_MS: f64 = 300.0;
 /// How long a poisoned task lasts, at speed 1.
 const POISON_PAUSE: Duration = Duration::from_millis(500);
 
@@ -53,9 +55,9 @@ impl Scenario for Pool {
     const ABOUT: &'static str = "\
 A pool of workers: each task has one result, whoever is killed
 
-The workers share tasks of unequal length, so that none is idle before the end. If a worker is killed (kill -9), another \
-one does its task again, and a new worker takes its place. A task that kills its workers twice has an error as its result; \
-all others have their values.
+The workers share tasks of unequal length, the long ones first, so that none is idle for long at the end. If a worker is \
+killed (kill -9), another one does its task again, and a new worker takes its place. A task that kills its workers twice \
+has an error as its result; all others have their values.
 
 Examples:
   ipc-demo pool                      twenty tasks, four workers; kill -9 one of them
@@ -98,7 +100,7 @@ Examples:
         if let Some(limit) = task_timeout {
             builder = builder.time_limit(limit);
         }
-        let pool = runner.started(builder.on_worker(on_worker).build(Square { ctx, poison }))?;
+        let pool = runner.started(builder.on_worker(on_worker).build(Square { ctx, tasks, poison }))?;
         let mut jobs = BTreeMap::new();
         runner.watch_until(|runner, _| {
             // As many at a time as the pool takes without waiting.
@@ -152,14 +154,14 @@ impl Pool {
         let (tasks, values, retried) = (self.args.tasks, self.results.len() as u64 - failed, attempts.retried());
         let or_none = |count, said: [String; 2]| if count == 0 { Default::default() } else { said };
         let [errors, errors_zh] =
-            or_none(failed, [format!(" and {}", counted(failed, "error")), format!("，{failed} 个错误")]);
+            or_none(failed, [format!(" and {}", counted(failed, "error")), format!("和 {failed} 个错误")]);
         let retries = if retried == 1 { "1 retry".to_owned() } else { format!("{retried} retries") };
         let [retries, retries_zh] =
             or_none(retried, [format!(", after {retries}"), format!("；重新执行 {retried} 次")]);
         let (values_en, tasks_en) = (counted(values, "value"), counted(tasks, "task"));
         [
             format!("The pool returned {values_en}{errors} for {tasks_en}{retries}."),
-            format!("{tasks} 个任务得到 {values} 个结果{errors_zh}{retries_zh}。"),
+            format!("{tasks} 个任务得到 {values} 个值{errors_zh}{retries_zh}。"),
         ]
     }
 
@@ -305,6 +307,7 @@ impl Attempts {
 #[derive(Clone, Serialize, Deserialize)]
 struct Square {
     ctx: PoolContext,
+    tasks: u64,
     poison: Option<u64>,
 }
 
@@ -327,7 +330,9 @@ impl Task for Square {
         }
         // The length belongs to the task and not to the worker that has it.
         let mut rng = StdRng::seed_from_u64(ctx.seed() ^ task.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+        let place = ((task - 1) as f64 + rng.random::<f64>()) / self.tasks as f64;
+        let working_ms = LONGEST_MS + (SHORTEST_MS - LONGEST_MS) * place;
+        ctx.pause(Duration::from_secs_f64(working_ms / 1_000.0));
         let value = square(task);
         ctx.emit(PoolFact::TaskFinished { task, value })?;
         Ok(value)

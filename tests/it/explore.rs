@@ -464,7 +464,7 @@ impl Has {
 const SCHEDULES_VARIABLE: &str = "IPC_DEMO_TEST_SCHEDULES";
 
 #[test]
-#[ignore = "100,000 schedules; run it alone, it counts what the process has"]
+#[ignore = "takes minutes, and counts what the process has: cargo test --release --test it many_schedules -- --ignored"]
 fn many_schedules_leave_nothing_behind() {
     let schedules = std::env::var(SCHEDULES_VARIABLE).map_or(100_000, |number| number.parse().expect("a number"));
     let (runs, warm) = (Cell::new(0), schedules / 10);

@@ -2,6 +2,9 @@
 //!
 //! A pool starts its workers itself: the victim is the first of them, which passes its marks while it is set up, and in its
 //! tasks.
+//!
+//! Only the parent repairs what a death has left, so no worker can be killed in a repair. What can happen is that the next
+//! worker dies before the repair has ended: with the task that the repair has given it, or before the repair begins.
 
 use std::io::Read;
 
@@ -59,9 +62,17 @@ pub(super) fn rows() -> Vec<Row> {
             .by_liveness_check()
             .like_python("Pool.in_set_up")
             .like_other_python("ProcessPoolExecutor.in_set_up"),
+        Row::of("Pool", of_pool, |kill| after_a_death(kill, true))
+            .within(["taking a dead one's task", "领取死者的任务中"], ONE_RESULT, DONE)
+            .by_liveness_check(),
+        Row::of("Pool", of_pool, |kill| after_a_death(kill, false))
+            .within(["before the repair", "接管任务之前"], ONE_RESULT, DONE)
+            .by_liveness_check(),
         Row::of("Pool", submit, parent)
             .within(["the parent, in submit", "父进程，submit 中"], WORKERS_END, DONE)
-            .by_liveness_check(),
+            .by_liveness_check()
+            .like_python("Pool.parent_in_submit")
+            .like_other_python("ProcessPoolExecutor.parent_in_submit"),
         Row::of("Pool", repair, parent)
             .within(["the parent, in a repair", "父进程，接管任务中"], WORKERS_END, DONE)
             .by_liveness_check(),
@@ -138,7 +149,7 @@ impl Task for Square {
 
     fn run(&mut self, number: u64) -> Result<(u64, String), Box<dyn std::error::Error + Send + Sync>> {
         self.mark(&[(Stretch::Taking, 0), (Stretch::Running, 0), (Stretch::Finishing, 1)]);
-        if number == ENDLESS {
+        if number == ENDLESS || number == ENDS_LATER && self.endless.get() == 0 {
             self.endless.set(std::process::id());
             loop {
                 std::thread::park();
@@ -153,6 +164,8 @@ impl Task for Square {
 
 /// A task that does not end.
 const ENDLESS: u64 = u64::MAX;
+/// A task that does not end in the first worker that has it.
+const ENDS_LATER: u64 = 50;
 
 /// Letters that do not repeat soon, in which tearing is detectable.
 fn output(number: u64, bytes: usize) -> (u64, String) {
@@ -229,6 +242,31 @@ fn tried_again(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Eff
     let seen = victim.kill()?;
     demand(seen.back(&peer)? == [true, true], Fault::Lost)?;
     two_rounds(seen, &pool, bytes)?;
+    Ok(Done)
+}
+
+/// One of two workers has died with a task; the other one is killed while it takes this task, after the repair, or
+/// another one, before it.
+fn after_a_death(kill: Kill<'_, ()>, is_repaired: bool) -> Result<Effect> {
+    let task = Square::new(Stretch::Taking, 8)?;
+    let (victim, endless) = (task.victim.clone(), task.endless.clone());
+    let (pool, mut supervisor) = builder(2, 2).build_unsupervised(task)?;
+    let (_, pid) = pool.workers().swap_remove(1);
+    victim.set(pid);
+    let mut handles = submit_all(&pool, ENDS_LATER..ENDS_LATER + 1)?;
+    while endless.get() == 0 {
+        std::thread::yield_now();
+    }
+    signal::kill_child_quietly(endless.get())?;
+    if is_repaired {
+        supervisor.reap();
+    }
+    handles.extend(submit_all(&pool, ENDS_LATER + 1..ENDS_LATER + 2)?);
+    let seen = kill.worker(pid)?.kill()?;
+    std::thread::spawn(|| supervisor.run());
+    let outputs = seen.fresh(handles, |handles| results(handles, ENDS_LATER, 8))?;
+    demand(outputs == [true, true], Fault::Lost)?;
+    two_rounds(seen, &pool, 8)?;
     Ok(Done)
 }
 

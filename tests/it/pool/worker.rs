@@ -1,13 +1,15 @@
 //! What a worker does besides its tasks: it is set up, replaced, and passes long inputs and outputs on.
 
+use std::error::Error;
 use std::time::Duration;
 
 use ipc_demo::pool::{Pool, Task, TaskError};
 use ipc_demo::{RoleResult, Value};
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::task::*;
-use crate::harness::{is_running, until, watchdog};
+use crate::harness::{is_running, patient_watchdog, send, until, watchdog};
 
 #[test]
 fn workers_are_replaced_after_their_tasks() {
@@ -171,7 +173,43 @@ fn long_inputs_and_outputs_arrive() {
     let long = super::task::pool(1, Does::new()).map([Act::Text(64 << 20)]).pop();
     assert!(matches!(long, Some(Ok(Output::Text(text))) if text.len() == 64 << 20));
     let too_long = pool.map([Act::Measure("y".repeat(1 << 20)), Act::Text(1 << 20), Act::Double(1)]);
-    assert!(matches!(&too_long[0], Err(TaskError::Input(_))), "{:?}", too_long[0]);
-    assert!(matches!(&too_long[1], Err(TaskError::Output(_))), "{:?}", too_long[1]);
+    for (result, is_right) in [
+        (&too_long[0], matches!(&too_long[0], Err(TaskError::Input(_)))),
+        (&too_long[1], matches!(&too_long[1], Err(TaskError::Output(_)))),
+    ] {
+        let source = result.as_ref().expect_err("it is too long").source().expect("why").to_string();
+        assert!(is_right && source.ends_with("and Builder::in_flight_bytes allows 1048576"), "{result:?}: {source}");
+    }
     assert!(too_long[2].is_ok());
+}
+
+#[test]
+#[ignore = "takes 3 GiB of memory: cargo test --release --test it gibibyte -- --ignored"]
+fn result_of_a_gibibyte_arrives_if_it_is_allowed() {
+    let _watchdog = patient_watchdog("pool::gibibyte");
+    const GIBIBYTE: usize = 1 << 30;
+    let pool = builder().workers(2).in_flight_bytes(GIBIBYTE as u64 + 100).build(Does::new()).expect("a pool");
+    let mut results = pool.map([Act::Text(GIBIBYTE), Act::Double(1)]);
+    assert_eq!(number(results.pop().expect("two")), 2);
+    let text = results.pop().expect("one").expect("it has room");
+    assert!(matches!(text, Output::Text(text) if text.len() == GIBIBYTE && text.bytes().all(|byte| byte == b'x')));
+    let refused = super::task::pool(1, Does::new()).map([Act::Text(GIBIBYTE)]).pop().expect("one");
+    assert!(matches!(refused, Err(TaskError::Output(_))), "more than the default");
+}
+
+#[test]
+fn long_results_are_kept_for_another_caller_and_after_their_worker() {
+    let _watchdog = watchdog("pool::kept_for_another");
+    const LEN: usize = 200_000;
+    let pool = builder().workers(1).in_flight_bytes(4 * LEN as u64).build(Does::new()).expect("a pool");
+    let is_whole = |result: Result<Output, TaskError>| matches!(result, Ok(Output::Text(text)) if text.len() == LEN);
+    let mut handles: Vec<_> = (0..8).map(|_| pool.submit(Act::Text(LEN)).expect("it is accepted")).collect();
+    let mut texts = pool.imap((0..20).map(|_| Act::Text(LEN)));
+    assert!(texts.next().is_some_and(is_whole));
+    // Its results stay untaken, and hold up nobody.
+    assert!(pool.map((0..20).map(|_| Act::Text(LEN))).into_iter().all(is_whole));
+    let (_, pid) = pool.workers().pop().expect("one worker");
+    send(pid, Signal::SIGKILL);
+    assert!(texts.all(is_whole));
+    assert!(handles.iter_mut().all(|handle| is_whole(handle.wait())));
 }
