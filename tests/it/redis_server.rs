@@ -93,8 +93,12 @@ impl RedisServer {
         answer().unwrap_or_default()
     }
 
+    /// Sends it a signal. If that stops it, it has stopped.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.process.pid, signal).expect("a process of this test");
+        if signal == Signal::SIGSTOP {
+            crate::harness::until(|| crate::harness::is_in_state('T', self.process.pid.as_raw() as u32));
+        }
     }
 
     /// Kills it. Its files stay for [`restart`](Self::restart).
