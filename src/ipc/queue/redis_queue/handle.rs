@@ -169,7 +169,7 @@ impl Handle {
                 })?;
                 match outcome {
                     0 => return Ok(None),
-                    -2 => member.rejoin(&mut session.connection, &id)?,
+                    -2 => member.rejoin(&mut session.connection, &id, member.server().timeout)?,
                     -3 => return Err(Error::Disconnected),
                     _ => {
                         if kind == Kind::PlainGet {
