@@ -19,10 +19,10 @@ The server is that of IPC_DEMO_REDIS, or of --transport. list also deletes the q
 all dead: with kill -9 they had no time to do it.
 
 Examples:
-  ipc-demo redis list                                  every queue
-  ipc-demo redis show orders                           one queue, and the processes that use it
-  ipc-demo redis delete orders                         with everything in it
-  ipc-demo redis list --transport redis://db.example   another server";
+  ipc-demo redis list                            every queue
+  ipc-demo redis show orders                     one queue, and who uses it
+  ipc-demo redis delete orders                   with everything in it
+  ipc-demo redis list --transport redis://db     another server";
 
 /// What to do on which server.
 #[derive(Debug, clap::Args)]

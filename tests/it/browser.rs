@@ -1,17 +1,17 @@
 //! A browser without a window: Chromium, driven by ChromeDriver.
 //!
-//! Both die with the program, and their folder with them: a shell waits for the end of a pipe that only this program
-//! has, and Chromium ends with the pipe to its driver.
+//! Both die with the program: Chromium ends with the pipe to its driver.
 //!
 //! Standard: WebDriver (W3C), and the Chrome DevTools Protocol for what it lacks.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::{skip, until};
+use crate::kept::Kept;
 
 /// How Chromium is to start: alone, quiet, and without a network.
 const FLAGS: [&str; 11] = [
@@ -28,19 +28,10 @@ const FLAGS: [&str; 11] = [
     "--remote-debugging-pipe",
 ];
 
-/// Chromium writes into its folder until it has ended.
-const KEEPER: &str = r#"dir=$1
-chromedriver --port=0 >"$dir/log" 2>&1 &
-cat >/dev/null
-kill -9 $!
-wait
-for try in $(seq 50); do rm -rf "$dir" 2>/dev/null && break; sleep 0.1; done"#;
-
 /// A browser with one window.
 pub(crate) struct Browser {
     dir: PathBuf,
-    /// A shell, which kills the driver when its standard input ends.
-    keeper: Child,
+    _driver: Kept,
     agent: ureq::Agent,
     /// The URL of the session.
     session: String,
@@ -54,16 +45,14 @@ impl Browser {
             return None;
         }
         let dir = tempfile::tempdir().expect("a folder").keep();
-        let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "sh"]).arg(&dir).stdin(Stdio::piped());
-        let keeper = keeper.spawn().expect("a shell");
+        let driver = Kept::start(&dir, ["chromedriver", "--port=0"]);
         let log = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
         let port_in = |log: &str| Some(log.split_once("successfully on port ")?.1.split_once('.')?.0.to_owned());
         until(|| port_in(&log()).is_some());
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(50)));
         let agent = config.http_status_as_error(false).build().into();
         let session = format!("http://127.0.0.1:{}/session", port_in(&log()).expect("found before"));
-        let mut browser = Browser { dir, keeper, agent, session };
+        let mut browser = Browser { dir, _driver: driver, agent, session };
         let profile = format!("--user-data-dir={}", browser.dir.join("profile").display());
         let args: Vec<&str> = FLAGS.into_iter().chain([profile.as_str()]).collect();
         let wanted = json!({ "goog:loggingPrefs": { "browser": "ALL" }, "goog:chromeOptions": { "args": args } });
@@ -126,7 +115,5 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.agent.delete(&self.session).call();
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
     }
 }

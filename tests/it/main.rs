@@ -6,7 +6,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
-//! | `redis_server`, `browser` | a Redis server and a browser of this test program |
+//! | `redis_server`, `browser`, `kept` | a Redis server and a browser of this test program, which die with it |
 //! | `process` | start, join, exit status and failures; handles in roles; descriptors; stopped workers |
 //! | `sync` | exclusion and waiting between processes, also killed; deadlocks are found, and nothing else is |
 //! | `queue` | what every queue does, run on each, also with its ends in other processes; the effects of killed workers |
@@ -29,6 +29,7 @@ mod chaos;
 mod cli;
 mod explore;
 mod harness;
+mod kept;
 mod live;
 mod manager;
 mod pipe;

@@ -1,19 +1,18 @@
 //! A Redis or Valkey server of this test program, on a Unix socket in a folder of its own.
 //!
-//! It dies with the program, and the folder with it: a shell waits for the end of a pipe that only this program has. The
-//! variable `IPC_DEMO_REDIS_SERVER` names another server program than those in the path.
+//! The variable `IPC_DEMO_REDIS_SERVER` names another server program than those in the path.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use ipc_demo::redis::Server;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::harness::skip;
+use crate::kept::Kept;
 
 /// Returns the server program of this machine.
 fn program() -> Option<String> {
@@ -37,9 +36,7 @@ pub(crate) struct RedisServer {
     dir: PathBuf,
     command: Vec<String>,
     options: Vec<String>,
-    /// A shell, which kills the server when its standard input ends.
-    keeper: Child,
-    pid: Pid,
+    process: Kept,
 }
 
 impl RedisServer {
@@ -57,8 +54,8 @@ impl RedisServer {
         let dir = tempfile::tempdir().expect("a folder").keep();
         let command: Vec<String> = starter.iter().cloned().chain([program]).collect();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let (keeper, pid) = launch(&command, &dir, &options);
-        let server = RedisServer { dir, command, options, keeper, pid };
+        let process = launch(&command, &dir, &options);
+        let server = RedisServer { dir, command, options, process };
         server.await_ready();
         Some(server)
     }
@@ -96,46 +93,33 @@ impl RedisServer {
         answer().unwrap_or_default()
     }
 
+    /// Sends it a signal. If that stops it, it has stopped.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(self.pid, signal).expect("a process of this test");
+        kill(self.process.pid, signal).expect("a process of this test");
+        if signal == Signal::SIGSTOP {
+            crate::harness::until(|| crate::harness::is_in_state('T', self.process.pid.as_raw() as u32));
+        }
     }
 
     /// Kills it. Its files stay for [`restart`](Self::restart).
     pub(crate) fn kill(&self) {
         self.signal(Signal::SIGKILL);
-        crate::harness::await_end(self.pid.as_raw() as u32);
+        crate::harness::await_end(self.process.pid.as_raw() as u32);
     }
 
     /// Starts it again, with the files of before.
     pub(crate) fn restart(&mut self) {
-        let (keeper, pid) = launch(&self.command, &self.dir, &self.options);
-        let mut before = std::mem::replace(&mut self.keeper, keeper);
-        self.pid = pid;
-        // Its shell waited for the server that was killed.
-        before.kill().expect("a child");
-        before.wait().expect("a child");
+        let process = launch(&self.command, &self.dir, &self.options);
+        std::mem::replace(&mut self.process, process).leave_folder();
         self.await_ready();
     }
 }
 
-fn launch(command: &[String], dir: &Path, options: &[String]) -> (Child, Pid) {
-    let script = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & echo $!; cat >/dev/null; kill -9 $!; wait; rm -rf "$dir""#;
-    let mut keeper = Command::new("sh");
-    keeper.args(["-c", script, "sh"]).arg(dir).args(command);
+fn launch(command: &[String], dir: &Path, options: &[String]) -> Kept {
+    let dir_and_socket = [dir.into(), dir.join("s")].map(|path: PathBuf| path.to_str().expect("text").to_owned());
+    let [dir_text, socket] = dir_and_socket;
     // With the default, everysec, a server whose disk is slow acknowledges for up to two seconds what it has not written.
-    keeper
-        .args(["--port", "0", "--appendonly", "yes", "--appendfsync", "no", "--save", "", "--unixsocket"])
-        .arg(dir.join("s"));
-    keeper.arg("--dir").arg(dir).args(options);
-    let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
-    let mut pid = String::new();
-    BufReader::new(keeper.stdout.take().expect("piped")).read_line(&mut pid).expect("a process id");
-    (keeper, Pid::from_raw(pid.trim().parse().expect("a process id")))
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
-    }
+    let usual = ["--port", "0", "--appendonly", "yes", "--appendfsync", "no", "--save", ""].map(str::to_owned);
+    let here = ["--unixsocket".to_owned(), socket, "--dir".to_owned(), dir_text];
+    Kept::start(dir, [command, &usual, &here, options].concat())
 }

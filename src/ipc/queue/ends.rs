@@ -3,6 +3,7 @@
 //! A transport is one file: a type for each end, and an implementation of [`Transport`]. `timeout` is `None` to wait
 //! without limit, and [`Duration::ZERO`] to try once. Both end traits can be made into objects.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use super::put_error::PutError;
@@ -85,6 +86,37 @@ pub trait PutEnd<T>: Send + Sync {
                 return Ok(());
             }
         }
+    }
+}
+
+/// A queue of tasks is put into as the queue that it dereferences to. Getting is different: it gives leases.
+impl<T, Q: Deref<Target: PutEnd<T>> + Send + Sync> PutEnd<T> for Q {
+    fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>> {
+        (**self).put_within(item, timeout)
+    }
+
+    fn put_many_within(&self, items: &[T], timeout: Option<Duration>) -> Result<usize> {
+        (**self).put_many_within(items, timeout)
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+
+    fn capacity(&self) -> Option<usize> {
+        (**self).capacity()
+    }
+
+    fn qsize(&self) -> Option<usize> {
+        (**self).qsize()
+    }
+
+    fn is_full(&self) -> bool {
+        (**self).is_full()
+    }
+
+    fn has_consumers(&self) -> bool {
+        (**self).has_consumers()
     }
 }
 

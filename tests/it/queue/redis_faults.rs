@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipc_demo::Error;
-use ipc_demo::redis::{self, JoinableQueue, Queue, RedisError, Server};
+use ipc_demo::redis::{self, JoinableQueue, Life, Queue, RedisError, Server};
 use nix::sys::signal::Signal;
 
 use super::redis_queue::{GetsFromServer, leaser};
@@ -175,7 +175,6 @@ fn full_memory_refuses_puts_and_nothing_else() {
     assert!(matches!(refused, RedisError::OutOfMemory { .. }), "{refused}");
     let put = tasks.qsize().expect("it answers");
     // Also the second part of every script works in a full memory.
-    let began = Instant::now();
     let worker = tasks.consumer();
     let returned = worker.get().expect("an item");
     let (number, _) = (returned.number(), drop(returned));
@@ -185,7 +184,7 @@ fn full_memory_refuses_puts_and_nothing_else() {
         lease.task_done().expect("it is ours");
         done += 1;
     }
-    assert_eq!((done, tasks.unfinished().expect("it answers")), (put, 0), "{:?}", began.elapsed());
+    assert_eq!((done, tasks.unfinished().expect("it answers")), (put, 0));
     tasks.join().expect("all is done");
 }
 
@@ -214,19 +213,23 @@ fn stopped_process_is_dead_and_joins_again() {
 }
 
 #[test]
-fn member_of_another_machine_that_dies_is_noticed_within_two_seconds() {
+fn member_of_another_machine_that_dies_is_noticed() {
     let _watchdog = watchdog("redis_faults::another_machine");
     let Some(server) = shared() else { return };
     let queue = JoinableQueue::<u32>::builder(&server).name("test:machine").build::<u32>().expect("a queue");
     queue.put_many(&(0..3000).collect::<Vec<_>>()).expect("room");
     // Started by a process that is killed with it: nobody is left to say so. More leases than one script returns.
     let orphan = leaser(&queue, 2500);
-    let token = redis::show(&server, "test:machine").expect("it is there").members.len();
-    assert!(token >= 2);
     stop(orphan.process.pid());
-    let began = Instant::now();
+    let members = redis::show(&server, "test:machine").expect("it is there").members;
+    let life = |member: &redis::MemberInfo| match member.life {
+        Life::Alive(left) => left,
+        Life::Dead(_) => Duration::ZERO,
+    };
+    // What is not heard of again is dead in this time.
+    let lives: Vec<_> = members.iter().map(life).collect();
+    assert!(lives.len() >= 2 && lives.iter().all(|left| *left <= Duration::from_millis(1500)), "{lives:?}");
     until(|| queue.qsize().expect("it answers") == 3000);
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     orphan.kill();
     let numbers: Vec<u64> =
         queue.get_many(1000).expect("items").into_iter().map(|lease| lease.expect("well-formed").number()).collect();

@@ -40,9 +40,8 @@ pub(super) fn value<T: redis::FromRedisValue>(server: &Server, value: Value) -> 
     redis::from_redis_value(value).map_err(|error| server.unexpected(&error))
 }
 
-/// Reads the payloads of plain items.
-pub(super) fn payloads(server: &Server, value: Option<Value>) -> Result<Vec<Vec<u8>>> {
-    let Some(Value::Array(payloads)) = value else { return Err(server.unexpected(&value)) };
+/// Reads payloads.
+pub(super) fn bytes(server: &Server, payloads: impl IntoIterator<Item = Value>) -> Result<Vec<Vec<u8>>> {
     let payload = |payload| match payload {
         Value::BulkString(payload) => Ok(payload),
         other => Err(server.unexpected(&other)),
@@ -50,21 +49,38 @@ pub(super) fn payloads(server: &Server, value: Option<Value>) -> Result<Vec<Vec<
     payloads.into_iter().map(payload).collect()
 }
 
-/// Reads tasks and the name of their holder.
-pub(super) fn batch(server: &Server, mut rest: impl Iterator<Item = Value>) -> Result<Batch> {
-    let items = tasks(server, &mut rest)?;
+/// Reads tasks and the name of their holder. `read` reads payloads that are not in the answer by their numbers.
+pub(super) fn batch(
+    server: &Server,
+    mut rest: impl Iterator<Item = Value>,
+    read: impl FnOnce(&[u64]) -> Result<Value>,
+) -> Result<Batch> {
+    let items = tasks(server, &mut rest, read)?;
     let holder = text(server, rest.next())?.into();
     Ok(Batch { holder, items })
 }
 
 /// Reads numbers, payloads, and how often each was returned; those at the end have not been.
-pub(super) fn tasks(server: &Server, rest: &mut impl Iterator<Item = Value>) -> Result<Vec<Taken>> {
+pub(super) fn tasks(
+    server: &Server,
+    rest: &mut impl Iterator<Item = Value>,
+    read: impl FnOnce(&[u64]) -> Result<Value>,
+) -> Result<Vec<Taken>> {
     let numbers: Vec<u64> = numbers(server, rest.next())?;
-    let payloads = payloads(server, rest.next())?;
+    let payloads = match rest.next() {
+        Some(Value::BulkString(_)) => Some(read(&numbers)?),
+        payloads => payloads,
+    };
+    let Some(Value::Array(payloads)) = payloads else { return Err(server.unexpected(&payloads)) };
     let returned: Vec<u32> = self::numbers(server, rest.next())?;
     let returned = returned.into_iter().chain(std::iter::repeat(0));
     let items = numbers.into_iter().zip(payloads).zip(returned);
-    Ok(items.map(|((number, payload), returned)| Taken { number, payload, returned }).collect())
+    let taken = items.filter_map(|((number, payload), returned)| match payload {
+        Value::BulkString(payload) => Some(Taken { number, payload, returned }),
+        // The process has lost the lease, and another one has done the task.
+        _ => None,
+    });
+    Ok(taken.collect())
 }
 
 fn numbers<N: std::str::FromStr>(server: &Server, value: Option<Value>) -> Result<Vec<N>> {

@@ -19,7 +19,7 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The first number of a script's answer, and the rest.
+/// What a script answers: a number, and values after it. Where there is no number, it is that of the values.
 pub(super) type Answer = (i64, std::vec::IntoIter<Value>);
 
 /// A connection to a server, made when it is needed and again when it is lost.
@@ -62,12 +62,21 @@ impl Connection {
                 outcome => outcome,
             }
         })?;
-        let Value::Array(parts) = outcome else { return Err(self.server.unexpected(&outcome)) };
-        let mut parts = parts.into_iter();
-        match parts.next() {
-            Some(Value::Int(first)) => Ok((first, parts)),
-            first => Err(self.server.unexpected(&first)),
-        }
+        Ok(match outcome {
+            Value::Int(number) => (number, Vec::new().into_iter()),
+            Value::Array(values) => {
+                let count = values.len() as i64;
+                let mut values = values.into_iter();
+                match values.as_slice().first() {
+                    Some(&Value::Int(number)) => {
+                        values.next();
+                        (number, values)
+                    }
+                    _ => (count, values),
+                }
+            }
+            value => (1, vec![value].into_iter()),
+        })
     }
 
     /// As [`run`](Self::run), for a single command that may be repeated.

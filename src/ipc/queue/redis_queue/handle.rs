@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use redis::Value;
 
-use super::answer::{Batch, Taken, batch, each, payloads, tasks, text, value};
-use super::connection::Answer;
+use super::answer::{Batch, Taken, batch, bytes, each, tasks, text, value};
+use super::connection::{Answer, Connection};
 use super::member::{Member, SentMember};
 use super::script::{self, Script};
+use super::session::Kind;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::process::table::ProcessSlot;
 use crate::ipc::process::transfer;
@@ -113,8 +114,8 @@ impl Handle {
         let put = member.until(&mut session, waiting, "room", |session, waits, is_registered| {
             self.check_open(Rights::PUT)?;
             let (outcome, _) = self.discounting(Rights::GET, waiting, |own| {
-                member.run_in(session, &script::PUT, |command| {
-                    command.arg(u8::from(waits)).arg(u8::from(is_registered)).arg(own).arg(bytes);
+                member.run_in(session, Kind::Other, &script::PUT, |command| {
+                    command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered)).arg(bytes);
                     payloads.iter().for_each(|payload| _ = command.arg(*payload));
                 })
             })?;
@@ -129,13 +130,21 @@ impl Handle {
 
     /// Gets up to `most` items of a queue without tasks, blocking while there is none. Returns nothing on timeout.
     pub(super) fn get(&self, most: usize, waiting: &Waiting) -> Result<Vec<Vec<u8>>> {
-        let got = self.take(&script::GET, most, waiting, |mut rest| payloads(self.member.server(), rest.nth(1)))?;
+        let got =
+            self.take(&script::GET, most, waiting, |_, payloads| bytes(self.member.server(), payloads).map(Some))?;
         Ok(got.unwrap_or_default())
     }
 
     /// Leases up to `most` tasks, blocking while there is none; `None` on timeout.
     pub(super) fn lease(&self, most: usize, waiting: &Waiting) -> Result<Option<Batch>> {
-        self.take(&script::LEASE, most, waiting, |rest| batch(self.member.server(), rest))
+        let server = self.member.server();
+        self.take(&script::LEASE, most, waiting, |connection, rest| {
+            let batch = batch(server, rest, |numbers| {
+                let command = redis::cmd("HMGET").arg(self.member.key("items")).arg(numbers).to_owned();
+                connection.command(&command, server.timeout)
+            })?;
+            Ok(Some(batch).filter(|batch| !batch.items.is_empty()))
+        })
     }
 
     fn take<R>(
@@ -143,27 +152,32 @@ impl Handle {
         script: &'static Script,
         most: usize,
         waiting: &Waiting,
-        read: impl Fn(std::vec::IntoIter<Value>) -> Result<R>,
+        read: impl Fn(&mut Connection, std::vec::IntoIter<Value>) -> Result<Option<R>>,
     ) -> Result<Option<R>> {
         self.check_open(Rights::GET)?;
         let member = &self.member;
+        let kind = if member.has_tasks() { Kind::Other } else { Kind::PlainGet };
         let mut session = member.session(true);
         let taken = member.until(&mut session, waiting, "more", |session, waits, is_registered| {
             loop {
                 let id = member.id();
                 let (outcome, rest) = self.discounting(Rights::PUT, waiting, |own| {
-                    member.run_in(session, script, |command| {
-                        command.arg(u8::from(waits)).arg(u8::from(is_registered)).arg(own).arg(&*id);
-                        command.arg(most.min(MOST_ITEMS));
+                    member.run_in(session, kind, script, |command| {
+                        command.arg(&*id).arg(u8::from(waits)).arg(u8::from(is_registered));
+                        command.arg(u8::from(!own.is_empty())).arg(most.min(MOST_ITEMS));
                     })
                 })?;
                 match outcome {
                     0 => return Ok(None),
-                    -2 => member.rejoin(&mut session.connection, &id)?,
+                    -2 => member.rejoin(&mut session.connection, &id, member.server().timeout)?,
                     -3 => return Err(Error::Disconnected),
                     _ => {
-                        session.got(!member.has_tasks());
-                        return read(rest).map(Some);
+                        if kind == Kind::PlainGet {
+                            session.got();
+                        }
+                        if let Some(taken) = read(&mut session.connection, rest)? {
+                            return Ok(Some(taken));
+                        }
                     }
                 }
             }
@@ -195,7 +209,7 @@ impl Handle {
         let joined = member.until(&mut session, waiting, "done", |session, waits, is_registered| {
             let answer = self.discounting(Rights::GET, waiting, |own| {
                 member.run(&mut session.connection, &script::JOIN, server.timeout, |command| {
-                    command.arg(u8::from(waits)).arg(u8::from(is_registered)).arg(own);
+                    command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered));
                 })
             })?;
             match answer {
@@ -232,12 +246,13 @@ impl Handle {
 
     /// Reads the oldest dead letters.
     pub(super) fn dead_letters(&self) -> Result<Vec<Taken>> {
-        tasks(self.member.server(), &mut self.read(&script::LETTERS)?.1)
+        let server = self.member.server();
+        tasks(server, &mut self.read(&script::LETTERS)?.1, |_| Ok(Value::Nil))
     }
 
     /// Removes dead letters. Returns whether each was still there.
     pub(super) fn discard(&self, numbers: &[u64]) -> Result<Vec<bool>> {
-        let answer = self.member.request(&script::DISCARD, |command| _ = command.arg(numbers))?;
+        let answer = self.member.request(&script::DISCARD, |command| _ = command.arg("").arg(numbers))?;
         each(self.member.server(), answer)
     }
 

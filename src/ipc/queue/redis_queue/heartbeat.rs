@@ -101,7 +101,7 @@ impl Member {
             self.reap(connection, &text(self.server(), Some(expired))?, false)?;
         }
         if is_member == 0 {
-            self.rejoin(connection, &id)?;
+            self.rejoin(connection, &id, Duration::ZERO)?;
         }
         // A little later than the next one expires, to find it expired.
         Ok(match next_ms {
@@ -111,14 +111,14 @@ impl Member {
     }
 
     /// Becomes another member after the one with this id was declared dead, unless that has happened.
-    pub(super) fn rejoin(&self, connection: &mut Connection, lost: &str) -> Result<()> {
+    pub(super) fn rejoin(&self, connection: &mut Connection, lost: &str, timeout: Duration) -> Result<()> {
         let mut state = self.state();
         if &*state.id != lost || state.handles == 0 {
             return Ok(());
         }
         let id: Arc<str> = format!("{}-{}", self.base, state.generation + 1).into();
         let rights = Rights::of(state.puts > 0, state.gets > 0);
-        self.enter(connection, &id, rights, LIFE_MS, Duration::ZERO)?;
+        self.enter(connection, &id, rights, LIFE_MS, timeout)?;
         state.generation += 1;
         state.id = id;
         Ok(())

@@ -32,7 +32,7 @@ use crate::ipc::queue::participants::Rights;
 
 /// The layout of the keys. A queue of another one is left alone. With a value of more than 64 bytes, the server keeps the
 /// hash in a table, in which fields are found faster than in a list.
-pub(super) const VERSION: &str = "ipcq2: the state of a queue of the Rust library ipc_demo; see its module redis";
+pub(super) const VERSION: &str = "ipcq3: the state of a queue of the Rust library ipc_demo; see its module redis";
 /// The set of the names of all queues. Not a part of any of them: in a cluster it is elsewhere.
 pub(super) const INDEX: &str = "ipcq:queues";
 const PLACEHOLDER_LIFE_MS: u64 = 30_000;

@@ -15,7 +15,7 @@ impl Script {
 
     /// Returns the program.
     pub(super) fn text(&self) -> String {
-        let text = self.parts.concat();
+        let text = self.parts.concat().replace("STATE", STATE_NAMES);
         #[cfg(all(debug_assertions, feature = "cli"))]
         let text = crate::sys::failpoint::forget_absence(text);
         text
@@ -32,30 +32,83 @@ impl Script {
     }
 }
 
+/// The names of the parts of a queue's state.
+const STATE_NAMES: &str = "kind, capacity, limit, put, got, first, bytes, back, getting, putting, joining, short, \
+    producers, consumers";
+
 const HEAD: &str = include_str!("scripts/head.lua");
+const OPEN: &str = include_str!("scripts/open.lua");
+const PACKED: &str = include_str!("scripts/packed.lua");
 const SESSION: &str = include_str!("scripts/session.lua");
+const STATE: &str = include_str!("scripts/state.lua");
+const SAVE: &str = include_str!("scripts/save.lua");
 const WAITING: &str = include_str!("scripts/waiting.lua");
+const ROOM: &str = include_str!("scripts/room.lua");
 const ARRIVAL: &str = include_str!("scripts/arrival.lua");
+const SETTLE: &str = include_str!("scripts/settle.lua");
+const UNFINISHED: &str = include_str!("scripts/unfinished.lua");
 const LEASES: &str = include_str!("scripts/leases.lua");
+const RETURNS: &str = include_str!("scripts/returns.lua");
+const TIME: &str = include_str!("scripts/time.lua");
 const MEMBERS: &str = include_str!("scripts/members.lua");
 const ABANDON: &str = include_str!("scripts/abandon.lua");
 const CONTENTS: &str = include_str!("scripts/contents.lua");
 
-pub(super) static CREATE: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/create.lua")]);
-pub(super) static ENTER: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/enter.lua")]);
-pub(super) static LEAVE: Script =
-    Script::new(&[HEAD, ARRIVAL, LEASES, MEMBERS, ABANDON, include_str!("scripts/leave.lua")]);
-pub(super) static BEAT: Script = Script::new(&[HEAD, ARRIVAL, MEMBERS, include_str!("scripts/beat.lua")]);
-pub(super) static REAP: Script =
-    Script::new(&[HEAD, ARRIVAL, LEASES, MEMBERS, ABANDON, include_str!("scripts/reap.lua")]);
-pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, WAITING, ARRIVAL, include_str!("scripts/put.lua")]);
-pub(super) static GET: Script = Script::new(&[HEAD, SESSION, WAITING, ARRIVAL, include_str!("scripts/get.lua")]);
-pub(super) static LEASE: Script = Script::new(&[HEAD, SESSION, WAITING, include_str!("scripts/lease.lua")]);
-pub(super) static DONE: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/done.lua")]);
-pub(super) static BACK: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/back.lua")]);
-pub(super) static JOIN: Script = Script::new(&[HEAD, WAITING, include_str!("scripts/join.lua")]);
-pub(super) static COUNT: Script = Script::new(&[HEAD, CONTENTS, include_str!("scripts/count.lua")]);
+pub(super) static CREATE: Script =
+    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS, include_str!("scripts/create.lua")]);
+pub(super) static ENTER: Script =
+    Script::new(&[HEAD, PACKED, STATE, SAVE, TIME, MEMBERS, include_str!("scripts/enter.lua")]);
+pub(super) static LEAVE: Script = Script::new(&[
+    HEAD,
+    PACKED,
+    STATE,
+    SAVE,
+    ROOM,
+    ARRIVAL,
+    SETTLE,
+    UNFINISHED,
+    LEASES,
+    RETURNS,
+    TIME,
+    MEMBERS,
+    ABANDON,
+    include_str!("scripts/leave.lua"),
+]);
+pub(super) static BEAT: Script =
+    Script::new(&[HEAD, PACKED, STATE, SAVE, ARRIVAL, SETTLE, TIME, MEMBERS, include_str!("scripts/beat.lua")]);
+pub(super) static REAP: Script = Script::new(&[
+    HEAD,
+    PACKED,
+    STATE,
+    SAVE,
+    ROOM,
+    ARRIVAL,
+    SETTLE,
+    UNFINISHED,
+    LEASES,
+    RETURNS,
+    TIME,
+    MEMBERS,
+    ABANDON,
+    include_str!("scripts/reap.lua"),
+]);
+pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, STATE, WAITING, include_str!("scripts/put.lua")]);
+pub(super) static GET: Script =
+    Script::new(&[HEAD, SESSION, STATE, WAITING, ROOM, ARRIVAL, include_str!("scripts/get.lua")]);
+pub(super) static LEASE: Script =
+    Script::new(&[HEAD, SESSION, STATE, WAITING, UNFINISHED, include_str!("scripts/lease.lua")]);
+pub(super) static DONE: Script =
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, include_str!("scripts/done.lua")]);
+pub(super) static BACK: Script =
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS, include_str!("scripts/back.lua")]);
+pub(super) static JOIN: Script =
+    Script::new(&[HEAD, PACKED, STATE, SAVE, WAITING, UNFINISHED, include_str!("scripts/join.lua")]);
+pub(super) static COUNT: Script =
+    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, include_str!("scripts/count.lua")]);
 pub(super) static LETTERS: Script = Script::new(&[HEAD, include_str!("scripts/letters.lua")]);
-pub(super) static DISCARD: Script = Script::new(&[HEAD, SESSION, LEASES, include_str!("scripts/discard.lua")]);
-pub(super) static SHOW: Script = Script::new(&[HEAD, CONTENTS, include_str!("scripts/show.lua")]);
-pub(super) static DELETE: Script = Script::new(&[HEAD, MEMBERS, include_str!("scripts/delete.lua")]);
+pub(super) static DISCARD: Script =
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS, include_str!("scripts/discard.lua")]);
+pub(super) static SHOW: Script =
+    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, TIME, include_str!("scripts/show.lua")]);
+pub(super) static DELETE: Script =
+    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS, include_str!("scripts/delete.lua")]);

@@ -24,9 +24,9 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Returns the names and request numbers of those whose plain get has arrived, and the server does not know it yet.
-    pub(super) fn arrived(&self) -> Vec<(String, u64)> {
-        let unsettled = self.idle.iter().filter(|session| session.has_unsettled);
-        unsettled.map(|session| (session.name.clone(), session.request)).collect()
+    pub(super) fn arrived(&self) -> Vec<(String, String)> {
+        let unsettled = self.idle.iter().filter_map(|session| Some((session, session.unsettled?)));
+        unsettled.map(|(session, request)| (session.field(Kind::PlainGet), digits(request))).collect()
     }
 
     /// Returns a connection of one of them.
@@ -38,18 +38,35 @@ impl Sessions {
 /// A sequence of requests.
 pub(super) struct Session {
     pub(super) connection: Connection,
-    /// The field of the queue's meta key that has the last request and its answer.
     name: String,
     request: u64,
-    /// Whether the last request was a plain get: the server deletes the items when it learns that they have arrived.
-    has_unsettled: bool,
+    /// The last plain get, once it has arrived: the server deletes the items when it learns that.
+    unsettled: Option<u64>,
+}
+
+/// The last plain get of a session and its last other request are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    PlainGet,
+    Other,
 }
 
 impl Session {
-    /// Notes that the answer to a get has arrived, and whether the server has to learn it.
-    pub(super) fn got(&mut self, is_plain: bool) {
-        self.has_unsettled = is_plain;
+    /// Returns the field of the queue's meta key that has the last request of this kind and its answer.
+    fn field(&self, kind: Kind) -> String {
+        let suffix = if kind == Kind::PlainGet { "g" } else { "" };
+        format!("{}{suffix}", self.name)
     }
+
+    /// Notes that the answer to a plain get has arrived.
+    pub(super) fn got(&mut self) {
+        self.unsettled = Some(self.request);
+    }
+}
+
+/// Returns the number of a request as the scripts compare it.
+fn digits(request: u64) -> String {
+    format!("{request:012}")
 }
 
 impl Member {
@@ -65,7 +82,7 @@ impl Member {
             sessions.made
         };
         let name = format!("s:{}:{number}", self.id());
-        Session { connection: self.connection(), name, request: 0, has_unsettled: false }
+        Session { connection: self.connection(), name, request: 0, unsettled: None }
     }
 
     /// Keeps a session for other requests, unless its request had no answer.
@@ -89,25 +106,28 @@ impl Member {
     /// Makes one request that does not wait.
     pub(super) fn request(&self, script: &'static Script, arguments: impl Fn(&mut Cmd)) -> Result<Answer> {
         let mut session = self.session(false);
-        let answer = self.run_in(&mut session, script, arguments);
+        let answer = self.run_in(&mut session, Kind::Other, script, arguments);
         self.keep(session, &answer);
         answer
     }
 
-    /// Makes a request in a session. Its name and the number of the request are the first arguments of the script.
+    /// Makes a request in a session. Its field and the number of the request are the first arguments of the script.
     pub(super) fn run_in(
         &self,
         session: &mut Session,
+        kind: Kind,
         script: &'static Script,
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer> {
         session.request += 1;
-        let Session { connection, name, request, has_unsettled } = session;
-        *has_unsettled = false;
-        self.run(connection, script, self.server().timeout, |command| {
+        if kind == Kind::PlainGet {
+            session.unsettled = None;
+        }
+        let (field, request) = (session.field(kind), digits(session.request));
+        self.run(&mut session.connection, script, self.server().timeout, |command| {
             #[cfg(all(debug_assertions, feature = "cli"))]
-            let name = &crate::sys::failpoint::forget_session(name);
-            command.arg(name.as_str()).arg(*request);
+            let field = crate::sys::failpoint::forget_session(&field);
+            command.arg(&field).arg(&request);
             arguments(command);
         })
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::{Consumer, JoinableQueue, Producer, Queue, Server};
+use super::{Consumer, Producer, Queue, Server};
 use crate::ipc::error::Result;
 use crate::ipc::queue::access::{Gets, Puts};
 use crate::ipc::queue::ends::{GetEnd, PutEnd, Transport};
@@ -73,36 +73,5 @@ impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
 
     fn has_producers(&self) -> bool {
         self.handle.counts().map_or(true, |counts| counts.has_producers)
-    }
-}
-
-/// A queue of tasks is put into as any other. Getting is different: it gives leases.
-impl<T: Item, A: Puts> PutEnd<T> for JoinableQueue<T, A> {
-    fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>> {
-        (**self).put_within(item, timeout)
-    }
-
-    fn put_many_within(&self, items: &[T], timeout: Option<Duration>) -> Result<usize> {
-        (**self).put_many_within(items, timeout)
-    }
-
-    fn close(&self) {
-        (**self).close();
-    }
-
-    fn capacity(&self) -> Option<usize> {
-        (**self).capacity()
-    }
-
-    fn qsize(&self) -> Option<usize> {
-        PutEnd::qsize(&**self)
-    }
-
-    fn is_full(&self) -> bool {
-        PutEnd::is_full(&**self)
-    }
-
-    fn has_consumers(&self) -> bool {
-        (**self).has_consumers()
     }
 }

@@ -9,7 +9,6 @@ use crate::ipc::error::Result;
 use crate::ipc::queue::access::{Gets, Puts};
 use crate::ipc::queue::ends::{GetEnd, PutEnd, Transport};
 use crate::ipc::queue::item::Item;
-use crate::ipc::queue::joinable_queue::JoinableQueue;
 use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::put_error::PutError;
 use crate::ipc::queue::ring::Waiting;
@@ -80,36 +79,5 @@ impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
 
     fn has_producers(&self) -> bool {
         self.ring.is_right_left(Rights::PUT)
-    }
-}
-
-/// A queue of tasks is put into as any other. Getting is different: it gives leases.
-impl<T: Item, A: Puts> PutEnd<T> for JoinableQueue<T, A> {
-    fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>> {
-        (**self).put_within(item, timeout)
-    }
-
-    fn put_many_within(&self, items: &[T], timeout: Option<Duration>) -> Result<usize> {
-        (**self).put_many_within(items, timeout)
-    }
-
-    fn close(&self) {
-        (**self).close();
-    }
-
-    fn capacity(&self) -> Option<usize> {
-        (**self).capacity()
-    }
-
-    fn qsize(&self) -> Option<usize> {
-        PutEnd::qsize(&**self)
-    }
-
-    fn is_full(&self) -> bool {
-        (**self).is_full()
-    }
-
-    fn has_consumers(&self) -> bool {
-        (**self).has_consumers()
     }
 }

@@ -1,14 +1,14 @@
 -- What a process leaves when it ends.
 
 -- Deletes what a member got last in a queue without tasks; returns its leases to a queue of tasks, 1,000 in a call if it is
--- `dead`, because they may be many. Returns how many are left.
-local function abandon(kind, member, dead)
+-- `dead`, because they may be many. Returns how many are left. The caller saves the state.
+local function abandon(member, dead)
   if kind == 'plain' then
     local records, all = {}, call('HGETALL', meta)
     for i = 1, #all, 2 do
       if string.sub(all[i], 1, 2) == 's:' then records[all[i]] = all[i + 1] end
     end
-    settle_sessions(records, function(_, _, answer) return holder(answer) == member end)
+    settle_sessions(records, function(_, record) return string.sub(record, 38) == member end)
     return 0
   end
   local lease = queue .. 'lease:' .. member

@@ -4,7 +4,7 @@
 call('HDEL', meta, '')
 local ttl, member = tonumber(ARGV[1]), ARGV[2]
 local last, rights = unpack(call('HMGET', meta, 'beat', 'm:' .. member))
-if not last then return {-1} end
+if not last then return -1 end
 local time = now()
 local live = queue .. 'live'
 if time - last > 1000 then
@@ -16,9 +16,9 @@ if rights then call('ZADD', live, time + ttl, member) end
 local requests, records = {}, {}
 for i = 3, #ARGV, 2 do
   requests[ARGV[i]] = ARGV[i + 1]
-  records[ARGV[i]] = call('HGET', meta, ARGV[i]) or nil
+  records[ARGV[i]] = call('HGET', meta, ARGV[i])
 end
-if #ARGV > 2 then settle_sessions(records, function(session, request) return requests[session] == request end) end
+settle_sessions(records, function(session, record) return string.sub(record, 1, 12) == requests[session] end)
 -- The sessions of processes that were declared dead: their late requests are recognised for an hour.
 local gone = call('ZRANGEBYSCORE', queue .. 'gone', '-inf', time - 3600000, 'LIMIT', 0, 1)[1]
 if gone then

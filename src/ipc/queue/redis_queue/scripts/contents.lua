@@ -1,5 +1,5 @@
--- Returns how many items can be got, are unfinished, and are dead letters. `fresh` have never been got.
-local function contents(kind, fresh)
-  if kind == 'plain' then return fresh, fresh, 0 end
-  return fresh + call('LLEN', queue .. 'back'), unfinished(), call('LLEN', queue .. 'dead')
+-- Returns how many items can be got, are unfinished, and are dead letters.
+local function contents()
+  if kind == 'plain' then return put - got, put - got, 0 end
+  return put - got + back, unfinished(), call('LLEN', queue .. 'dead')
 end

@@ -1,5 +1,5 @@
 -- Deletes a queue with everything in it. VERSION -> 1, or -5 if it is none of ours
-if call('EXISTS', meta) == 0 then return {-1} end
-if call('TYPE', meta).ok ~= 'hash' or call('HGET', meta, 'v') ~= ARGV[1] then return {-5, meta} end
+if call('EXISTS', meta) == 0 then return -1 end
+if not packed then return {-5, meta} end
 delete_queue()
-return {1}
+return 1

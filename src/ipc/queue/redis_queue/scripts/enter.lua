@@ -1,4 +1,4 @@
 -- MEMBER RIGHTS TTL -> 1
-if call('EXISTS', meta) == 0 then return {-1} end
+if not packed then return -1 end
 enter(ARGV[1], ARGV[2], tonumber(ARGV[3]))
-return {1}
+return 1

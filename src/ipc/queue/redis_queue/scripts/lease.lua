@@ -1,13 +1,12 @@
--- Leases tasks. SESSION REQUEST WAITS REGISTERED OWN MEMBER COUNT -> how many, their numbers as a text, their payloads, how
+-- Leases tasks. SESSION REQUEST MEMBER WAITS REGISTERED OWN COUNT -> how many, their numbers as a text, their payloads, how
 -- often each of the first ones was returned as a text (the others were not), the member that holds them; 0 if there is
--- none, -2 if the process is not a member any more, -3 if no producer is left
--- OWN: this process, if its own right to put does not count.
-local session, request, waits, registered, own, member, count = unpack(ARGV)
-local fields = call('HMGET', meta, 'kind', 'put', 'got', 'wm', 'wr', 'np', 'm:' .. member, session)
-if fields[1] ~= 'tasks' then return {-1} end
-local answer = recorded(fields[8], request)
-if answer then
-  local holder, numbers = string.match(answer, '^(%S+) (.*)$')
+-- none, -2 if the process is not a member any more, -3 if no producer is left. In place of long payloads there is an empty
+-- text: the caller reads them, which is several times as fast as a copy in a script.
+-- OWN: 1 if the process's own right to put does not count.
+local waits, registered, own, count = unpack(ARGV, 4, 7)
+if kind ~= 'tasks' then return -1 end
+if is_repeated then
+  local holder, numbers = string.match(record, '^(%S+) (.*)$', 13)
   local held, payloads, returned = {}, {}, {}
   for number in string.gmatch(numbers, '%S+') do
     -- Not those that the process has lost meanwhile.
@@ -19,29 +18,34 @@ if answer then
   end
   return {#held, table.concat(held, ' '), payloads, table.concat(returned, ' '), holder}
 end
-if not fields[7] then return {-2} end
-count = tonumber(count)
-local numbers = call('LPOP', queue .. 'back', count) or {}
+if not rights then return -2 end
+local numbers = back > 0 and call('LPOP', queue .. 'back', count) or {}
 local were_returned = #numbers
-local got = tonumber(fields[3])
-local fresh = math.min(fields[2] - got, count - were_returned)
-for i = 1, fresh do numbers[were_returned + i] = int(got + i - 1) end
+local fresh = math.min(put - got, count - were_returned)
+for i = 1, fresh do numbers[were_returned + i] = string.format('%d', got + i - 1) end
 if #numbers == 0 then
   -- What others hold may come back.
-  local is_over = others(fields[6], own, 'p') == 0 and unfinished() == call('SCARD', queue .. 'lease:' .. member)
-  register('wm', is_over and '0' or waits, registered)
-  return {is_over and -3 or 0}
+  local is_over = producers == (own == '1' and string.find(rights, 'p') and 1 or 0)
+    and unfinished() == call('SCARD', queue .. 'lease:' .. member)
+  waits = is_over and '0' or waits
+  getting = register(getting, waits, registered)
+  if waits ~= registered then must('HSET', meta, 'state', struct.pack(format, STATE)) end
+  return is_over and -3 or 0
 end
-call('SADD', queue .. 'lease:' .. member, unpack(numbers))
+must('SADD', queue .. 'lease:' .. member, unpack(numbers))
 local text = table.concat(numbers, ' ')
-call('HSET', meta, 'got', int(got + fresh), session, request .. ' ' .. member .. ' ' .. text)
-local payloads = call('HMGET', queue .. 'items', unpack(numbers))
+got, back = got + fresh, back - were_returned
+getting = register(getting, '0', registered)
+putting = wake('room', putting, #numbers)
+must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. member .. ' ' .. text)
+local payloads = ''
+if #numbers == 1 or bytes < 262144 or #numbers * call('HSTRLEN', queue .. 'items', numbers[1]) < 262144 then
+  payloads = call('HMGET', queue .. 'items', unpack(numbers))
+end
 local returned = ''
 if were_returned > 0 then
   local counts = call('HMGET', queue .. 'again', unpack(numbers, 1, were_returned))
   for i = 1, were_returned do counts[i] = counts[i] or '0' end
   returned = table.concat(counts, ' ')
 end
-served('wm', registered, fields[4])
-wake('room', 'wr', fields[5], #numbers)
 return {#numbers, text, payloads, returned, member}

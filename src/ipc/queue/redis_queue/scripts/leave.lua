@@ -2,13 +2,13 @@
 -- MEMBER RIGHTS
 local member, rights = ARGV[1], ARGV[2]
 call('HDEL', meta, '')
-local kind = call('HGET', meta, 'kind')
-if not kind then return {1} end
+if not packed then return 1 end
 if not string.find(rights, 'x') then
   lose(member, rights)
-  return {0}
+  save()
+  return 0
 end
 lose(member, 'pg')
-abandon(kind, member, nil)
+abandon(member, nil)
 forget_sessions(process_of(member))
-return {remove(member) and 1 or 0}
+return remove(member) and 1 or 0

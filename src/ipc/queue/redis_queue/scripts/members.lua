@@ -1,5 +1,5 @@
 -- The processes that use a queue: `live` has the time at which each expires, its field m:MEMBER of meta its rights: a text
--- with p (put) and g (get). `np` and `ng` count them; without these fields, none has come yet.
+-- with p (put) and g (get).
 
 -- The types of the keys.
 local types = {
@@ -7,20 +7,22 @@ local types = {
   room = 'list', done = 'list', live = 'zset', gone = 'zset',
 }
 
--- Takes away some of a member's rights. The last one that has a right is missed by those that wait on the other side.
+-- Takes away some of a member's rights. The last one that has a right is missed by those that wait on the other side. The
+-- caller saves the state.
 local function lose(member, rights)
-  local fields = call('HMGET', meta, 'm:' .. member, 'wm', 'wr', 'wd')
-  local left = fields[1]
+  local left = call('HGET', meta, 'm:' .. member)
   if not left then return end
   if string.find(left, 'p') and string.find(rights, 'p') then
     left = string.gsub(left, 'p', '')
-    if call('HINCRBY', meta, 'np', -1) == 0 then wake('more', 'wm', fields[2], 1000) end
+    producers = producers - 1
+    if producers == 0 then getting = wake('more', getting, 1000) end
   end
   if string.find(left, 'g') and string.find(rights, 'g') then
     left = string.gsub(left, 'g', '')
-    if call('HINCRBY', meta, 'ng', -1) == 0 then
-      wake('room', 'wr', fields[3], 1000)
-      wake('done', 'wd', fields[4], 1000)
+    consumers = consumers - 1
+    if consumers == 0 then
+      putting = wake('room', putting, 1000)
+      joining = wake('done', joining, 1000)
     end
   end
   call('HSET', meta, 'm:' .. member, left)
@@ -33,19 +35,21 @@ local function delete_queue()
   for first = 1, #keys, 1000 do call('UNLINK', unpack(keys, first, math.min(first + 999, #keys))) end
 end
 
--- Removes a member without rights and leases. With the last one a queue without a name ends; one with a name waits for
--- others to come, as at its beginning. Returns whether the queue has ended.
+-- Removes a member without rights and leases, and saves the state. With the last one a queue without a name ends; one with a
+-- name waits for others to come, as at its beginning. Returns whether the queue has ended.
 local function remove(member)
   call('ZREM', queue .. 'live', member)
   call('DEL', queue .. 'lease:' .. member)
   call('HDEL', meta, 'm:' .. member)
-  if call('ZCARD', queue .. 'live') > 0 then return false end
-  if call('HGET', meta, 'temp') == '1' then
-    delete_queue()
-    return true
+  if call('ZCARD', queue .. 'live') == 0 then
+    if call('HGET', meta, 'temp') == '1' then
+      delete_queue()
+      return true
+    end
+    getting, putting, joining, short, producers, consumers = 0, 0, 0, 0, -1, -1
+    call('DEL', queue .. 'more', queue .. 'room', queue .. 'done')
   end
-  call('HDEL', meta, 'np', 'ng', 'wm', 'wr', 'wd', 'short')
-  call('DEL', queue .. 'more', queue .. 'room', queue .. 'done')
+  save()
   return false
 end
 
@@ -71,8 +75,8 @@ local function enter(member, rights, ttl)
   for right in string.gmatch(rights, '%a') do
     if not string.find(has, right) then
       has = has .. right
-      call('HINCRBY', meta, 'n' .. right, 1)
+      if right == 'p' then producers = math.max(producers, 0) + 1 else consumers = math.max(consumers, 0) + 1 end
     end
   end
-  call('HSET', meta, 'm:' .. member, has)
+  save('m:' .. member, has)
 end

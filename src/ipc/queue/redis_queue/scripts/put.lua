@@ -1,22 +1,11 @@
--- SESSION REQUEST WAITS REGISTERED OWN BYTES PAYLOAD... -> how many were put; 0 if there is no room, -3 if no consumer is left
+-- SESSION REQUEST OWN WAITS REGISTERED BYTES PAYLOAD... -> how many were put; 0 if there is no room, -3 if no consumer is left
 -- OWN: this process, if its own right to get does not count once it would wait. BYTES: of all payloads.
-local session, request, waits, registered, own = unpack(ARGV, 1, 5)
-local fields = call('HMGET', meta, 'kind', 'cap', 'limit', 'put', 'got', 'first', 'bytes', 'short', 'wm', 'wr', 'ng', session)
-if not fields[1] then return {-1} end
-local answer, before = recorded(fields[12], request)
-if answer then return {tonumber(answer)} end
-local consumers = fields[11]
-if consumers == '0' then return {-3} end
-local is_plain = fields[1] == 'plain'
-local capacity, limit, put = tonumber(fields[2]), tonumber(fields[3]), tonumber(fields[4])
-local bytes = tonumber(fields[7])
-local count, length = #ARGV - 6, tonumber(ARGV[6])
-local room = count
-if capacity > 0 then
-  room = capacity - put + fields[5]
-  if not is_plain then room = room - call('LLEN', queue .. 'back') end
-end
-local is_short = false
+if not packed then return -1 end
+if is_repeated then return tonumber(string.sub(record, 13)) end
+local waits, registered, length = unpack(ARGV, 4, 6)
+if consumers == 0 then return -3 end
+local count, room, is_short = #ARGV - 6, capacity - (put - got + back), false
+length = tonumber(length)
 if count > room or bytes + length > limit then
   -- The first ones for which there is room.
   local most = math.min(count, room)
@@ -29,24 +18,24 @@ if count > room or bytes + length > limit then
 end
 if count == 0 then
   -- It would wait: for whom?
-  if others(consumers, own, 'g') == 0 then return {-3} end
-  if is_short then call('HSET', meta, 'short', 1) end
-  register('wr', waits, registered)
-  return {0}
+  if consumers == (rights and string.find(rights, 'g') and 1 or 0) then return -3 end
+  if is_short then short = 1 end
+  putting = register(putting, waits, registered)
+  if is_short or waits ~= registered then must('HSET', meta, 'state', struct.pack(format, STATE)) end
+  return 0
 end
 -- First what a full memory refuses.
-if is_plain then
+if kind == 'plain' then
   call('RPUSH', queue .. 'items', unpack(ARGV, 7, 6 + count))
 else
   local entries = {}
   for i = 1, count do
-    entries[2 * i - 1], entries[2 * i] = int(put + i - 1), ARGV[6 + i]
+    entries[2 * i - 1], entries[2 * i] = string.format('%d', put + i - 1), ARGV[6 + i]
   end
   call('HSET', queue .. 'items', unpack(entries))
 end
-local since, _, to = taken(before)
-if since then call('HSET', meta, 'first', settle(since, to, tonumber(fields[6]), tonumber(fields[5]))) end
-call('HSET', meta, 'put', int(put + count), 'bytes', int(bytes + length), session, request .. ' ' .. count)
-served('wr', registered, fields[10])
-wake('more', 'wm', fields[9], count)
-return {count}
+put, bytes = put + count, bytes + length
+putting = register(putting, '0', registered)
+getting = wake('more', getting, count)
+must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. count)
+return count

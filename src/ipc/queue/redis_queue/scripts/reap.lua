@@ -3,13 +3,17 @@
 call('HDEL', meta, '')
 local member = ARGV[1]
 local expires = call('ZSCORE', queue .. 'live', member)
-if not expires then return {0} end
+if not expires then return 0 end
 local time = now()
-if ARGV[2] == '0' and (tonumber(expires) > time or time - call('HGET', meta, 'beat') > 1000) then return {0} end
+if ARGV[2] == '0' and (tonumber(expires) > time or time - call('HGET', meta, 'beat') > 1000) then return 0 end
 -- From here on it cannot come back, also if this is cut short.
 call('ZADD', queue .. 'live', -1, member)
 lose(member, 'pg')
 call('HDEL', meta, 'm:' .. member)
-local left = abandon(call('HGET', meta, 'kind'), member, member)
-if left == 0 and not remove(member) then call('ZADD', queue .. 'gone', time, process_of(member)) end
-return {left}
+local left = abandon(member, member)
+if left > 0 then
+  save()
+elseif not remove(member) then
+  call('ZADD', queue .. 'gone', time, process_of(member))
+end
+return left

@@ -1,9 +1,10 @@
--- Reads everything that there is to show. -> 1, kind, capacity, whether it is temporary, items that can be got, unfinished,
--- dead letters, bytes, then for each process: its id, its rights, the number of its leases, ms until it expires
-local fields = call('HMGET', meta, 'kind', 'cap', 'temp', 'put', 'got', 'bytes')
-if not fields[1] then return {-1} end
-local queued, left, dead = contents(fields[1], fields[4] - fields[5])
-local answer = {1, fields[1], tonumber(fields[2]), tonumber(fields[3]), queued, left, dead, tonumber(fields[6])}
+-- Reads everything that there is to show. -> 1, kind, capacity (0: unlimited), whether it is temporary, items that can be got,
+-- unfinished, dead letters, bytes, then for each process: its id, its rights, the number of its leases, ms until it expires
+if not packed then return -1 end
+local temporary = call('HGET', meta, 'temp')
+local queued, left, dead = contents()
+local most = capacity < math.huge and capacity or 0
+local answer = {1, kind, most, tonumber(temporary), queued, left, dead, bytes}
 local time = now()
 local members = call('ZRANGE', queue .. 'live', 0, -1, 'WITHSCORES')
 for i = 1, #members, 2 do

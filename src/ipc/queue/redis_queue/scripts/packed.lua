@@ -1,0 +1,1 @@
+local packed = call('HGET', meta, 'state')
