@@ -29,6 +29,7 @@ mod chaos;
 mod cli;
 mod explore;
 mod harness;
+#[cfg(feature = "live")]
 mod live;
 mod manager;
 mod pipe;
