@@ -256,7 +256,7 @@ fn schedule_is_watched_step_by_step() {
     screen.press(&["k"]);
     screen.shows(&["select a worker first"]);
     screen.press(&[".", "."]);
-    let text = screen.shows(&["buys a ticket and writes: 2 tickets left"]);
+    let text = screen.shows(&["step 3 ", "buys a ticket and writes: 2 tickets left"]);
     // Times and process IDs of a schedule are the same in every run.
     insta::assert_snapshot!(text.lines().take(13).collect::<Vec<_>>().join("\n"), @"
     ipc-demo tickets --buyers 2 --schedule a3b3 --seed 1    step 3  speed 1  PAUSED
