@@ -502,6 +502,14 @@ mod tests {
         assert!(said.contains("--workers") && said.contains("use --producers and --consumers"), "{said}");
     }
 
+    /// Before it looks for a terminal.
+    #[cfg(not(feature = "live"))]
+    #[test]
+    fn live_view_is_refused_where_it_was_not_built() {
+        let Err(Failure::Unusable(refused)) = check_live(Format::Text) else { panic!("it is accepted") };
+        assert!(refused.to_string().contains("without the feature live"), "{refused}");
+    }
+
     #[test]
     fn server_refuses_what_only_workers_use() {
         let serve = ["ipc-demo", "manager", "--serve", "unix:a", "--authkey-file", "a"];

@@ -42,26 +42,27 @@ static STOPS: [Stop; 5] = [
     Stop {
         command: "tickets --buyers 5",
         watch: [
-            "Five buyers want one of three tickets: each reads from a file how many are left, thinks for a second or \
-             two, and writes one less. Watch how many tickets each buyer sees, and how many are sold in the end.",
-            "五个购票者抢三张票：每个人先从文件读出余票，想一两秒，再把余票减一写回。注意每个人看到的余票是多少，最后又卖出\
-             了几张。",
+            "There are three tickets for five buyers: each buyer reads from a file how many are left, thinks for a second \
+             or two, and writes back one less. Watch how many tickets each buyer sees, and how many are sold in the end.",
+            "五个购票者抢三张票：每个人先从文件读出余票，想一两秒，再把余票减一写回。注意每个人看到的余票是多少，最后一共卖\
+             出几张。",
         ],
     },
     Stop {
         command: "tickets --buyers 5 --lock",
         watch: [
-            "The same sale with a lock, which a buyer holds from its reading to its writing. Watch the columns between \
-             the time and the names: one buyer holds the lock, and the others wait for it.",
-            "同样的购票，但从读到写都要持有一把锁。注意时间和名字之间的几列：只有一个购票者持有锁，其他的都在等待。",
+            "The same sale with a lock, which each buyer holds while it reads the file once more, thinks, and writes. \
+             Watch the columns between the time and the names: one buyer holds the lock, and the others wait for it.",
+            "同样是抢票，但加了一把锁：购票者持有锁之后，才再次读出余票、考虑、写回。注意时间和名字之间的几列：始终只有一个购\
+             票者持有锁，其他的都在等待。",
         ],
     },
     Stop {
         command: "pipe --messages 5",
         watch: [
-            "A pipe has two ends: a producer sends a number a second into one, and a consumer receives them from the \
-             other. Watch what happens when the consumer tries to send, and how it learns that no more numbers come.",
-            "管道有两端：生产者每秒从一端发送一个数，消费者从另一端接收。注意消费者尝试发送时的结果，以及它如何得知不会再有\
+            "A pipe has two ends: a producer sends one number per second into one, and a consumer receives them from the \
+             other. Watch what happens when the consumer tries to send, and how it learns that no more numbers will come.",
+            "管道有两端：生产者每秒从一端发送一个数，消费者从另一端接收。注意消费者尝试发送时会怎样，以及它如何得知不会再有\
              数据。",
         ],
     },
@@ -69,8 +70,8 @@ static STOPS: [Stop; 5] = [
         command: "prodcons --producers 2 --consumers 2 --items 3",
         watch: [
             "Two producers put numbers into one queue, and two consumers get them from it. Watch which consumer gets \
-             which number: none comes twice, and none is missing.",
-            "两个生产者向同一个队列放入数据，两个消费者从中取出。注意每个数据由哪个消费者取得：既不重复，也不遗漏。",
+             which number: none arrives twice, and none is missing.",
+            "两个生产者向同一个队列放入数据，两个消费者从中取出。注意每个数据被哪个消费者取走：既不重复，也不遗漏。",
         ],
     },
     Stop {
@@ -78,8 +79,8 @@ static STOPS: [Stop; 5] = [
         watch: [
             "Two producers put tasks into a queue, a consumer marks each as done, and the runner waits until all are. \
              Watch how the work goes on after the producers have exited, and how the consumer, a daemon, ends.",
-            "两个生产者向队列放入任务，消费者每处理完一个就标记一个，主进程等待全部处理完。注意生产者结束之后任务如何继续处理\
-             完，以及消费者（守护进程）最后如何结束。",
+            "两个生产者向队列放入任务，消费者每处理完一个就标记一个，主进程等待全部处理完。注意生产者结束之后剩下的任务如何处\
+             理完，以及消费者（守护进程）最后如何结束。",
         ],
     },
 ];

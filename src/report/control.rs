@@ -42,12 +42,20 @@ pub(crate) struct Status {
     pub(crate) speed: String,
     /// Process IDs of stopped workers.
     pub(crate) stopped: BTreeSet<u32>,
-    /// Whether the run takes the steps of a schedule.
-    pub(crate) is_stepped: bool,
-    /// What each worker does in its next step, in English and in Chinese, in the order of start.
-    pub(crate) next: Vec<[String; 2]>,
+    /// How many steps were taken, if the run takes those of a schedule.
+    pub(crate) steps: Option<usize>,
+    /// What each worker does in its next step, in the order of start.
+    pub(crate) next: Vec<Next>,
     /// An answer to a request.
     pub(crate) notice: Option<[String; 2]>,
+}
+
+/// What a worker does in its next step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Next {
+    /// In English and in Chinese; empty if it takes no more.
+    pub(crate) text: [String; 2],
+    pub(crate) is_blocked: bool,
 }
 
 /// The connection of a run and the person who watches it.

@@ -241,9 +241,18 @@ impl Fact for Summary {
     fn sentence(&self, wording: &Wording<'_>) -> String {
         self.said(wording.language)
     }
+
+    fn details(&self, wording: &Wording<'_>) -> Vec<String> {
+        self.seen(wording.language).map(str::to_owned).into_iter().collect()
+    }
 }
 
 impl Summary {
+    /// Returns what was seen, as one sentence.
+    pub(super) fn seen(&self, language: Language) -> Option<&str> {
+        self.seen.as_ref().map(|[en, zh]| language.pick(en, zh))
+    }
+
     /// Returns the verdict, the claim, and the allowance as one sentence.
     pub(super) fn said(&self, language: Language) -> String {
         let in_brackets = |[en, zh]: [String; 2]| match language {

@@ -143,7 +143,7 @@ impl<W: Write> Text<W> {
     }
 
     fn summary(&self, summary: &Summary) -> Vec<String> {
-        let Summary { verdict, guaranteed, elapsed_us, seen, facts, advice, .. } = summary;
+        let Summary { verdict, guaranteed, elapsed_us, facts, advice, .. } = summary;
         let color = match (verdict, guaranteed) {
             (Verdict::Held, _) => AnsiColor::Green,
             (Verdict::Violated, true) => AnsiColor::Red,
@@ -154,8 +154,8 @@ impl<W: Write> Text<W> {
         let mut lines = vec![String::new()];
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
-        if let Some([en, zh]) = seen {
-            lines.extend(folded(pieces(&format!("  {}", self.language.pick(en, zh))), width, "  "));
+        if let Some(seen) = summary.seen(self.language) {
+            lines.extend(folded(pieces(&format!("  {seen}")), width, "  "));
         }
         let facts = facts.iter().map(|counter| counter.said(self.language) + "   ");
         lines.extend(folded(std::iter::once("  ".to_owned()).chain(facts), width, "  "));

@@ -116,7 +116,10 @@ Examples:
             if runner.has_expected_workers() {
                 return Ok(false);
             }
-            // In an exploration, the join is one step.
+            // In an exploration, the join is one step. Nothing is shown while it is blocked, so it waits until it is not.
+            if runner.is_explored() && runner.has_running("consumer") && unobserved(|| putting.unfinished())? > 0 {
+                return Ok(false);
+            }
             let timeout = if runner.is_explored() { JOIN_TIMEOUT } else { Duration::ZERO };
             joined = match putting.join_timeout(timeout) {
                 // No consumer is left to do the rest.

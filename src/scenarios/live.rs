@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::speed::Speed;
 use crate::explore::by_hand::{Chooser, Standing, Stands};
 use crate::explore::schedule::{Schedule, Turn};
-use crate::report::control::{Control, Request};
+use crate::report::control::{Control, Next, Request};
 use crate::report::{Language, Names, RUNNER};
 use crate::sys::clock::monotonic_ns;
 
@@ -119,12 +119,15 @@ impl Watcher {
 
     /// Returns the next turn that is given, or the one that is taken by default.
     fn by_default(&mut self, standing: &Standing) -> Option<Turn> {
-        let next = self.given.pop_front().or_else(|| standing.possible.first().copied());
-        let next = next.filter(|turn| self.is_replay || !matches!(turn, Turn::Dies(_)));
+        // Nobody dies unless it was asked for.
+        let first = standing.possible.first().copied().filter(|turn| !matches!(turn, Turn::Dies(_)));
+        let next = self.given.pop_front().or(first);
         if next.is_none() {
+            let [en, zh] =
+                if self.is_replay { ["", ""] } else { ["k kills the selected worker, ", "k 杀死所选进程，"] };
             self.control.notify(
-                "all are blocked: this is a deadlock (k kills the selected worker, q ends)",
-                "全部阻塞：死锁（k 杀死所选进程，q 结束）",
+                format!("all are blocked: this is a deadlock ({en}q ends)"),
+                format!("全部阻塞：死锁（{zh}q 结束）"),
             );
         }
         next.filter(|turn| standing.possible.contains(turn))
@@ -145,23 +148,30 @@ impl Watcher {
         turn
     }
 
-    /// Tells what each worker does next.
+    /// Tells what each worker does next. What the steps so far have reported was shown before.
     fn show(&self, standing: &Standing) {
         let who = |name: &Schedule, language: Language| {
             let index = name.participants().next().and_then(|index| self.workers.get(index));
             language.name(self.names, index.map_or(RUNNER, String::as_str))
         };
         let next = |stands: &Stands| match stands {
-            Stands::Next(operation) => [format!("next: {operation}"), format!("下一步：{operation}")],
-            Stands::Waits(operation, Some(holder)) => [
-                format!("blocked: {operation} ({} has it)", who(holder, Language::En)),
-                format!("阻塞：{operation}（{}持有）", who(holder, Language::Zh)),
-            ],
-            Stands::Waits(operation, None) => [format!("blocked: {operation}"), format!("阻塞：{operation}")],
-            Stands::Ended | Stands::Dead => Default::default(),
+            Stands::Next(operation) => {
+                Next { text: [format!("next: {operation}"), format!("下一步：{operation}")], is_blocked: false }
+            }
+            Stands::Waits(operation, holder) => {
+                let [en, zh] = holder.as_ref().map_or_else(Default::default, |holder| {
+                    let [en, zh] = [Language::En, Language::Zh].map(|language| who(holder, language));
+                    [format!(" ({en} has it)"), format!("（{zh}持有）")]
+                });
+                let text = [format!("blocked: {operation}{en}"), format!("阻塞：{operation}{zh}")];
+                Next { text, is_blocked: true }
+            }
+            Stands::Ended | Stands::Dead => Next::default(),
         };
         let next = standing.participants.iter().map(|(_, stands)| next(stands)).collect();
-        let (is_held, speed) = (!self.goes_on, self.speed.to_string());
-        self.control.update(|status| (status.next, status.is_held, status.speed) = (next, is_held, speed));
+        let (is_held, speed, steps) = (!self.goes_on, self.speed.to_string(), standing.schedule.turns().count());
+        self.control.update(|status| {
+            (status.next, status.is_held, status.speed, status.steps) = (next, is_held, speed, Some(steps));
+        });
     }
 }

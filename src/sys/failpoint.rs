@@ -41,15 +41,21 @@ impl Failpoint {
     }
 }
 
-/// The variable that names a fault in the client of a Redis server, in this process and its workers. The workers of a test
-/// have no command line to name one.
-#[cfg(feature = "redis")]
-const ON_SERVERS: &str = "IPC_DEMO_FAILPOINT";
+/// The variable that names a fault in the client of a Redis server or in the live view, in this process and its workers.
+/// The workers of a test have no command line to name one.
+#[cfg(any(feature = "redis", feature = "live"))]
+const NAMED: &str = "IPC_DEMO_FAILPOINT";
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "live"))]
 fn is_in_environment(name: &str) -> bool {
-    static NAMED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    NAMED.get_or_init(|| std::env::var(ON_SERVERS).unwrap_or_default()) == name
+    static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    NAME.get_or_init(|| std::env::var(NAMED).unwrap_or_default()) == name
+}
+
+/// Called while the screen of a live view is open: panics with the fault of this name.
+#[cfg(feature = "live")]
+pub(crate) fn panic_if(name: &str) {
+    assert!(!is_in_environment(name), "this is the fault {name}");
 }
 
 /// Called for each attempt at a request: with the fault `no-sessions` every attempt is in a new session, so the server does

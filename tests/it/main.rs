@@ -30,6 +30,7 @@ mod cli;
 mod explore;
 mod harness;
 mod kept;
+#[cfg(feature = "live")]
 mod live;
 mod manager;
 mod pipe;

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Rect};
+use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
 use super::look::{Look, Tone, tone_of};
 use super::thing;
 use super::view::{Activity, View};
 use crate::report::Language;
+use crate::report::control::Next;
 use crate::report::drawing::fitted;
 use crate::report::lanes::State;
 use crate::report::screen::ascii;
@@ -22,6 +24,8 @@ const SMALLEST: (u16, u16) = (40, 10);
 const WIDE: u16 = 120;
 /// The most columns for a name.
 const NAME: usize = 18;
+/// The columns of the help on a wide screen.
+const HELP: u16 = 68;
 /// The time that a band shows, at speed 1, and at most.
 const BAND_US: f64 = 12e6;
 /// The shortest time that a band shows.
@@ -114,9 +118,15 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
 
 fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
     let look = screen.look;
-    // A step of a schedule takes a millisecond.
-    let decimals = if view.status.is_stepped { 3 } else { 1 };
-    let seconds = format!("{:.decimals$} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"));
+    let time = match (view.status.steps.filter(|_| view.end.is_none()), look.language) {
+        (Some(steps), Language::En) => format!("step {steps}"),
+        (Some(steps), Language::Zh) => format!("第 {steps} 步"),
+        (None, _) => {
+            // A step of a schedule takes a millisecond.
+            let decimals = if view.status.steps.is_some() { 3 } else { 1 };
+            format!("{:.decimals$} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"))
+        }
+    };
     let speed = match view.status.speed.as_str() {
         "" => String::new(),
         speed => format!("  {} {speed}", look.pick("speed", "速度")),
@@ -126,7 +136,7 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
         (None, true) => look.pick("  PAUSED", "  已暂停"),
         (None, false) => "",
     };
-    let right = format!("{seconds}{speed}{state}");
+    let right = format!("{time}{speed}{state}");
     let start = screen.area.width.saturating_sub(right.width() as u16 + 1);
     screen.part(0, 0, start.saturating_sub(1), 1).fit(0, 0, &view.title, Tone::Strong);
     screen.put(start, 0, &right, if state.is_empty() { Tone::Plain } else { Tone::Waiting });
@@ -161,9 +171,12 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
 fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     let (scene, look) = (&view.scene, panel.look);
     let (count, rows) = (scene.workers(), usize::from(panel.area.height).saturating_sub(1));
-    // Where not all have a line, one line has a sign for each.
-    let has_strip = count > rows && rows > 2;
-    let shown = if has_strip { rows - 1 } else { rows }.min(count);
+    // Where not all have a line, others have a sign for each.
+    let all = look.pick("all  ", "全部  ");
+    let indent = 2 + all.width() as u16;
+    let signs = usize::from(panel.area.width.saturating_sub(indent).max(1));
+    let strip = if count > rows { count.div_ceil(signs).min(rows / 3) } else { 0 };
+    let shown = (rows - strip).min(count);
     let state_of = |worker: usize| scene.worker(worker).state;
     let first = match view.selected {
         Some(selected) => selected.saturating_sub(shown / 2),
@@ -178,11 +191,14 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     };
     panel.heading(0, &heading);
     let mut row = 1;
-    if has_strip {
-        let mut x = panel.put(2, row, look.pick("all  ", "全部  "), Tone::Soft);
-        for worker in 0..count {
+    for line in 0..strip {
+        panel.put(2, row, if line == 0 { all } else { "" }, Tone::Soft);
+        let mut x = indent;
+        for worker in (line * signs..count).take(signs) {
             let state = state_of(worker);
-            x = panel.put(x, row, &sign(state, look), tone_of(state));
+            // A blank would look as if there were none.
+            let sign = if state == State::Ended { look.sign("–", "-").to_owned() } else { sign(state, look) };
+            x = panel.put(x, row, &sign, tone_of(state));
         }
         row += 1;
     }
@@ -205,7 +221,10 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
         let waits = activity == Activity::Waits && own.state == State::Running;
         let state = if waits { State::Waiting } else { own.state };
         let x = panel.put(x, row, &sign(state, look), tone_of(state)) + 1;
-        let next = view.status.next.get(worker).map(|[en, zh]| look.pick(en, zh)).filter(|next| !next.is_empty());
+        // That it waits is said by an event.
+        let is_waiting = matches!(own.state, State::Waiting | State::Both);
+        let next = view.status.next.get(worker).filter(|next| !(is_waiting && next.is_blocked));
+        let next = next.map(|Next { text: [en, zh], .. }| look.pick(en, zh)).filter(|next| !next.is_empty());
         let mut doing = scene.doing(worker, look.language);
         match (activity, own.state) {
             (Activity::Waits, State::Running) => doing = look.pick("waits", "等待").to_owned(),
@@ -234,7 +253,7 @@ fn sign(state: State, look: Look) -> String {
 fn band(view: &View, worker: usize, now_us: u64, panel: &mut Panel<'_>) {
     let Some(changes) = view.bands.get(worker) else { return };
     let speed: f64 = view.status.speed.parse().unwrap_or(f64::INFINITY);
-    let shown_us = match view.status.is_stepped {
+    let shown_us = match view.status.steps.is_some() {
         true => STEPPED_BAND_US,
         false => (BAND_US / speed.max(0.1)).max(SHORTEST_BAND_US),
     };
@@ -274,7 +293,6 @@ fn longest(changes: &std::collections::VecDeque<(u64, State)>, from_us: u64, to_
 /// Draws what the workers share, and returns how many lines that takes. The newest thing is there in any case.
 fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let (scene, look) = (&view.scene, panel.look);
-    panel.heading(0, look.pick("shared", "共享对象"));
     let width = usize::from(panel.area.width.saturating_sub(INDENT));
     let titles = scene.things().iter().map(|thing| thing.title(look.language, scene.names()).width());
     let title_width = titles.max().unwrap_or(0).clamp(8, 20) + 2;
@@ -287,6 +305,14 @@ fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let fits = |lines: &Vec<Vec<Vec<thing::Piece>>>| lines.iter().map(Vec::len).sum::<usize>() <= rows;
     let lines = (1..=most_lines).rev().map(lines_of).find(fits).unwrap_or_else(|| lines_of(1));
     let hidden = lines.iter().map(Vec::len).sum::<usize>().saturating_sub(rows);
+    let (first, count) = (hidden + 1, all.len());
+    let heading = match (hidden, look.language) {
+        (0, _) => look.pick("shared", "共享对象").to_owned(),
+        // Each has one line.
+        (_, Language::En) => format!("shared {first} to {count} of {count}"),
+        (_, Language::Zh) => format!("共享对象 {first}–{count}，共 {count} 个"),
+    };
+    panel.heading(0, &heading);
     let mut row = 1;
     for line in lines.into_iter().flatten().skip(hidden) {
         let mut x = INDENT;
@@ -303,9 +329,17 @@ fn log(view: &View, panel: &mut Panel<'_>) {
     panel.heading(0, look.pick("last events", "最近的事件"));
     let rows = usize::from(panel.area.height).saturating_sub(1);
     // At the end, what the run has shown comes below the last events.
-    let facts = view.end.as_ref().map(|end| folded(pieces(&end.facts), usize::from(panel.area.width), "  "));
-    let facts = facts.unwrap_or_default();
-    let events = rows.saturating_sub(facts.len());
+    let width = usize::from(panel.area.width);
+    let (mut seen, mut facts) = (Vec::new(), Vec::new());
+    if let Some(end) = &view.end {
+        facts = folded(end.facts.iter().cloned(), width, "");
+        seen = folded(pieces(&end.seen), width, "");
+    }
+    // An event is shown in any case.
+    if seen.len() + facts.len() >= rows {
+        seen.clear();
+    }
+    let events = rows.saturating_sub(seen.len() + facts.len());
     let names = view.log.iter().rev().take(events).map(|line| line.worker.width()).max().unwrap_or(0).min(NAME);
     let first = view.log.len().saturating_sub(events);
     let mut row = 1;
@@ -314,15 +348,17 @@ fn log(view: &View, panel: &mut Panel<'_>) {
             Some(at_us) => {
                 let x = panel.put(0, row, &format!("{:>9.3}  ", at_us as f64 / 1e6), Tone::Soft);
                 panel.put(x, row, &line.worker, Tone::Plain);
-                x
+                x + names as u16 + 2
             }
-            None => 11,
+            // It needs the room.
+            None => 13,
         };
-        panel.fit(x + names as u16 + 2, row, &line.text, line.tone);
+        panel.fit(x, row, &line.text, line.tone);
         row += 1;
     }
-    for line in facts {
-        panel.put(0, row, &line, Tone::Strong);
+    for (line, tone) in seen.iter().map(|line| (line, Tone::Strong)).chain(facts.iter().map(|line| (line, Tone::Plain)))
+    {
+        panel.put(0, row, line, tone);
         row += 1;
     }
 }
@@ -337,7 +373,7 @@ fn footer(view: &View, now: Instant, screen: &mut Panel<'_>) {
         Some(_) => {
             look.pick("q ends the view and prints the summary  ↑↓ select  h help", "q 结束并打印小结  ↑↓ 选择  h 帮助")
         }
-        None if view.status.is_stepped => look.pick(
+        None if view.status.steps.is_some() => look.pick(
             ". one step  space go on/pause  +- pace  ↑↓ select  k kill  h help  q end",
             ". 走一步  空格 继续/暂停  +- 速度  ↑↓ 选择  k 杀死  h 帮助  q 结束",
         ),
@@ -373,24 +409,18 @@ fn help(screen: &mut Panel<'_>) {
         state(State::Working, "works on an item", "处理数据"),
         state(State::Died, "died", "死亡"),
     ];
-    let width = 64.min(screen.area.width);
-    let height = (rows.len() as u16 + 2).min(screen.area.height);
-    let (x, y) = ((screen.area.width - width) / 2, (screen.area.height - height) / 2);
-    let mut panel = screen.part(x, y, width, height);
-    for row in 0..height {
+    let (all, height) = (screen.area, (rows.len() as u16 + 2).min(screen.area.height));
+    // What would be left beside it on a narrow screen is not worth reading.
+    let width = if all.width >= WIDE { HELP } else { all.width };
+    let area = Rect::new((all.width - width) / 2, (all.height - height) / 2, width, height);
+    Clear.render(area.outer(Margin::new(2, 0)).intersection(all), screen.buffer);
+    let mut panel = screen.part(area.x, area.y, width, height);
+    for row in [0, height - 1] {
         panel.put(0, row, &" ".repeat(usize::from(width)), Tone::Reverse);
     }
     panel.put(2, 0, look.pick("keys and signs", "按键与符号"), Tone::Reverse);
-    for (place, (sign, en, zh, tone)) in rows.into_iter().enumerate() {
-        let row = place as u16 + 1;
-        if row + 1 >= height {
-            break;
-        }
-        panel.put(1, row, &" ".repeat(usize::from(width - 2)), Tone::Plain);
-        panel
-            .buffer
-            .set_style(Rect::new(panel.area.x + 1, panel.area.y + row, width - 2, 1), ratatui::style::Style::reset());
+    for (row, (sign, en, zh, tone)) in (1..height - 1).zip(rows) {
         panel.put(2, row, &sign, tone);
-        panel.part(10, row, width - 11, 1).fit(0, 0, look.pick(en, zh), Tone::Plain);
+        panel.fit(10, row, look.pick(en, zh), Tone::Plain);
     }
 }

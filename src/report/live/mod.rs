@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 use super::control::{Control, Request};
 use super::event::Event;
+#[cfg(debug_assertions)]
+use super::event::RUNNER;
 use super::frame::{Reason, Summary};
 use super::language::Language;
 use super::{Color, Format, Reporter, to_stdout};
@@ -92,8 +94,8 @@ impl Live {
     fn close(&mut self) -> io::Result<()> {
         let Some(Screen { terminal, thread }) = self.screen.take() else { return Ok(()) };
         locked(&self.view).is_over = true;
-        // A panic was printed when it happened.
-        let shown = thread.join().unwrap_or(Ok(()));
+        // Its message was printed when it happened.
+        let shown = thread.join().unwrap_or_else(|_| Err(io::Error::other("the live view panicked")));
         drop(terminal);
         shown
     }
@@ -122,12 +124,18 @@ impl Reporter for Live {
             self.open()?;
         }
         locked(&self.view).apply(event);
+        #[cfg(debug_assertions)]
+        if event.worker != RUNNER && !event.fact.class().starts {
+            crate::sys::failpoint::panic_if("panic-in-run");
+        }
         if let Some(summary) = event.get::<Summary>() {
             // Who has asked the run to stop has seen enough.
             if summary.reason != Some(Reason::Cut) {
                 self.await_end()?;
             }
-            self.close()?;
+            let shown = self.close();
+            // After a failure of the screen, too: the terminal may still be there.
+            return self.text.event(event).and(shown);
         }
         self.text.event(event)
     }
@@ -163,6 +171,10 @@ fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Res
     let (mut canvas, mut keyboard) = (terminal::canvas()?, Keyboard::open()?);
     let (mut drawn, mut looked, mut version): (Option<Instant>, Option<Instant>, u64) = (None, None, 0);
     while terminal::is_open() && !control.is_stopped() {
+        #[cfg(debug_assertions)]
+        if drawn.is_some() {
+            crate::sys::failpoint::panic_if("panic-in-view");
+        }
         let is_due = {
             let mut view = locked(view);
             if view.is_over {

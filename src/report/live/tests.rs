@@ -11,7 +11,7 @@ use super::keys::Key;
 use super::look::Look;
 use super::view::{Pressed, View};
 use crate::report::Language;
-use crate::report::control::{Request, Status};
+use crate::report::control::{Next, Request, Status};
 use crate::report::event::{AnyFact, Event, RUNNER};
 use crate::report::frame::{RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter};
 use crate::scenarios::facts::*;
@@ -356,11 +356,14 @@ fn keys_ask_for_what_they_stand_for() {
 
 #[test]
 fn help_explains_keys_and_signs() {
-    let mut view = sale().view(Language::En);
-    view.press(Key::Letter('h'));
-    golden("live.help.en", &screen_of(&mut view, Language::En, 80, 24));
-    view.press(Key::Letter('h'));
-    assert!(!view.is_help);
+    for (language, code) in [(Language::En, "en"), (Language::Zh, "zh")] {
+        let mut view = sale().view(language);
+        view.press(Key::Letter('h'));
+        golden(&format!("live.help.{code}"), &screen_of(&mut view, language, 80, 24));
+        golden(&format!("live.help.wide.{code}"), &screen_of(&mut view, language, 120, 24));
+        view.press(Key::Letter('h'));
+        assert!(!view.is_help);
+    }
 }
 
 #[test]
@@ -368,7 +371,10 @@ fn end_shows_the_verdict_and_the_counts() {
     let summary = Summary {
         scenario: "tickets",
         claim: claim("tickets").0,
-        seen: None,
+        seen: Some([
+            "The shop sold 10 tickets, but it had only 3.".to_owned(),
+            "只有 3 张票，却卖出了 10 张。".to_owned(),
+        ]),
         verdict: Verdict::Violated,
         guaranteed: false,
         needs: "a lock",
@@ -392,10 +398,14 @@ fn stopped_workers_and_steps_of_a_schedule_are_told() {
     let screen = run.screen(Language::En, 80, 24);
     assert!(screen.contains("STOPPED; holds: lock") && screen.contains("PAUSED"), "{screen}");
     let mut run = Run::of("tickets", &[], &numbered("buyer", 2));
-    run.status.next = vec![["next: read file".to_owned(), "下一步：read file".to_owned()]; 2];
-    run.status.is_stepped = true;
+    let text = ["next: read file".to_owned(), "下一步：read file".to_owned()];
+    run.status.next = vec![Next { text, is_blocked: false }; 2];
+    run.status.steps = Some(12);
     let screen = run.screen(Language::Zh, 80, 24);
-    assert!(screen.contains("下一步：read file") && screen.contains(". 走一步"), "{screen}");
+    assert!(
+        screen.contains("下一步：read file") && screen.contains(". 走一步") && screen.contains("第 12 步"),
+        "{screen}"
+    );
 }
 
 #[test]

@@ -153,7 +153,11 @@ fn of_queue(queue: &Queue, look: Look, pieces: &mut Vec<Piece>) {
     counts.extend((*done > 0).then_some((look.pick("done", "完成"), done)));
     counts.extend((*left > 0).then_some((look.pick("left by the dead", "因进程死亡退回"), left)));
     let counts: Vec<String> = counts.into_iter().map(|(what, count)| format!("{what} {count}")).collect();
-    pieces.push((format!("({})  ", counts.join(look.pick(", ", "，"))), Tone::Soft));
+    let counts = counts.join(look.pick(", ", "，"));
+    pieces.push((
+        if look.language == Language::En { format!("({counts})  ") } else { format!("（{counts}） ") },
+        Tone::Soft,
+    ));
     pieces.extend(items.iter().take(200).map(|item| (format!("[{}]", short(&item.value)), Tone::Working)));
     let spaces = capacity.map_or(0, |capacity| (capacity as usize).saturating_sub(queued));
     if spaces <= MOST_SPACES {

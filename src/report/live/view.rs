@@ -86,7 +86,10 @@ pub(super) struct Line {
 pub(super) struct End {
     pub(super) verdict: String,
     pub(super) tone: Tone,
-    pub(super) facts: String,
+    /// What was seen, in a sentence; empty if there is none.
+    pub(super) seen: String,
+    /// Not to be broken within one.
+    pub(super) facts: Vec<String>,
 }
 
 /// What a key does besides changing the view.
@@ -168,7 +171,7 @@ impl View {
     /// asked for processes.
     pub(super) fn look(&mut self, now: Instant, is_pausing: impl Fn(u32) -> bool, is_asleep: impl Fn(u32) -> bool) {
         // In a schedule they wait for their turn.
-        if self.status.is_held || self.status.is_stepped || self.end.is_some() {
+        if self.status.is_held || self.status.steps.is_some() || self.end.is_some() {
             return;
         }
         let now_us = self.now_us(now);
@@ -212,7 +215,7 @@ impl View {
 
     /// Sets the time to that of an event.
     fn pass_to(&mut self, at_us: u64) {
-        let is_passing = !self.status.is_held && !self.status.is_stepped && self.end.is_none();
+        let is_passing = !self.status.is_held && self.status.steps.is_none() && self.end.is_none();
         let now = Instant::now();
         self.time = (at_us.max(self.now_us(now)), is_passing.then_some(now));
     }
@@ -303,9 +306,10 @@ impl End {
             (Verdict::Violated, true) => Tone::Bad,
             _ => Tone::Waiting,
         };
-        let facts: Vec<String> = summary.facts.iter().map(|fact| fact.said(language)).collect();
+        let facts = summary.facts.iter().map(|fact| fact.said(language) + "   ").collect();
         let verdict = format!("{} {}", summary.verdict.sign(), summary.said(language));
-        End { verdict, tone, facts: facts.join("   ") }
+        let seen = summary.seen(language).unwrap_or_default().to_owned();
+        End { verdict, tone, seen, facts }
     }
 }
 

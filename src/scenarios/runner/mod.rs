@@ -139,8 +139,8 @@ impl<'a> Runner<'a> {
             control.set_stop(signals.as_fd())?;
             let clock = clock.clone();
             control.set_pausing(move |worker| clock.is_pausing(worker));
-            let is_stepped = scheduler.is_some();
-            control.update(|status| (status.speed, status.is_stepped) = (options.speed.to_string(), is_stepped));
+            let steps = scheduler.is_some().then_some(0);
+            control.update(|status| (status.speed, status.steps) = (options.speed.to_string(), steps));
         }
         Ok(Runner {
             reporter,

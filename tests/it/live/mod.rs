@@ -1,65 +1,91 @@
 //! The live view in a real terminal, that of tmux: what the screen shows, what the keys do, and the terminal afterwards.
 
-use std::path::PathBuf;
+mod pictures;
+
 use std::process::Command;
+use std::rc::Rc;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::harness::{Demo, await_end, children_of, send, skip, watchdog};
 
+/// A server of tmux, which ends with all that runs in it.
+struct Server {
+    directory: TempDir,
+}
+
+impl Server {
+    /// Performs a command, given by its first words and those after them.
+    fn tmux(&self, command: &str, more: &[&str]) -> String {
+        let mut tmux = Command::new("tmux");
+        tmux.args(["-u", "-f", "/dev/null", "-S"]).arg(self.directory.path().join("tmux"));
+        let output = tmux.args(command.split(' ')).args(more).output().expect("tmux runs");
+        assert!(output.status.success(), "{command} {more:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A failed test leaves nothing running.
+        let _ = Command::new("tmux").arg("-S").arg(self.directory.path().join("tmux")).arg("kill-server").output();
+    }
+}
+
 /// A terminal of tmux, in which a shell runs the program and then tells how the terminal was left.
 struct Screen {
-    directory: TempDir,
+    server: Rc<Server>,
+    pane: String,
 }
 
 impl Screen {
     /// Starts the program in a terminal of 80x24. Returns `None` if there is no tmux.
     fn run(args: &str, language: &str) -> Option<Self> {
-        let tmux = Command::new("tmux").arg("-V").output();
-        if let Err(error) = tmux {
+        Screen::run_with("", args, language)
+    }
+
+    /// As [`run`](Self::run), with a fault of the program.
+    fn run_with(fault: &str, args: &str, language: &str) -> Option<Self> {
+        if let Err(error) = Command::new("tmux").arg("-V").output() {
             skip("tmux", error);
             return None;
         }
-        let screen = Screen { directory: tempfile::tempdir().expect("a directory") };
+        let server = Rc::new(Server { directory: tempfile::tempdir().expect("a directory") });
+        let environment = format!("LC_ALL={language} -e IPC_DEMO_FAILPOINT={fault}");
+        Some(Screen::begin(server, "new-session -d -x 80 -y 24", args, &environment))
+    }
+
+    /// Starts the program in one more terminal of the same server.
+    fn beside(&self, args: &str, language: &str) -> Self {
+        Screen::begin(Rc::clone(&self.server), "new-window -d", args, &format!("LC_ALL={language}"))
+    }
+
+    fn begin(server: Rc<Server>, command: &str, args: &str, environment: &str) -> Self {
         let demo = env!("CARGO_BIN_EXE_ipc-demo");
         // `stty` says whether the terminal is as it was.
         let script = format!("{demo} {args}; echo exit $?; stty -a | grep -q ' icanon' && echo restored; exec cat");
-        let locale = format!("LC_ALL={language}");
-        screen.tmux(&[
-            "new-session",
-            "-d",
-            "-x",
-            "80",
-            "-y",
-            "24",
-            "-e",
-            &locale,
-            "-e",
-            "NO_COLOR=",
-            "sh",
-            "-c",
-            &script,
-        ]);
-        Some(screen)
+        let command = format!("{command} -P -F #{{pane_id}} -e NO_COLOR= -e RUST_BACKTRACE=0 -e {environment}");
+        let pane = server.tmux(&command, &["sh", "-c", &script]).trim().to_owned();
+        Screen { server, pane }
     }
 
-    fn tmux(&self, args: &[&str]) -> String {
-        let socket: PathBuf = self.directory.path().join("tmux");
-        let mut command = Command::new("tmux");
-        let output = command.arg("-u").args(["-f", "/dev/null", "-S"]).arg(socket).args(args).output();
-        let output = output.expect("tmux runs");
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text")
+    /// Performs a command of tmux for this terminal.
+    fn tmux(&self, command: &str, more: &[&str]) -> String {
+        self.server.tmux(&format!("{command} -t {}", self.pane), more)
     }
 
     fn text(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
+        self.tmux("capture-pane -p", &[])
     }
 
     /// Presses keys, by the names that tmux has for them.
     fn press(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
+        self.tmux("send-keys", keys);
+    }
+
+    fn resize(&self, width: u16, height: u16) {
+        self.tmux(&format!("resize-window -x {width} -y {height}"), &[]);
     }
 
     /// Waits until the screen is as wanted, and returns it.
@@ -81,13 +107,13 @@ impl Screen {
     /// Waits until the program has ended, and returns the normal screen. The terminal is as before.
     fn ends(&self, code: i32) -> String {
         let text = self.shows(&[&format!("exit {code}\n"), "restored"]);
-        assert_eq!(self.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]).trim(), "0 1", "{text}");
+        assert_eq!(self.tmux("display-message -p", &["#{alternate_on} #{cursor_flag}"]).trim(), "0 1", "{text}");
         text
     }
 
     /// Returns the process of the program.
     fn pid(&self) -> u32 {
-        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]).trim().parse().expect("a number");
+        let shell = self.tmux("display-message -p", &["#{pane_pid}"]).trim().parse().expect("a number");
         *children_of(shell).first().expect("the program runs")
     }
 
@@ -108,17 +134,15 @@ impl Screen {
     }
 }
 
+/// Returns whether what is shared is beside the workers.
+fn is_wide(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("── ") && line.contains("  ── "))
+}
+
 /// Returns the number before a unit.
 fn seconds(line: &str, unit: &str) -> f64 {
     let (before, _) = line.split_once(unit).expect("a time");
     before.split_whitespace().last().and_then(|number| number.parse().ok()).expect("a number")
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        // A failed test leaves nothing running.
-        let _ = Command::new("tmux").arg("-S").arg(self.directory.path().join("tmux")).arg("kill-server").output();
-    }
 }
 
 #[test]
@@ -180,10 +204,9 @@ fn terminal_is_restored_after_signals() {
     let Some(screen) = Screen::run("event --live --speed 0.01 --racers 100", "C.UTF-8") else { return };
     screen.shows(&["workers 1 to ", " of 100", "all  ···", "not set"]);
     // Beside each other on a wide screen, and below each other again.
-    let is_wide = |text: &str| text.lines().any(|line| line.contains("── workers") && line.contains("── shared"));
-    screen.tmux(&["resize-window", "-x", "200", "-y", "50"]);
+    screen.resize(200, 50);
     screen.until(is_wide);
-    screen.tmux(&["resize-window", "-x", "80", "-y", "24"]);
+    screen.resize(80, 24);
     screen.until(|text| !is_wide(text) && text.contains("── shared"));
     send(screen.pid(), Signal::SIGTERM);
     let text = screen.ends(143);
@@ -195,6 +218,22 @@ fn terminal_is_restored_after_signals() {
 }
 
 #[test]
+fn terminal_is_restored_after_panics() {
+    let _watchdog = watchdog("live::panics");
+    if !cfg!(debug_assertions) {
+        skip("faults", "they are compiled only with debug assertions");
+        return;
+    }
+    let args = "pipe --live --speed 0.01";
+    let Some(screen) = Screen::run_with("panic-in-run", args, "C.UTF-8") else { return };
+    let text = screen.ends(101);
+    assert!(text.contains("this is the fault panic-in-run"), "on the normal screen: {text}");
+    let Some(screen) = Screen::run_with("panic-in-view", args, "C.UTF-8") else { return };
+    let text = screen.ends(3);
+    assert!(text.contains("this is the fault panic-in-view") && text.contains("stopped early"), "{text}");
+}
+
+#[test]
 fn run_ends_with_its_terminal() {
     let _watchdog = watchdog("live::terminal");
     // In the middle, and when it only waits for a key.
@@ -202,7 +241,7 @@ fn run_ends_with_its_terminal() {
         let Some(screen) = Screen::run(args, "C.UTF-8") else { return };
         screen.shows(&[shown]);
         let pid = screen.pid();
-        screen.tmux(&["kill-server"]);
+        screen.server.tmux("kill-server", &[]);
         await_end(pid);
     }
 }
@@ -217,10 +256,10 @@ fn schedule_is_watched_step_by_step() {
     screen.press(&["k"]);
     screen.shows(&["select a worker first"]);
     screen.press(&[".", "."]);
-    let text = screen.shows(&["buys a ticket and writes: 2 tickets left"]);
+    let text = screen.shows(&["step 3 ", "buys a ticket and writes: 2 tickets left"]);
     // Times and process IDs of a schedule are the same in every run.
     insta::assert_snapshot!(text.lines().take(13).collect::<Vec<_>>().join("\n"), @"
-    ipc-demo tickets --buyers 2 --schedule a3b3 --seed 1   0.003 s  speed 1  PAUSED
+    ipc-demo tickets --buyers 2 --schedule a3b3 --seed 1    step 3  speed 1  PAUSED
     1 running  1 ended  to be shown: no ticket is sold twice, and none is oversold
     ── workers ─────────────────────────────────────────────────────────────────────
       buyer-1                         ··   has ended
