@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::sys::clock::monotonic_ns;
@@ -66,6 +67,7 @@ pub(crate) struct Control(Arc<Inner>);
 struct Inner {
     wakeup: Wakeup,
     requests: Mutex<VecDeque<Request>>,
+    is_end_asked: AtomicBool,
     status: Mutex<Status>,
     /// Becomes readable when the process is asked to stop.
     stop: OnceLock<OwnedFd>,
@@ -91,6 +93,7 @@ impl Control {
         Ok(Control(Arc::new(Inner {
             wakeup: Wakeup::new()?,
             requests: Mutex::default(),
+            is_end_asked: AtomicBool::new(false),
             status: Mutex::default(),
             stop: OnceLock::new(),
             pausing: OnceLock::new(),
@@ -121,8 +124,16 @@ impl Control {
     }
 
     pub(crate) fn ask(&self, request: Request) {
+        if request == Request::End {
+            self.0.is_end_asked.store(true, Ordering::Relaxed);
+        }
         locked(&self.0.requests).push_back(request);
         self.0.wakeup.wake();
+    }
+
+    /// Returns whether the run was asked to end.
+    pub(crate) fn is_end_asked(&self) -> bool {
+        self.0.is_end_asked.load(Ordering::Relaxed)
     }
 
     /// Returns the next request, if there is one. Does not block: to wait, wait for [`AsFd`] to become readable.

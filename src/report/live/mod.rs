@@ -130,7 +130,7 @@ impl Reporter for Live {
         }
         if let Some(summary) = event.get::<Summary>() {
             // Who has asked the run to stop has seen enough.
-            if summary.reason != Some(Reason::Cut) {
+            if summary.reason != Some(Reason::Cut) && !self.control.is_end_asked() {
                 self.await_end()?;
             }
             let shown = self.close();

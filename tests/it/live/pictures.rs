@@ -21,7 +21,7 @@ const MOMENTS: [(&str, &str, &str); 12] = [
     ("barrier --parties 3 --schedule ab", "2", EN),
     ("condition --capacity 1 --items 2 --producers 1 --consumers 2 --schedule a", "20", ZH),
     ("deadlock --schedule ab", "2", EN),
-    ("manager --type lock --schedule ab", "2", ZH),
+    ("manager --type lock --schedule a", "5", ZH),
 ];
 
 impl Screen {
