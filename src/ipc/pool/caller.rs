@@ -2,7 +2,7 @@
 //!
 //! # State
 //! A caller that waits takes the results of all tasks out of the table, those of others too, so that no other thread has
-//! to run for it. First it sleeps for two milliseconds at most, or until workers have many results or run out of tasks;
+//! to run for it. First it sleeps for a millisecond at most, or until workers have many results or run out of tasks;
 //! if nothing has come in that time, until the next result.
 
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::Task;
 use super::state::Outcome;
 use super::supervisor::Inner;
-use super::task::{TaskError, too_long};
+use super::task::TaskError;
 use crate::ipc::codec::{self, CodecError};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::Error;
@@ -23,9 +23,9 @@ use crate::ipc::queue::item::Item;
 use crate::sys::futex;
 
 /// How many results of one worker are worth a wake-up.
-const MANY: u32 = 256;
+const MANY: u32 = 128;
 /// How long results may wait until a caller takes them.
-const BATCH_WAIT: Duration = Duration::from_millis(2);
+const BATCH_WAIT: Duration = Duration::from_millis(1);
 
 /// Inputs that are serialised, and not in the table yet.
 #[derive(Debug, Default)]
@@ -48,7 +48,6 @@ impl Inputs {
             self.batch.extend_from_slice(&[0; encoding::HEADER_BYTES]);
             TaskError::Input(Box::new(match error {
                 Error::Codec { source, .. } => source,
-                Error::TooLong { bytes, limit } => too_long(bytes, limit),
                 error => CodecError::Refused(error.to_string()),
             }))
         })
@@ -63,29 +62,29 @@ impl Inputs {
 pub(super) struct Caller {
     pub(super) inner: Arc<Inner>,
     pub(super) batch: usize,
-    /// Results that were taken out of the table, or are read there.
+    /// Results that were taken out of the table.
     pub(super) results: Vec<(u64, Outcome)>,
     /// The number of the next input for the table.
     next: u64,
-    /// How long the pool takes for a task, if that is known.
-    pub(super) task_ns: Option<u64>,
+    /// Buffers of results that were read.
+    spare: Vec<Vec<u8>>,
     /// No result came during the last sleep.
     is_quiet: bool,
-    /// Whether it is an iterator's: it reads long results where they are, and its tasks are withdrawn when it is dropped.
-    is_iterator: bool,
+    /// Whether its tasks are withdrawn when it is dropped.
+    is_withdrawn: bool,
 }
 
 impl Caller {
-    pub(super) fn new(inner: &Arc<Inner>, is_iterator: bool) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, is_withdrawn: bool) -> Self {
         let batch = inner.lock().add_batch();
         Caller {
             inner: Arc::clone(inner),
             batch,
             results: Vec::new(),
             next: 0,
-            task_ns: None,
+            spare: Vec::new(),
             is_quiet: false,
-            is_iterator,
+            is_withdrawn,
         }
     }
 
@@ -118,18 +117,15 @@ impl Caller {
             self.next += 1;
             inputs.taken += encoding::HEADER_BYTES + input.len();
         }
-        state.publish(&inner.table, self.task_ns);
+        state.publish(&inner.table);
         inner.supervise(&mut state);
         self.next != before
     }
 
-    /// Drops the results, which were read.
-    pub(super) fn clear(&mut self) {
-        let mut state = None;
-        for (_, outcome) in self.results.drain(..) {
-            if let Outcome::InPlace(output) = outcome {
-                state.get_or_insert_with(|| self.inner.lock()).release_output(&self.inner.table, &output);
-            }
+    /// The buffer of a result that was read is used for another one.
+    pub(super) fn recycle(&mut self, outcome: Outcome) {
+        if let Outcome::Long(buffer) = outcome {
+            self.spare.push(buffer);
         }
     }
 
@@ -145,8 +141,9 @@ impl Caller {
     pub(super) fn look(&mut self) -> u64 {
         let (inner, before) = (&self.inner, self.results.len());
         let mut state = inner.lock();
-        let collected = state.collect(&inner.table, self.is_iterator.then_some(self.batch));
+        let collected = state.collect(&inner.table);
         state.take_results(self.batch, &mut self.results);
+        state.recycle(&mut self.spare);
         let all = state.collected;
         drop(state);
         if collected > (self.results.len() - before) as u64 {
@@ -182,12 +179,8 @@ impl Caller {
                 results.retract_sleeper(value);
                 return true;
             }
-            let is_woken = futex::wait(word, value, until.or_after(longest).at_ns());
+            futex::wait(word, value, until.or_after(longest).at_ns());
             table.report_after(1, 0);
-            if !is_woken {
-                // The tasks may take longer than those before.
-                inner.lock().wake_for_waiting(table);
-            }
             self.is_quiet = self.look() == before;
         }
     }
@@ -206,9 +199,8 @@ impl Drop for Caller {
         if crate::sys::fork::forked_from().is_some() {
             return;
         }
-        self.clear();
         let mut state = self.inner.lock();
-        if self.is_iterator {
+        if self.is_withdrawn {
             state.withdraw(&self.inner.table, self.batch);
         }
         state.abandon(self.batch);

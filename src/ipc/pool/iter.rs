@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::caller::{Caller, Inputs, read};
+use super::state::Outcome;
 use super::supervisor::Inner;
 use super::task::{Task, TaskError};
 use crate::ipc::deadline::Deadline;
@@ -17,15 +18,13 @@ use crate::ipc::queue::item::Item;
 use crate::sys::clock::monotonic_ns;
 
 /// How much work is under way: enough that no worker waits while the caller does something else.
-const AHEAD: Duration = Duration::from_millis(4);
+const AHEAD: Duration = Duration::from_millis(2);
 /// How many bytes of results are under way: as many as stay in a processor's cache.
 const AHEAD_BYTES: u64 = 1 << 20;
 /// The least number of tasks under way for each worker.
 const LEAST_AHEAD: u64 = 2;
 /// How many inputs are serialised before they are moved to the table together.
 const TOGETHER: u64 = 64;
-/// After how many results the time for a task is measured, at the latest.
-const MEASURED: u64 = 4096;
 
 /// Draws inputs and submits them.
 pub(super) struct Feed<I> {
@@ -40,8 +39,6 @@ pub(super) struct Feed<I> {
     /// How many tasks may be drawn and not delivered.
     window: u64,
     least: u64,
-    /// Whether the window stays as large as it is.
-    is_unlimited: bool,
     measured: Measured,
 }
 
@@ -53,15 +50,8 @@ struct Measured {
     bytes: u64,
 }
 
-/// A result that was read and not delivered.
-struct Arrived<O> {
-    result: Result<O, TaskError>,
-    /// How much memory it took serialised.
-    bytes: usize,
-}
-
 impl<I: Iterator> Feed<I> {
-    fn new(inner: &Arc<Inner>, inputs: I, is_unlimited: bool) -> Self {
+    fn new(inner: &Arc<Inner>, inputs: I, window: Option<u64>) -> Self {
         let least = LEAST_AHEAD * inner.lock().members.len() as u64;
         Feed {
             inputs,
@@ -71,9 +61,8 @@ impl<I: Iterator> Feed<I> {
             drawn: 0,
             delivered: 0,
             held_bytes: 0,
-            window: if is_unlimited { u64::MAX } else { least },
+            window: window.unwrap_or(least),
             least,
-            is_unlimited,
             measured: Measured { at_ns: monotonic_ns(), delivered: 0, bytes: 0 },
         }
     }
@@ -116,8 +105,8 @@ impl<I: Iterator> Feed<I> {
         }
     }
 
-    /// Blocks until results are there or there is room for inputs again, and reads the results.
-    fn take<O: DeserializeOwned>(&mut self, mut put: impl FnMut(u64, Arrived<O>)) {
+    /// Blocks until results are there or there is room for inputs again, and returns the results.
+    fn take(&mut self) -> Vec<(u64, Outcome)> {
         let has_more = !self.is_drained || !self.encoded.is_empty();
         let encoded = &mut self.encoded;
         self.caller.wait_until(has_more, Deadline::NEVER, |caller| {
@@ -125,31 +114,26 @@ impl<I: Iterator> Feed<I> {
             // Room does not always come with a result: a worker that was killed with a task frees its slot later.
             !caller.results.is_empty() || caller.submit(encoded)
         });
-        for (index, outcome) in &self.caller.results {
-            let bytes = outcome.bytes();
-            self.held_bytes += bytes;
-            put(*index, Arrived { result: read(outcome), bytes });
-        }
-        self.caller.clear();
+        self.held_bytes += self.caller.results.iter().map(|(_, outcome)| outcome.bytes()).sum::<usize>();
+        std::mem::take(&mut self.caller.results)
     }
 
     /// Counts a result that is delivered, and returns it.
-    fn deliver<O>(&mut self, Arrived { result, bytes }: Arrived<O>) -> Result<O, TaskError> {
-        self.held_bytes -= bytes;
+    fn deliver<O: DeserializeOwned>(&mut self, outcome: Outcome) -> Result<O, TaskError> {
+        self.held_bytes -= outcome.bytes();
         self.delivered += 1;
-        self.measured.bytes += bytes as u64;
-        if self.delivered - self.measured.delivered >= self.window.min(MEASURED) {
+        self.measured.bytes += outcome.bytes() as u64;
+        if self.delivered - self.measured.delivered >= self.window {
             let now_ns = monotonic_ns();
             let (took_ns, results) = (now_ns - self.measured.at_ns, self.delivered - self.measured.delivered);
-            self.caller.task_ns = Some(took_ns / results);
             let ahead = u128::from(results) * AHEAD.as_nanos() / u128::from(took_ns.max(1));
             let in_cache = AHEAD_BYTES * results / self.measured.bytes.max(1);
             let most = u64::from(self.caller.inner.table.plan.slots).min(in_cache).max(self.least);
-            if !self.is_unlimited {
-                self.window = (ahead as u64).clamp(self.least, most);
-            }
+            self.window = (ahead as u64).clamp(self.least, most);
             self.measured = Measured { at_ns: now_ns, delivered: self.delivered, bytes: 0 };
         }
+        let result = read(&outcome);
+        self.caller.recycle(outcome);
         result
     }
 
@@ -171,16 +155,15 @@ pub(super) fn map<T: Task>(
     inputs: impl Iterator<Item = T::Input>,
 ) -> Vec<Result<T::Output, TaskError>> {
     let mut results = Vec::with_capacity(inputs.size_hint().0);
-    let (mut feed, mut arrived) = (Feed::new(inner, inputs, true), Vec::new());
+    let mut feed = Feed::new(inner, inputs, Some(u64::MAX));
     loop {
         let drawn = feed.fill();
         results.resize_with(drawn as usize, || None);
         if feed.is_over() {
             break;
         }
-        feed.take(|index, result| arrived.push((index, result)));
-        for (index, result) in arrived.drain(..) {
-            results[index as usize] = Some(feed.deliver(result));
+        for (index, outcome) in feed.take() {
+            results[index as usize] = Some(feed.deliver(outcome));
         }
     }
     results.into_iter().map(|result| result.expect("each task has one result")).collect()
@@ -193,16 +176,16 @@ type OfPool<'p, T> = PhantomData<(&'p (), fn() -> T)>;
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
 #[must_use = "inputs are drawn as the results are taken"]
-pub struct Imap<'p, T: Task, I> {
+pub struct Imap<'p, T, I> {
     feed: Feed<I>,
     /// The results from the next one on.
-    results: VecDeque<Option<Arrived<T::Output>>>,
+    results: VecDeque<Option<Outcome>>,
     pool: OfPool<'p, T>,
 }
 
 impl<T: Task, I: Iterator<Item = T::Input>> Imap<'_, T, I> {
     pub(super) fn new(inner: &Arc<Inner>, inputs: I) -> Self {
-        Imap { feed: Feed::new(inner, inputs, false), results: VecDeque::new(), pool: PhantomData }
+        Imap { feed: Feed::new(inner, inputs, None), results: VecDeque::new(), pool: PhantomData }
     }
 }
 
@@ -213,15 +196,17 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
         loop {
             let drawn = self.feed.fill();
             self.results.resize_with((drawn - self.feed.delivered) as usize, || None);
-            if let Some(arrived) = self.results.front_mut().and_then(Option::take) {
+            if let Some(outcome) = self.results.front_mut().and_then(Option::take) {
                 self.results.pop_front();
-                return Some(self.feed.deliver(arrived));
+                return Some(self.feed.deliver(outcome));
             }
             if self.feed.is_over() {
                 return None;
             }
             let first = self.feed.delivered;
-            self.feed.take(|index, arrived| self.results[(index - first) as usize] = Some(arrived));
+            for (index, outcome) in self.feed.take() {
+                self.results[(index - first) as usize] = Some(outcome);
+            }
         }
     }
 
@@ -235,15 +220,15 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
 #[must_use = "inputs are drawn as the results are taken"]
-pub struct ImapUnordered<'p, T: Task, I> {
+pub struct ImapUnordered<'p, T, I> {
     feed: Feed<I>,
-    results: VecDeque<(u64, Arrived<T::Output>)>,
+    results: VecDeque<(u64, Outcome)>,
     pool: OfPool<'p, T>,
 }
 
 impl<T: Task, I: Iterator<Item = T::Input>> ImapUnordered<'_, T, I> {
     pub(super) fn new(inner: &Arc<Inner>, inputs: I) -> Self {
-        ImapUnordered { feed: Feed::new(inner, inputs, false), results: VecDeque::new(), pool: PhantomData }
+        ImapUnordered { feed: Feed::new(inner, inputs, None), results: VecDeque::new(), pool: PhantomData }
     }
 }
 
@@ -253,13 +238,13 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for ImapUnordered<'_, T, I>
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             self.feed.fill();
-            if let Some((index, arrived)) = self.results.pop_front() {
-                return Some((index as usize, self.feed.deliver(arrived)));
+            if let Some((index, outcome)) = self.results.pop_front() {
+                return Some((index as usize, self.feed.deliver(outcome)));
             }
             if self.feed.is_over() {
                 return None;
             }
-            self.feed.take(|index, arrived| self.results.push_back((index, arrived)));
+            self.results.extend(self.feed.take());
         }
     }
 
@@ -273,7 +258,7 @@ macro_rules! exact {
         impl<T: Task, I: Iterator<Item = T::Input>> FusedIterator for $iterator<'_, T, I> {}
         impl<T: Task, I: ExactSizeIterator<Item = T::Input>> ExactSizeIterator for $iterator<'_, T, I> {}
 
-        impl<T: Task, I> std::fmt::Debug for $iterator<'_, T, I> {
+        impl<T, I> std::fmt::Debug for $iterator<'_, T, I> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let (drawn, delivered) = (self.feed.drawn, self.feed.delivered);
                 let mut shown = f.debug_struct(stringify!($iterator));

@@ -60,7 +60,7 @@ impl<T: Task> Pool<T> {
     /// Runs a task for each input. The iterator gives the results in the order of the inputs; an error of one task does
     /// not end it.
     ///
-    /// Inputs are drawn in `next`, by the thread that calls it, and only as far ahead as keeps the workers busy: by four
+    /// Inputs are drawn in `next`, by the thread that calls it, and only as far ahead as keeps the workers busy: by two
     /// milliseconds of work, but not by more inputs than have about 1 MiB of results, and not beyond
     /// [`Builder::in_flight`] and [`Builder::in_flight_bytes`]; at least by two inputs for each worker. Results that were
     /// not taken count, so endless inputs need bounded memory.

@@ -7,7 +7,6 @@
 //! Nothing here calls code of the user, so no panic leaves it half changed.
 
 use std::io;
-use std::sync::Arc;
 
 use super::inputs::{Extent, InputMemory};
 use super::table::{Area, CONTENT_BYTES, INLINE_INPUT, Slot, Table};
@@ -40,19 +39,11 @@ struct Entry {
 }
 
 /// An output as its worker wrote it, or why there is none.
+#[derive(Debug, Clone)]
 pub(super) enum Outcome {
     Short { len: u8, bytes: [u8; CONTENT_BYTES] },
     Long(Vec<u8>),
-    InPlace(InPlace),
     Failed(Box<TaskError>),
-}
-
-/// A long output in the memory of its worker. The slot is not used again before its caller has read it.
-pub(super) struct InPlace {
-    slot: u32,
-    area: Arc<Area>,
-    place: usize,
-    len: usize,
 }
 
 impl Outcome {
@@ -62,16 +53,12 @@ impl Outcome {
 
     /// Returns how much memory it takes beyond its own size.
     pub(super) fn bytes(&self) -> usize {
-        match self {
-            Outcome::Long(bytes) => bytes.len(),
-            Outcome::InPlace(output) => output.len,
-            Outcome::Short { .. } | Outcome::Failed(_) => 0,
-        }
+        if let Outcome::Long(bytes) = self { bytes.len() } else { 0 }
     }
 }
 
 /// Tasks whose results one caller waits for.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Batch {
     results: Vec<(u64, Outcome)>,
     /// How many have no result yet.
@@ -84,11 +71,9 @@ struct Batch {
 pub(super) struct Member {
     pub(super) name: String,
     pub(super) process: Process,
-    pub(super) area: Arc<Area>,
+    pub(super) area: Area,
     /// How many entries of its list were read.
     read: u64,
-    /// Whether it had results at the last look. If not, it may have a long task.
-    is_active: bool,
     was_ready: bool,
     /// Whether it was started after others could not run tasks.
     is_replacement: bool,
@@ -96,15 +81,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(name: String, process: Process, area: Area) -> Self {
-        Member {
-            name,
-            process,
-            area: Arc::new(area),
-            read: 0,
-            is_active: false,
-            was_ready: false,
-            is_replacement: false,
-        }
+        Member { name, process, area, read: 0, was_ready: false, is_replacement: false }
     }
 
     pub(super) fn was_ready(&self) -> bool {
@@ -133,8 +110,8 @@ pub(super) enum Condemnation {
 
 /// How many slots ahead are fetched while results are collected: each is in the cache of the worker that wrote it.
 const PREFETCH: u64 = 4;
-/// Work that is not worth waking another worker, which takes as long on a virtual machine.
-const QUICK_NS: u64 = 50_000;
+/// How many bytes of buffers are kept.
+const KEPT: usize = 4 << 20;
 /// Deaths in a row of workers that could not run tasks, after which every task fails.
 const MOST_FAILURES: u32 = 3;
 
@@ -148,6 +125,8 @@ pub(super) struct State {
     /// A position at or before the head's.
     seen_head: u64,
     batches: Vec<Option<Batch>>,
+    /// Buffers for long results.
+    spare: Vec<Vec<u8>>,
     pub(super) pending: usize,
     /// By their numbers.
     pub(super) members: Vec<Option<Member>>,
@@ -173,6 +152,7 @@ impl State {
             published: 0,
             seen_head: 0,
             batches: Vec::new(),
+            spare: Vec::new(),
             pending: 0,
             members: (0..workers).map(|_| None).collect(),
             phase: Phase::Open,
@@ -204,11 +184,13 @@ impl State {
         results.append(&mut self.batch(batch).results);
     }
 
-    /// The output in this place was read.
-    pub(super) fn release_output(&mut self, table: &Table, output: &InPlace) {
-        if let Some(slot) = table.slot(output.slot) {
-            self.free_slot(table, output.slot, slot);
-        }
+    /// Uses these buffers for further results, as far as they are worth keeping.
+    pub(super) fn recycle(&mut self, buffers: &mut Vec<Vec<u8>>) {
+        let mut kept: usize = self.spare.iter().map(Vec::capacity).sum();
+        self.spare.extend(buffers.drain(..).take_while(|buffer| {
+            kept += buffer.capacity();
+            kept <= KEPT
+        }));
     }
 
     /// The caller of a batch is gone: its results are dropped.
@@ -297,51 +279,23 @@ impl State {
         entry.after = self.tail;
     }
 
-    /// Publishes the tasks that were added, and wakes workers for them. `task_ns` is how long the pool takes for a task, if
-    /// that is known: for work that the workers who are awake do soon, no other is woken.
-    pub(super) fn publish(&mut self, table: &Table, task_ns: Option<u64>) {
-        let added = self.tail - self.published;
+    /// Publishes the tasks that were added, and wakes as many workers.
+    pub(super) fn publish(&mut self, table: &Table) {
+        let mut added = self.tail - self.published;
         if added == 0 {
             return;
         }
         self.published = self.tail;
         table.publish(self.tail);
-        let wanted = task_ns.map_or(added, |task_ns| {
-            let wanted = 1 + table.waiting().saturating_mul(task_ns) / QUICK_NS;
-            added.min(wanted.saturating_sub(self.active()))
-        });
-        self.wake(wanted);
-    }
-
-    /// Returns how many workers are active and awake.
-    fn active(&self) -> u64 {
-        let is_awake = |member: &&Member| {
-            let mut is_awake = true;
-            member.area.tasks().notify_if(|| {
-                is_awake = false;
-                false
-            });
-            is_awake
-        };
-        self.members.iter().flatten().filter(|member| member.is_active).filter(is_awake).count() as u64
-    }
-
-    /// Wakes at most so many workers.
-    fn wake(&self, mut workers: u64) {
         for member in self.members.iter().flatten() {
-            if workers == 0 {
+            if added == 0 {
                 return;
             }
             member.area.tasks().notify_if(|| {
-                workers -= 1;
+                added -= 1;
                 true
             });
         }
-    }
-
-    /// Wakes workers for the tasks that wait, however long these take.
-    pub(super) fn wake_for_waiting(&self, table: &Table) {
-        self.wake(table.waiting());
     }
 
     /// Wakes all workers.
@@ -349,17 +303,16 @@ impl State {
         self.members.iter().flatten().for_each(|member| member.area.tasks().notify());
     }
 
-    /// Delivers the results that the workers have finished. Returns how many. The long ones of batch `in_place` stay where
-    /// they are, until they are [released](Self::release_output).
-    pub(super) fn collect(&mut self, table: &Table, in_place: Option<usize>) -> u64 {
+    /// Delivers the results that the workers have finished. Returns how many.
+    pub(super) fn collect(&mut self, table: &Table) -> u64 {
         let before = self.collected;
         for number in 0..self.members.len() {
-            self.collect_of(table, number, in_place);
+            self.collect_of(table, number);
         }
         self.collected - before
     }
 
-    fn collect_of(&mut self, table: &Table, worker: usize, in_place: Option<usize>) {
+    fn collect_of(&mut self, table: &Table, worker: usize) {
         let Some(member) = self.members[worker].as_mut() else { return };
         let (finished, mut read) = (member.area.finished(), member.read);
         while read != finished {
@@ -369,31 +322,24 @@ impl State {
                 table.prefetch(member.area.finished_at(read + PREFETCH));
             }
             read += 1;
-            self.take_done(table, worker, number, in_place);
+            self.take_done(table, worker, number);
         }
         if let Some(member) = self.members[worker].as_mut() {
-            member.is_active = read != member.read;
             member.read = read;
         }
     }
 
     /// Delivers the result in a slot, if there is one of this worker.
-    fn take_done(&mut self, table: &Table, worker: usize, number: u32, in_place: Option<usize>) {
+    fn take_done(&mut self, table: &Table, worker: usize, number: u32) {
         let (Some(entry), Some(slot)) = (self.entries.get(number as usize), table.slot(number)) else { return };
         let done = Word::new(SlotState::Done, worker as u32, entry.generation);
-        let Some(job) = entry.job.as_ref().filter(|_| done.is_at(slot.word())) else { return };
-        let member = self.members[worker].as_ref().expect("its results are read before it is removed");
-        let outcome = read_outcome(number, slot, member, in_place == Some(job.batch));
-        let is_free = !matches!(outcome, Outcome::InPlace(_));
-        self.deliver(number, outcome);
-        if is_free {
-            self.free_slot(table, number, slot);
+        if entry.job.is_none() || !done.is_at(slot.word()) {
+            return;
         }
-    }
-
-    /// Makes a slot free whose task a worker has had.
-    fn free_slot(&mut self, table: &Table, number: u32, slot: &Slot) {
-        Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
+        let member = self.members[worker].as_ref().expect("its results are read before it is removed");
+        let outcome = read_outcome(slot, &member.area, &member.name, &mut self.spare);
+        self.deliver(number, outcome);
+        done.to(SlotState::Free, 0).store(slot.word());
         self.release(table, number);
     }
 
@@ -477,7 +423,7 @@ impl State {
     /// been ready to run tasks.
     pub(super) fn remove_worker(&mut self, table: &Table, worker: usize, ended: &Ended) -> bool {
         self.record_ready();
-        self.collect_of(table, worker, None);
+        self.collect_of(table, worker);
         for (number, slot) in table.all() {
             let word = Word::load(slot.word());
             if word.worker() as usize != worker {
@@ -485,9 +431,12 @@ impl State {
             }
             match word.state() {
                 // Killed before it added the slot to its list.
-                Some(SlotState::Done) => self.take_done(table, worker, number, None),
+                Some(SlotState::Done) => self.take_done(table, worker, number),
                 Some(SlotState::Running) => self.retry(table, number, slot, worker, ended),
-                Some(SlotState::Condemned) => self.free_slot(table, number, slot),
+                Some(SlotState::Condemned) => {
+                    word.to(SlotState::Free, 0).store(slot.word());
+                    self.release(table, number);
+                }
                 _ => {}
             }
         }
@@ -495,7 +444,6 @@ impl State {
         if !member.was_ready {
             self.record_failure(table, end_reason(ended));
         }
-        table.end_spin(worker as u32);
         self.audit(table);
         // It may have been woken for a task that it did not take.
         self.wake_all();
@@ -512,7 +460,8 @@ impl State {
         }
         let name = self.members[worker].as_ref().expect("it is being removed").name.as_str().into();
         self.deliver(number, Outcome::failed(TaskError::WorkerDied { worker: name, status: ended.status, attempts }));
-        self.free_slot(table, number, slot);
+        Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
+        self.release(table, number);
     }
 
     /// Adds the slots that are ready to the ring whose entries were taken: by a worker that died, or was stopped, before
@@ -527,13 +476,12 @@ impl State {
             match word.state() {
                 Some(SlotState::Ready) => self.enqueue(table, number),
                 Some(SlotState::Done) if self.members.get(word.worker() as usize).is_some_and(Option::is_some) => {
-                    self.take_done(table, word.worker() as usize, number, None);
+                    self.take_done(table, word.worker() as usize, number);
                 }
                 _ => {}
             }
         }
-        self.publish(table, None);
-        self.wake_for_waiting(table);
+        self.publish(table);
     }
 
     /// Adds a worker that was started.
@@ -568,7 +516,7 @@ impl State {
 
     /// Gives every task this result.
     fn end_all(&mut self, table: &Table, error: &TaskError) {
-        self.collect(table, None);
+        self.collect(table);
         for (number, slot) in table.all() {
             if self.entries[number as usize].job.is_none() {
                 continue;
@@ -600,8 +548,8 @@ impl State {
     }
 }
 
-/// Reads a result from its slot, and from the area of its worker, unless a long one may stay there.
-fn read_outcome(number: u32, slot: &Slot, worker: &Member, in_place: bool) -> Outcome {
+/// Reads a result from its slot, and from the area of its worker.
+fn read_outcome(slot: &Slot, area: &Area, worker: &str, spare: &mut Vec<Vec<u8>>) -> Outcome {
     let (len, place) = slot.output();
     let outcome = match place {
         None => {
@@ -609,18 +557,17 @@ fn read_outcome(number: u32, slot: &Slot, worker: &Member, in_place: bool) -> Ou
             slot.copy_output(&mut bytes[..len]);
             Outcome::Short { len: len as u8, bytes }
         }
-        Some(place) if worker.area.has_place(place, len) => {
-            let output = InPlace { slot: number, area: Arc::clone(&worker.area), place, len };
-            if in_place && output.bytes().first() == Some(&OUTPUT) {
-                return Outcome::InPlace(output);
-            }
-            Outcome::Long(output.bytes().to_vec())
+        Some(place) if area.has_place(place, len) => {
+            let mut bytes = spare.pop().unwrap_or_default();
+            bytes.resize(len, 0);
+            area.read_output(place, &mut bytes);
+            Outcome::Long(bytes)
         }
         Some(_) => Outcome::Long(Vec::new()),
     };
     match outcome.as_slice().first() {
         Some(&OUTPUT) => outcome,
-        _ => Outcome::failed(failure(outcome.as_slice(), &worker.name)),
+        _ => Outcome::failed(failure(outcome.as_slice(), worker)),
     }
 }
 
@@ -630,15 +577,8 @@ impl Outcome {
         match self {
             Outcome::Short { len, bytes } => &bytes[..usize::from(*len)],
             Outcome::Long(bytes) => bytes,
-            Outcome::InPlace(output) => output.bytes(),
             Outcome::Failed(_) => &[],
         }
-    }
-}
-
-impl InPlace {
-    fn bytes(&self) -> &[u8] {
-        self.area.output(self.place, self.len)
     }
 }
 

@@ -1,9 +1,5 @@
 //! The thread of a pool that notices deaths, replaces workers and applies time limits, whether or not anybody waits for
 //! results.
-//!
-//! # Death
-//! Only the parent repairs what a death has left, so a worker that dies meanwhile is merely the next to be repaired. If
-//! the parent dies in the middle of a repair, the pool ends with it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -113,7 +109,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) fn run(mut self) {
+    pub(super) fn run(mut self) {
         let mut last_audit_ns = 0;
         loop {
             let now_ns = monotonic_ns();
@@ -164,7 +160,7 @@ impl Supervisor {
         let before = state.collected;
         state.record_ready();
         if is_audit {
-            state.collect(&inner.table, None);
+            state.collect(&inner.table);
             state.audit(&inner.table);
         }
         if let Some(limit_ns) = self.limit_ns {

@@ -127,9 +127,6 @@ shared_layout! {
         distance_of_head: [AtomicU64; 15],
         tail: AtomicU64,
         distance_of_tail: [AtomicU64; 15],
-        /// Behind the number of the worker that spins until there are tasks; 0 if none does.
-        spinner: AtomicU64,
-        distance_of_spinner: [AtomicU64; 15],
         /// Notified when results are there, at the latest when each worker has `wake_after` of them.
         results: EventCount,
         wake_after: AtomicU32,
@@ -256,16 +253,6 @@ impl Table {
                 Err(now) => head = now,
             }
         }
-    }
-
-    /// Lets this worker spin, unless another one does: two would only take the processor from each other and the parent.
-    pub(super) fn begin_spin(&self, worker: u32) -> bool {
-        self.shared.spinner.compare_exchange(0, u64::from(worker) + 1, Relaxed, Relaxed).is_ok()
-    }
-
-    /// This worker spins no more.
-    pub(super) fn end_spin(&self, worker: u32) {
-        let _ = self.shared.spinner.compare_exchange(u64::from(worker) + 1, 0, Relaxed, Relaxed);
     }
 
     /// Wakes the callers if the `unreported` results of a worker are worth it. Returns whether it woke them.
@@ -422,9 +409,9 @@ impl Area {
         self.shared.copy_in(self.plan.outputs_at() + place, bytes);
     }
 
-    /// Returns a long output where it is, which its worker does not change until the word of the slot has changed.
-    pub(super) fn output(&self, place: usize, len: usize) -> &[u8] {
-        self.shared.bytes(self.plan.outputs_at() + place, len)
+    /// Fills `bytes` from a long output.
+    pub(super) fn read_output(&self, place: usize, bytes: &mut [u8]) {
+        self.shared.copy_out(self.plan.outputs_at() + place, bytes);
     }
 
     /// Returns whether an output may be there.

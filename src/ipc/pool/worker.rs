@@ -117,16 +117,12 @@ impl<'t> Worker<'t> {
             self.table.wake_callers();
             self.unreported = 0;
         }
-        if self.table.begin_spin(self.number) {
-            let mut taken = None;
-            self.spin.until(self.area.finished(), || {
-                taken = self.take();
-                taken.is_some()
-            });
-            self.table.end_spin(self.number);
-            if taken.is_some() {
-                return taken;
-            }
+        let mut taken = None;
+        if self.spin.until(self.area.finished(), || {
+            taken = self.take();
+            taken.is_some()
+        }) {
+            return taken;
         }
         loop {
             let (word, value) = self.area.tasks().announce_sleeper();
