@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::Task;
 use super::state::Outcome;
 use super::supervisor::Inner;
-use super::task::TaskError;
+use super::task::{TaskError, too_long};
 use crate::ipc::codec::{self, CodecError};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::Error;
@@ -48,6 +48,7 @@ impl Inputs {
             self.batch.extend_from_slice(&[0; encoding::HEADER_BYTES]);
             TaskError::Input(Box::new(match error {
                 Error::Codec { source, .. } => source,
+                Error::TooLong { bytes, limit } => too_long(bytes, limit),
                 error => CodecError::Refused(error.to_string()),
             }))
         })

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::table::{Area, Run, Slot, Table};
+use super::task::too_long;
 use super::word::Word;
 use crate::ipc::codec::{CodecError, Sink};
 
@@ -101,10 +102,7 @@ impl OutputMemory {
                 return Ok(());
             }
             if len > table.plan.bytes {
-                let limit = table.plan.bytes;
-                return Err(CodecError::Refused(format!(
-                    "{len} bytes are more than the {limit} that may be under way"
-                )));
+                return Err(too_long(len, table.plan.bytes));
             }
             if long.is_none() {
                 // It is too long for the slot alone.

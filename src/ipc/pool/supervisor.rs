@@ -109,7 +109,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut last_audit_ns = 0;
         loop {
             let now_ns = monotonic_ns();

@@ -117,3 +117,8 @@ pub enum TaskError {
 }
 
 const _: () = assert!(size_of::<TaskError>() <= 32);
+
+/// Returns why an input or an output is not sent.
+pub(super) fn too_long(bytes: usize, limit: usize) -> CodecError {
+    CodecError::Refused(format!("it has {bytes} bytes, and Builder::in_flight_bytes allows {limit}"))
+}
