@@ -131,7 +131,12 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
                 Answer::Stop(signal) => return Ok(Outcome::Stopped(signal)),
             }
         }
-        let outcome = go(&args_of_stop(args, typed))?;
+        let outcome = {
+            // Keys that are pressed during a run are not shown between its lines, and not meant for the next stop.
+            let stdin = io::stdin();
+            let _unshown = waits.then(|| Keys::of(stdin.as_fd()));
+            go(&args_of_stop(args, typed))?
+        };
         if outcome != Outcome::Fine {
             return Ok(outcome);
         }
