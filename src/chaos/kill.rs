@@ -84,9 +84,9 @@ impl Course {
         self.landmarks[..behind].last().copied().unwrap_or(0)
     }
 
-    /// Returns the course without landmarks: its victims single-step all the way.
-    pub(super) fn without_landmarks(&self) -> Course {
-        Course { addresses: self.addresses.clone(), landmarks: Vec::new(), ..*self }
+    /// Returns the course without its addresses: its victims single-step all the way.
+    pub(super) fn without_addresses(&self) -> Course {
+        Course { slept_after: self.slept_after, sleeps: self.sleeps, ..Course::default() }
     }
 }
 

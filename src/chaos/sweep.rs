@@ -186,7 +186,7 @@ impl<'a> Sweep<'a> {
         sort(&mut seen, course);
         // A victim may go another way than the surveyed one, and come past a landmark later. A real fault occurs every
         // time.
-        let stepped = course.without_landmarks();
+        let stepped = course.without_addresses();
         for _ in 1..ATTEMPTS {
             for place in disorder(&seen, effects) {
                 seen[place].1 = self.kill_at(row, &stepped, seen[place].0)?;

@@ -410,7 +410,7 @@ fn help(screen: &mut Panel<'_>) {
         state(State::Died, "died", "死亡"),
     ];
     let (all, height) = (screen.area, (rows.len() as u16 + 2).min(screen.area.height));
-    // What would be left beside it on a narrow screen is not worth reading.
+    // On a narrow screen it takes the whole width: too little of the view would be left at its sides.
     let width = if all.width >= WIDE { HELP } else { all.width };
     let area = Rect::new((all.width - width) / 2, (all.height - height) / 2, width, height);
     Clear.render(area.outer(Margin::new(2, 0)).intersection(all), screen.buffer);

@@ -134,7 +134,7 @@ impl Screen {
     }
 }
 
-/// Returns whether what is shared is beside the workers.
+/// Returns whether the shared objects are shown to the right of the workers.
 fn is_wide(text: &str) -> bool {
     text.lines().any(|line| line.starts_with("── ") && line.contains("  ── "))
 }

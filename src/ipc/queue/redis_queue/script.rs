@@ -4,18 +4,20 @@ use std::sync::OnceLock;
 
 /// A script, and its digest once a server has loaded it.
 pub(super) struct Script {
+    /// What the program calls.
     parts: &'static [&'static str],
+    program: &'static str,
     digest: OnceLock<String>,
 }
 
 impl Script {
-    const fn new(parts: &'static [&'static str]) -> Self {
-        Script { parts, digest: OnceLock::new() }
+    const fn new(parts: &'static [&'static str], program: &'static str) -> Self {
+        Script { parts, program, digest: OnceLock::new() }
     }
 
     /// Returns the program.
     pub(super) fn text(&self) -> String {
-        let text = self.parts.concat().replace("STATE", STATE_NAMES);
+        let text = (self.parts.concat() + self.program).replace("STATE", STATE_NAMES);
         #[cfg(all(debug_assertions, feature = "cli"))]
         let text = crate::sys::failpoint::forget_absence(text);
         text
@@ -54,61 +56,35 @@ const MEMBERS: &str = include_str!("scripts/members.lua");
 const ABANDON: &str = include_str!("scripts/abandon.lua");
 const CONTENTS: &str = include_str!("scripts/contents.lua");
 
+/// The parts of the scripts after which a member is gone, and its leases with it.
+const WITHOUT_MEMBER: &[&str] =
+    &[HEAD, PACKED, STATE, SAVE, ROOM, ARRIVAL, SETTLE, UNFINISHED, LEASES, RETURNS, TIME, MEMBERS, ABANDON];
+
 pub(super) static CREATE: Script =
-    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS, include_str!("scripts/create.lua")]);
+    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/create.lua"));
 pub(super) static ENTER: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, TIME, MEMBERS, include_str!("scripts/enter.lua")]);
-pub(super) static LEAVE: Script = Script::new(&[
-    HEAD,
-    PACKED,
-    STATE,
-    SAVE,
-    ROOM,
-    ARRIVAL,
-    SETTLE,
-    UNFINISHED,
-    LEASES,
-    RETURNS,
-    TIME,
-    MEMBERS,
-    ABANDON,
-    include_str!("scripts/leave.lua"),
-]);
+    Script::new(&[HEAD, PACKED, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/enter.lua"));
+pub(super) static LEAVE: Script = Script::new(WITHOUT_MEMBER, include_str!("scripts/leave.lua"));
 pub(super) static BEAT: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, ARRIVAL, SETTLE, TIME, MEMBERS, include_str!("scripts/beat.lua")]);
-pub(super) static REAP: Script = Script::new(&[
-    HEAD,
-    PACKED,
-    STATE,
-    SAVE,
-    ROOM,
-    ARRIVAL,
-    SETTLE,
-    UNFINISHED,
-    LEASES,
-    RETURNS,
-    TIME,
-    MEMBERS,
-    ABANDON,
-    include_str!("scripts/reap.lua"),
-]);
-pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, STATE, WAITING, include_str!("scripts/put.lua")]);
+    Script::new(&[HEAD, PACKED, STATE, SAVE, ARRIVAL, SETTLE, TIME, MEMBERS], include_str!("scripts/beat.lua"));
+pub(super) static REAP: Script = Script::new(WITHOUT_MEMBER, include_str!("scripts/reap.lua"));
+pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, STATE, WAITING], include_str!("scripts/put.lua"));
 pub(super) static GET: Script =
-    Script::new(&[HEAD, SESSION, STATE, WAITING, ROOM, ARRIVAL, include_str!("scripts/get.lua")]);
+    Script::new(&[HEAD, SESSION, STATE, WAITING, ROOM, ARRIVAL], include_str!("scripts/get.lua"));
 pub(super) static LEASE: Script =
-    Script::new(&[HEAD, SESSION, STATE, WAITING, UNFINISHED, include_str!("scripts/lease.lua")]);
+    Script::new(&[HEAD, SESSION, STATE, WAITING, UNFINISHED], include_str!("scripts/lease.lua"));
 pub(super) static DONE: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, include_str!("scripts/done.lua")]);
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES], include_str!("scripts/done.lua"));
 pub(super) static BACK: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS, include_str!("scripts/back.lua")]);
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS], include_str!("scripts/back.lua"));
 pub(super) static JOIN: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, WAITING, UNFINISHED, include_str!("scripts/join.lua")]);
+    Script::new(&[HEAD, PACKED, STATE, SAVE, WAITING, UNFINISHED], include_str!("scripts/join.lua"));
 pub(super) static COUNT: Script =
-    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, include_str!("scripts/count.lua")]);
-pub(super) static LETTERS: Script = Script::new(&[HEAD, include_str!("scripts/letters.lua")]);
+    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS], include_str!("scripts/count.lua"));
+pub(super) static LETTERS: Script = Script::new(&[HEAD], include_str!("scripts/letters.lua"));
 pub(super) static DISCARD: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS, include_str!("scripts/discard.lua")]);
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS], include_str!("scripts/discard.lua"));
 pub(super) static SHOW: Script =
-    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, TIME, include_str!("scripts/show.lua")]);
+    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, TIME], include_str!("scripts/show.lua"));
 pub(super) static DELETE: Script =
-    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS, include_str!("scripts/delete.lua")]);
+    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/delete.lua"));

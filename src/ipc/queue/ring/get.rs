@@ -205,7 +205,8 @@ impl Ring {
         encoding::recycle(buffer, end);
     }
 
-    /// Releases the slots of a run that this process has taken. The caller notifies who waits.
+    /// Releases the slots of a run that this process has taken. The caller notifies the waiting producers.
+    #[inline]
     fn release_taken(&self, first: Spot, len: u32) {
         self.done(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
         if self.is_last(first) {
@@ -252,17 +253,14 @@ impl Ring {
         self.shared.putters.event.notify();
     }
 
-    /// As [`release`](Self::release), but the caller notifies who waits.
+    /// As [`release`](Self::release), but the caller notifies the waiting producers.
     #[inline]
     fn finish_slot(&self, spot: Spot) {
         if self.is_large(spot) {
             // Before the slot is released: who does not find it in any slot knows that it is counted, or never will be.
             self.count_gone(std::iter::once(self.slot(spot)));
         }
-        self.done(spot).store(&self.slot(spot).word);
-        if self.is_last(spot) {
-            self.note_done(spot);
-        }
+        self.release_taken(spot, 1);
     }
 
     /// Copies the bytes of an item that this process has taken, calls `copied`, and hands them to `read`.

@@ -68,9 +68,7 @@ impl Ring {
             true => Ok(self.try_place(len)?.map(Room::Large)),
             false => Ok((!self.is_full()).then_some(Room::Small([0; INLINE_BYTES]))),
         };
-        // A large item that waits for more room would wait forever if others took what becomes free.
-        let is_behind = is_large && self.shared.putters.mutex.owner_tid().is_some();
-        match if is_behind { None } else { attempt()? } {
+        match if is_large && self.is_put_waiting() { None } else { attempt()? } {
             None => self.as_soon_as_room(len, waiting, attempt),
             room => Ok(room),
         }

@@ -45,13 +45,19 @@ impl Ring {
         }
     }
 
+    /// Returns whether a put waits for room. Another large item has to wait behind it: a put that waits for more room
+    /// would wait forever if others took what becomes free.
+    #[inline]
+    pub(super) fn is_put_waiting(&self) -> bool {
+        self.shared.putters.mutex.owner_tid().is_some()
+    }
+
     /// Puts one item. [`Error::Full`] if there was no room within the timeout.
     #[inline]
     pub(crate) fn put_item(&self, bytes: &[u8], waiting: Waiting) -> Result<()> {
         let is_put = match bytes.len() <= INLINE_BYTES {
             true => self.try_put_small(bytes)?,
-            // A large item that waits for more room would wait forever if others took what becomes free.
-            false if self.shared.putters.mutex.owner_tid().is_some() => None,
+            false if self.is_put_waiting() => None,
             false => self.try_put_large(bytes)?,
         };
         if is_put.is_some() {
@@ -240,8 +246,7 @@ impl Ring {
             Some(*end).filter(|end| *end <= MOST_TOGETHER)
         });
         let Some((count, len)) = (1..).zip(ends).last() else { return Ok(None) };
-        // A large item that waits for more room would wait forever if others took what becomes free.
-        if self.shared.putters.mutex.owner_tid().is_some() {
+        if self.is_put_waiting() {
             return Ok(None);
         }
         let Some(mut place) = self.try_place(len)? else { return Ok(None) };
