@@ -110,6 +110,24 @@ fn queue_of_one_frame() -> Queue<[u8]> {
 }
 
 #[test]
+fn items_that_take_the_whole_limit_fit() {
+    let _watchdog = watchdog("queue_bytes::whole_limit");
+    for (count, len) in [(1, 4096), (2, 64 << 10), (3, 64 << 10), (3, FRAME), (40, 4096), (300, 8192)] {
+        let queue = Queue::<[u8]>::builder().byte_limit(count * len as u64).build().expect("a queue");
+        for round in 0..3 {
+            for index in 0..count {
+                let is_put = queue.try_put_bytes(&vec![0; len]);
+                assert!(is_put.is_ok(), "round {round}, item {index} of {count} with {len} bytes: {is_put:?}");
+            }
+            assert!(queue.try_put_bytes(&vec![0; len]).is_err(), "{count} items of {len} bytes are the limit");
+            for _ in 0..count {
+                assert_eq!(queue.get_ref().expect("an item").len(), len);
+            }
+        }
+    }
+}
+
+#[test]
 fn reservation_of_a_killed_process_is_no_item_and_its_memory_is_free() {
     let _watchdog = watchdog("queue_bytes::killed_writer");
     let queue = queue_of_one_frame();

@@ -44,6 +44,9 @@ shared_layout! {
 /// Items begin at multiples of this.
 pub(super) const PLACES: usize = 64;
 
+/// The chunk before the first.
+pub(super) const NO_CHUNK: u32 = u32::MAX;
+
 /// Memory that a queue keeps while it is idle, and uses in turn.
 const KEPT_BYTES: u32 = 1 << 20;
 
@@ -201,7 +204,7 @@ impl Ring {
     /// Returns a place for an item of `len` bytes, with memory; `None` if there is none now.
     pub(super) fn allocate(&self, len: usize) -> Result<Option<Place<'_>>> {
         let own = self.own_chunk.load(Relaxed);
-        match self.place_behind(own, len, own + 1)? {
+        match self.place_behind(own, len, own.wrapping_add(1))? {
             None => self.allocate_chunks(own, len),
             place => Ok(place),
         }
@@ -216,7 +219,8 @@ impl Ring {
         // In turn: the longer ago a chunk was used, the less of it is still in a consumer's cache.
         let used = self.used_chunks();
         let first = 0..LOOKS.min(used);
-        let behind = own.saturating_add(1).min(used)..own.saturating_add(1 + LOOKS).min(used);
+        let next = own.wrapping_add(1).min(used);
+        let behind = next..(next + LOOKS).min(used);
         let [one, other] = if own < kept { [behind, first] } else { [first, behind] };
         let mut found = self.find(one, len, used)?;
         if found.is_none() {
@@ -240,12 +244,14 @@ impl Ring {
 
     /// As [`allocate_chunks`](Self::allocate_chunks), in chunks that are added to `used` ones, or anywhere.
     fn allocate_more(&self, own: u32, used: u32, len: usize) -> Result<Option<Place<'_>>> {
-        while self.add_chunks(self.chunks_of(0, len).end)? {
+        let run = self.chunks_of(0, len).end;
+        while self.add_chunks(run)? {
             let more = self.used_chunks();
             if let Some(place) = self.place_behind(own, len, more)? {
                 return Ok(Some(place));
             }
-            if let Some(place) = self.find(used..more, len, more)? {
+            // The last ones in use may be empty.
+            if let Some(place) = self.find(used.saturating_sub(run)..more, len, more)? {
                 return Ok(Some(place));
             }
         }

@@ -134,7 +134,7 @@ pub(crate) struct Ring {
     /// What this handle has noted last.
     known_tail: AtomicU64,
     known_head: AtomicU64,
-    /// The chunk that has this handle's last long item.
+    /// The chunk that has this handle's last long item; [`large::NO_CHUNK`] before the first.
     own_chunk: AtomicU32,
     /// Number of chunks in a row that were taken from those whose memory is kept.
     calm: AtomicU32,
@@ -205,7 +205,7 @@ impl Ring {
             seen_tail: AtomicU64::default(),
             known_tail: AtomicU64::new(NOWHERE),
             known_head: AtomicU64::new(NOWHERE),
-            own_chunk: AtomicU32::default(),
+            own_chunk: AtomicU32::new(large::NO_CHUNK),
             calm: AtomicU32::default(),
             next_check_ns: AtomicU64::default(),
             put_spin: Spin::default(),
