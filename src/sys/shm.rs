@@ -477,15 +477,29 @@ impl<T: Layout, U: Shared> SharedSlice<T, U> {
         unsafe { place.as_ref() }
     }
 
-    /// Prefetches a value for writing, as another processor may have it. Does nothing if there is none, or no such
-    /// instruction.
+    /// Returns `len` values from the one with index `start` on.
     ///
-    /// # Standard
-    /// x86 `PREFETCHW`.
+    /// # Panics
+    /// As [`at`](Self::at).
     #[inline]
-    pub(crate) fn prefetch_to_write(&self, index: usize) {
-        prefetch_to_write(self.first.as_ptr().wrapping_add(index).cast());
+    pub(crate) fn range(&self, start: usize, len: usize) -> &[U] {
+        let is_inside = start <= self.len && len <= self.len - start;
+        assert!(is_inside, "{len} values from {start} on are not in {} shared values", self.len);
+        // SAFETY: `Mapping::shared_slice` checked the place of all `self.len` values.
+        let place = unsafe { self.first.add(start) };
+        // SAFETY: the mapping lives as long as this; `Shared` allows any content and change by others.
+        unsafe { std::slice::from_raw_parts(place.as_ptr(), len) }
     }
+}
+
+/// Prefetches for writing what is `ahead` values behind each of `values`, as another processor may have it. Does nothing if
+/// there is nothing, or no such instruction.
+///
+/// # Standard
+/// x86 `PREFETCHW`.
+#[inline]
+pub(crate) fn prefetch_ahead<U: Shared>(values: &[U], ahead: usize) {
+    values.iter().for_each(|value| prefetch_to_write(ptr::from_ref(value).wrapping_add(ahead).cast()));
 }
 
 /// Prefetches a cache line that this process is going to write soon.

@@ -21,6 +21,7 @@ impl<'b> Reader<'b> {
         Reader { bytes, at: 0 }
     }
 
+    #[inline]
     pub(super) fn left(&self) -> &'b [u8] {
         &self.bytes[self.at..]
     }

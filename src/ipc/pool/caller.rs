@@ -77,7 +77,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(inner: &Arc<Inner>, is_withdrawn: bool) -> Self {
-        let batch = inner.lock().add_batch();
+        let batch = inner.lock().add_batch(&inner.table);
         Caller {
             inner: Arc::clone(inner),
             batch,
@@ -183,6 +183,9 @@ impl Caller {
             futex::wait(word, value, until.or_after(longest).at_ns());
             table.report_after(1, 0);
             self.is_quiet = self.look() == before;
+            if self.is_quiet {
+                inner.lock().activate_all(table);
+            }
         }
     }
 
@@ -204,7 +207,7 @@ impl Drop for Caller {
         if self.is_withdrawn {
             state.withdraw(&self.inner.table, self.batch);
         }
-        state.abandon(self.batch);
+        state.abandon(&self.inner.table, self.batch);
     }
 }
 

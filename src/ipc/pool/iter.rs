@@ -23,6 +23,8 @@ const AHEAD: Duration = Duration::from_millis(2);
 const AHEAD_BYTES: u64 = 1 << 20;
 /// The least number of tasks under way for each worker.
 const LEAST_AHEAD: u64 = 2;
+/// After how many results the number of workers is chosen: results come in bursts.
+const MANY_RESULTS: u64 = 4096;
 /// How many inputs are serialised before they are moved to the table together.
 const TOGETHER: u64 = 64;
 
@@ -40,6 +42,8 @@ pub(super) struct Feed<I> {
     window: u64,
     least: u64,
     measured: Measured,
+    /// When the number of workers was chosen last.
+    tuned_ns: u64,
 }
 
 /// When the last measurement was, how many results were delivered until then, and how many bytes since.
@@ -64,6 +68,7 @@ impl<I: Iterator> Feed<I> {
             window: window.unwrap_or(least),
             least,
             measured: Measured { at_ns: monotonic_ns(), delivered: 0, bytes: 0 },
+            tuned_ns: monotonic_ns(),
         }
     }
 
@@ -131,6 +136,12 @@ impl<I: Iterator> Feed<I> {
             let most = u64::from(self.caller.inner.table.plan.slots).min(in_cache).max(self.least);
             self.window = (ahead as u64).clamp(self.least, most);
             self.measured = Measured { at_ns: now_ns, delivered: self.delivered, bytes: 0 };
+        }
+        if self.delivered.is_multiple_of(MANY_RESULTS) {
+            let now_ns = monotonic_ns();
+            let (inner, took_ns) = (&self.caller.inner, now_ns - self.tuned_ns);
+            inner.lock().tune(&inner.table, took_ns / MANY_RESULTS);
+            self.tuned_ns = now_ns;
         }
         let result = read(&outcome);
         self.caller.recycle(outcome);

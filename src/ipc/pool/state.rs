@@ -7,6 +7,7 @@
 //! Nothing here calls code of the user, so no panic leaves it half changed.
 
 use std::io;
+use std::thread;
 
 use super::inputs::{Extent, InputMemory};
 use super::table::{Area, CONTENT_BYTES, INLINE_INPUT, Slot, Table};
@@ -114,6 +115,9 @@ const PREFETCH: u64 = 4;
 const KEPT: usize = 4 << 20;
 /// Deaths in a row of workers that could not run tasks, after which every task fails.
 const MOST_FAILURES: u32 = 3;
+/// Tasks that take less than this in all are short: a third of it is the caller's own work, which takes many times as long
+/// if it is not optimised.
+const SHORT_NS: u64 = if cfg!(debug_assertions) { 10_000 } else { 350 };
 
 pub(super) struct State {
     entries: Vec<Entry>,
@@ -132,6 +136,8 @@ pub(super) struct State {
     pub(super) members: Vec<Option<Member>>,
     pub(super) phase: Phase,
     retries: u32,
+    /// How many processors there are besides the caller's, and at least one.
+    spare_processors: u32,
     /// Deaths in a row of workers that were not ready.
     pub(super) failures: u32,
     /// Why no worker can run tasks.
@@ -157,6 +163,7 @@ impl State {
             members: (0..workers).map(|_| None).collect(),
             phase: Phase::Open,
             retries,
+            spare_processors: thread::available_parallelism().map_or(1, |all| all.get() as u32 - 1).max(1),
             failures: 0,
             no_workers: None,
             collected: 0,
@@ -165,7 +172,8 @@ impl State {
     }
 
     /// Adds a batch without tasks.
-    pub(super) fn add_batch(&mut self) -> usize {
+    pub(super) fn add_batch(&mut self, table: &Table) -> usize {
+        self.activate_all(table);
         let free = self.batches.iter().position(Option::is_none);
         let number = free.unwrap_or_else(|| {
             self.batches.push(None);
@@ -194,7 +202,8 @@ impl State {
     }
 
     /// The caller of a batch is gone: its results are dropped.
-    pub(super) fn abandon(&mut self, batch: usize) {
+    pub(super) fn abandon(&mut self, table: &Table, batch: usize) {
+        self.activate_all(table);
         let abandoned = self.batch(batch);
         abandoned.results.clear();
         abandoned.is_abandoned = true;
@@ -287,7 +296,7 @@ impl State {
         }
         self.published = self.tail;
         table.publish(self.tail);
-        for member in self.members.iter().flatten() {
+        for member in self.members.iter().take(table.active() as usize).flatten() {
             if added == 0 {
                 return;
             }
@@ -295,6 +304,23 @@ impl State {
                 added -= 1;
                 true
             });
+        }
+    }
+
+    /// Chooses how many workers take tasks, by the time in which one task after the other gets its result.
+    ///
+    /// Tasks that take no longer than it takes to submit them are done by a few workers. More of them than there are
+    /// processors besides the caller's only take time from the caller.
+    pub(super) fn tune(&mut self, table: &Table, ns_per_task: u64) {
+        let are_short = ns_per_task < SHORT_NS && self.batches.iter().flatten().count() == 1;
+        if are_short { table.set_active(self.spare_processors) } else { self.activate_all(table) }
+    }
+
+    /// Lets all workers take tasks.
+    pub(super) fn activate_all(&self, table: &Table) {
+        if table.active() != u32::MAX {
+            table.set_active(u32::MAX);
+            self.wake_all();
         }
     }
 
@@ -441,6 +467,7 @@ impl State {
             }
         }
         let member = self.members[worker].take().expect("a worker is removed once");
+        self.activate_all(table);
         if !member.was_ready {
             self.record_failure(table, end_reason(ended));
         }

@@ -133,7 +133,10 @@ shared_layout! {
         /// The number of tasks in the ring at or below which a result is reported at once.
         low: AtomicU32,
         is_closing: AtomicU32,
-        distance_of_results: [AtomicU64; 14],
+        /// Only workers whose number is below this take tasks.
+        active: AtomicU32,
+        padding: AtomicU32,
+        distance_of_results: [AtomicU64; 13],
     }
 }
 
@@ -177,7 +180,11 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn create(plan: Plan) -> io::Result<Self> {
         let inputs_at = plan.inputs_at();
-        Mapping::create_sparse(inputs_at + plan.bytes, inputs_at, |_| Ok(())).map(|shared| Table::of(shared, plan))
+        let init = |state: &TableState| {
+            state.active.store(u32::MAX, Relaxed);
+            Ok(())
+        };
+        Mapping::create_sparse(inputs_at + plan.bytes, inputs_at, init).map(|shared| Table::of(shared, plan))
     }
 
     pub(super) fn of(shared: Mapping<TableState>, plan: Plan) -> Self {
@@ -280,6 +287,15 @@ impl Table {
     pub(super) fn report_after(&self, results: u32, low: u32) {
         self.shared.wake_after.store(results, Relaxed);
         self.shared.low.store(low, Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn active(&self) -> u32 {
+        self.shared.active.load(Relaxed)
+    }
+
+    pub(super) fn set_active(&self, workers: u32) {
+        self.shared.active.store(workers, Relaxed);
     }
 
     pub(super) fn close(&self) {

@@ -118,10 +118,12 @@ impl<'t> Worker<'t> {
             self.unreported = 0;
         }
         let mut taken = None;
-        if self.spin.until(self.area.finished(), || {
-            taken = self.take();
-            taken.is_some()
-        }) {
+        if self.is_active()
+            && self.spin.until(self.area.finished(), || {
+                taken = self.take();
+                taken.is_some()
+            })
+        {
             return taken;
         }
         loop {
@@ -143,10 +145,17 @@ impl<'t> Worker<'t> {
         }
     }
 
+    #[inline]
+    fn is_active(&self) -> bool {
+        self.number < self.table.active()
+    }
+
     /// Takes the first task of the ring.
     #[inline]
     fn take(&self) -> Option<Run<'t>> {
-        while let Some(number) = self.table.take_entry() {
+        while self.is_active()
+            && let Some(number) = self.table.take_entry()
+        {
             let Some(slot) = self.table.slot(number) else { continue };
             let word = Word::load(slot.word());
             if word.state() != Some(State::Ready) {

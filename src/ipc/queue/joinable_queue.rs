@@ -333,7 +333,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        self.ring.read_item(token.spot, || (), encoding::decode)
+        self.ring.read_item(self.ring.slot(token.spot), || (), encoding::decode)
     }
 }
 

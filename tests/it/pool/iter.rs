@@ -1,11 +1,12 @@
 //! Many tasks at once: inputs are drawn as results are taken, and an error ends nothing.
 
 use std::cell::Cell;
+use std::thread;
 
 use ipc_demo::pool::TaskError;
 
 use super::task::*;
-use crate::harness::watchdog;
+use crate::harness::{meeting_point, watchdog};
 
 #[test]
 fn endless_input_is_drawn_as_results_are_taken() {
@@ -29,6 +30,23 @@ fn endless_input_is_drawn_as_results_are_taken() {
     assert!(pool.imap_unordered(endless()).take(20_000).all(|(_, result)| number(result) > 0));
     assert!(drawn.get() <= 20_000 + 4096 + 64);
     assert!(pool.map([Act::Double(1)]).pop().is_some_and(|result| result.is_ok()), "the rest was withdrawn");
+}
+
+#[test]
+fn all_workers_take_tasks_again_after_many_short_ones() {
+    let _watchdog = watchdog("pool::short_then_long");
+    const WORKERS: usize = 4;
+    let ((mut here, arrives), (waits, release)) = (meeting_point(), meeting_point());
+    let pool = pool(WORKERS, Does { here: Some(arrives), until: Some(waits.into()), ..Does::new() });
+    let all_meet = thread::spawn(move || {
+        // A task that no worker takes never arrives.
+        (0..WORKERS).for_each(|_| assert_eq!(here.meet(), Some(b'm')));
+        drop(release);
+    });
+    let long = (0..WORKERS).map(|_| Act::Meet(b'm'));
+    let results = pool.imap(doubles(0..50_000).chain(long));
+    assert_eq!(results.map(number).filter(|number| *number > 0).count(), 50_000 - 1 + WORKERS);
+    all_meet.join().expect("all arrive");
 }
 
 #[test]

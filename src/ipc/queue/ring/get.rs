@@ -1,11 +1,13 @@
 //! Getting items out of a ring.
 
+use std::iter;
+use std::slice;
 use std::thread;
 use std::time::Duration;
 
 use super::large::MOST_TOGETHER;
 use super::segments::{INLINE_BYTES, Slot, Spot, known};
-use super::word::{LONGEST_RUN, State, Word};
+use super::word::{State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
@@ -89,18 +91,27 @@ impl Ring {
     /// Takes the first item: changes its word to what `then` returns. Returns `None` if there is no item.
     #[inline(always)]
     pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
-        let noted = self.noted_or_known(&self.shared.head, &self.known_head).map(|spot| (spot, self.word(spot)));
-        let mut first = noted.filter(|(spot, word)| *word == self.ready(*spot));
-        loop {
-            let (spot, ready) = match first.take() {
-                Some(first) => first,
-                None => self.first_ready()?,
-            };
+        let try_take = |spot: Spot, slot: &Slot, ready: Word| {
             let taken = then(spot, ready);
-            if ready.replace(&self.slot(spot).word, taken) {
+            let is_ours = ready.replace(&slot.word, taken);
+            is_ours.then(|| {
                 self.note_passed(&self.shared.head, &self.known_head, spot);
-                self.prefetch_to_take(spot);
-                return Some((spot, taken));
+                self.prefetch_to_take(spot, slice::from_ref(slot));
+                (spot, taken)
+            })
+        };
+        if let Some(spot) = self.noted_or_known(&self.shared.head, &self.known_head) {
+            let (slot, ready) = (self.slot(spot), self.ready(spot));
+            if Word::load(&slot.word) == ready
+                && let Some(taken) = try_take(spot, slot, ready)
+            {
+                return Some(taken);
+            }
+        }
+        loop {
+            let (spot, ready) = self.first_ready()?;
+            if let Some(taken) = try_take(spot, self.slot(spot), ready) {
+                return Some(taken);
             }
         }
     }
@@ -110,7 +121,8 @@ impl Ring {
     #[inline]
     pub(crate) fn get_item<R>(&self, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let Some((spot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
-        self.read_item(spot, || self.release(spot), read).map(Some)
+        let slot = self.slot(spot);
+        self.read_item(slot, || self.release(spot, slot), read).map(Some)
     }
 
     /// Returns the word of a slot whose item this process has taken for itself.
@@ -132,7 +144,7 @@ impl Ring {
         let mut count = 0;
         while count < most {
             if let Some((first, len)) = self.take_run(most - count) {
-                match self.is_large(first) {
+                match self.slot(first).is_large() {
                     false => self.read_run(first, len, |bytes| read(bytes).unwrap_or_else(&mut failed)),
                     true => {
                         self.read_long_run(first, len, |bytes| bytes.and_then(&mut read).unwrap_or_else(&mut failed))
@@ -140,7 +152,8 @@ impl Ring {
                 }
                 count += len as usize;
             } else if let Some((spot, _)) = self.take(taking) {
-                self.read_item(spot, || self.finish_slot(spot), &mut read).unwrap_or_else(&mut failed);
+                let slot = self.slot(spot);
+                self.read_item(slot, || self.finish_slot(spot, slot), &mut read).unwrap_or_else(&mut failed);
                 count += 1;
             } else {
                 break;
@@ -159,38 +172,40 @@ impl Ring {
     fn take_run(&self, most: usize) -> Option<(Spot, u32)> {
         let first = known(&self.known_head)?;
         let most = self.longest_run(first).min(u32::try_from(most).unwrap_or(u32::MAX));
-        let are_large = self.is_large(first);
+        let (slots, ready) = (self.run(first, most), self.ready(first));
+        let are_large = slots.first()?.is_large();
         let mut bytes = 0;
-        let is_alike = |spot: &Spot| {
-            bytes += self.slot(*spot).len.load(Relaxed) as usize;
-            self.word(*spot) == self.ready(*spot) && self.is_large(*spot) == are_large && bytes <= MOST_TOGETHER
+        let is_alike = |slot: &&Slot| {
+            let is_ready = Word::load(&slot.word) == ready;
+            bytes += slot.len.load(Relaxed) as usize;
+            is_ready && slot.is_large() == are_large && bytes <= MOST_TOGETHER
         };
         // Those behind the first stay as they are: nobody takes one before the first.
-        let len = (0..most).map(|index| self.behind(first, index)).take_while(is_alike).count() as u32;
+        let len = slots.iter().take_while(is_alike).count() as u32;
         let taking = Word::owned_run(State::Taking, self.me, self.number(first), len.max(1));
-        let is_ours = len > 0 && self.ready(first).replace(&self.slot(first).word, taking);
+        let is_ours = len > 0 && ready.replace(&slots[0].word, taking);
         is_ours.then(|| {
             self.note_passed(&self.shared.head, &self.known_head, self.behind(first, len - 1));
             (first, len)
         })
     }
 
-    /// Copies the short items of a run that this process has taken, releases the slots, and hands each to `read`.
+    /// Hands the short items of a run that this process has taken to `read`, and releases the slots.
     fn read_run(&self, first: Spot, len: u32, mut read: impl FnMut(&[u8])) {
-        let mut copies = [(0, [0; INLINE_BYTES]); LONGEST_RUN as usize];
-        for (index, (length, bytes)) in (0..len).zip(&mut copies) {
-            let spot = self.behind(first, index);
-            self.prefetch_to_take(spot);
-            *length = (self.slot(spot).len.load(Relaxed) as usize).min(INLINE_BYTES);
-            copy_from_words(&self.slot(spot).content, &mut bytes[..*length]);
+        // Also if `read` panics.
+        let taken = Taken { ring: self, first, slots: self.run(first, len) };
+        self.prefetch_to_take(first, taken.slots);
+        for slot in taken.slots {
+            let mut small = [0; INLINE_BYTES];
+            let bytes = &mut small[..(slot.len.load(Relaxed) as usize).min(INLINE_BYTES)];
+            copy_from_words(&slot.content, bytes);
+            read(bytes);
         }
-        self.release_taken(first, len);
-        copies[..len as usize].iter().for_each(|(length, bytes)| read(&bytes[..*length]));
     }
 
-    /// As [`read_run`](Self::read_run) for long items.
+    /// As [`read_run`](Self::read_run) for long items, which are copied before.
     fn read_long_run(&self, first: Spot, len: u32, mut read: impl FnMut(Result<&[u8]>)) {
-        let slots = || (0..len).map(|index| self.slot(self.behind(first, index)));
+        let slots = self.run(first, len);
         let (mut buffer, mut end) = (encoding::borrow_buffer(), 0);
         let copy = |slot: &Slot| {
             let range = end..end + (slot.len.load(Relaxed) as usize).min(MOST_TOGETHER);
@@ -198,17 +213,17 @@ impl Ring {
             let bytes = &mut first_bytes(&mut buffer, end)[range.clone()];
             self.place(slot).map(|place| self.shared.copy_out(self.plan.chunks_at + place, bytes)).map(|()| range)
         };
-        let copies: Vec<_> = slots().map(copy).collect();
-        self.count_gone(slots());
-        self.release_taken(first, len);
+        let copies: Vec<_> = slots.iter().map(copy).collect();
+        self.count_gone(slots.iter());
+        self.release_taken(first, slots);
         copies.into_iter().for_each(|range| read(range.map(|range| &buffer[range])));
         encoding::recycle(buffer, end);
     }
 
     /// Releases the slots of a run that this process has taken. The caller notifies the waiting producers.
     #[inline]
-    fn release_taken(&self, first: Spot, len: u32) {
-        self.done(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
+    fn release_taken(&self, first: Spot, slots: &[Slot]) {
+        self.done(first).store_run(slots.iter().map(|slot| &slot.word));
         if self.is_last(first) {
             self.note_done(first);
         }
@@ -237,47 +252,48 @@ impl Ring {
 
     /// Ends a lease whose task is done. Returns `false` if it has changed since it was read.
     pub(crate) fn finish(&self, lease: &LeaseToken) -> bool {
-        let is_large = self.is_large(lease.spot);
+        let slot = self.slot(lease.spot);
+        let is_large = slot.is_large();
         let then = if is_large { self.taking(lease.spot) } else { self.done(lease.spot) };
         let is_ours = self.replace(lease, then);
         if is_ours && is_large {
-            self.release(lease.spot);
+            self.release(lease.spot, slot);
         }
         is_ours
     }
 
     /// Releases a slot that this process has taken.
     #[inline]
-    pub(super) fn release(&self, spot: Spot) {
-        self.finish_slot(spot);
+    pub(super) fn release(&self, spot: Spot, slot: &Slot) {
+        self.finish_slot(spot, slot);
         self.shared.putters.event.notify();
     }
 
     /// As [`release`](Self::release), but the caller notifies the waiting producers.
     #[inline]
-    fn finish_slot(&self, spot: Spot) {
-        if self.is_large(spot) {
+    fn finish_slot(&self, spot: Spot, slot: &Slot) {
+        if slot.is_large() {
             // Before the slot is released: who does not find it in any slot knows that it is counted, or never will be.
-            self.count_gone(std::iter::once(self.slot(spot)));
+            self.count_gone(iter::once(slot));
         }
-        self.release_taken(spot, 1);
+        self.release_taken(spot, slice::from_ref(slot));
     }
 
     /// Copies the bytes of an item that this process has taken, calls `copied`, and hands them to `read`.
     #[inline]
     pub(crate) fn read_item<R>(
         &self,
-        spot: Spot,
+        slot: &Slot,
         copied: impl FnOnce(),
         read: impl FnOnce(&[u8]) -> Result<R>,
     ) -> Result<R> {
-        let len = self.slot(spot).len.load(Relaxed) as usize;
+        let len = slot.len.load(Relaxed) as usize;
         if len > INLINE_BYTES {
-            return self.read_large_item(spot, copied, read);
+            return self.read_large_item(slot, copied, read);
         }
         let mut small = [0; INLINE_BYTES];
         let bytes = &mut small[..len];
-        copy_from_words(&self.slot(spot).content, bytes);
+        copy_from_words(&slot.content, bytes);
         copied();
         read(bytes)
     }
@@ -285,11 +301,10 @@ impl Ring {
     #[cold]
     fn read_large_item<R>(
         &self,
-        spot: Spot,
+        slot: &Slot,
         copied: impl FnOnce(),
         read: impl FnOnce(&[u8]) -> Result<R>,
     ) -> Result<R> {
-        let slot = self.slot(spot);
         let (len, place) = (slot.len.load(Relaxed) as usize, self.place(slot));
         let mut buffer = encoding::borrow_buffer();
         let bytes = first_bytes(&mut buffer, len.min(self.plan.longest()));
@@ -340,6 +355,19 @@ impl Ring {
             self.release_segments();
             self.shared.chaining.unlock();
         }
+    }
+}
+
+/// Slots that this process has taken, and releases at the end.
+struct Taken<'r> {
+    ring: &'r Ring,
+    first: Spot,
+    slots: &'r [Slot],
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.ring.release_taken(self.first, self.slots);
     }
 }
 

@@ -97,7 +97,7 @@ impl Ring {
         let item = self.in_place(spot);
         // Of a copy, nothing is left to release later.
         if !matches!(item, Ok(InPlace::At { .. })) {
-            self.release(spot);
+            self.release(spot, self.slot(spot));
         }
         Ok(Some((spot, item?)))
     }
@@ -105,7 +105,7 @@ impl Ring {
     /// Releases what [`take_in_place`](Self::take_in_place) took: nobody reads it any more.
     pub(crate) fn release_in_place(&self, spot: Spot, item: &InPlace) {
         if matches!(item, InPlace::At { .. }) {
-            self.release(spot);
+            self.release(spot, self.slot(spot));
         }
     }
 

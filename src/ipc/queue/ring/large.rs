@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use super::Ring;
-use super::segments::{INLINE_BYTES, Slot, Spot};
+use super::segments::Slot;
 use super::word::State;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::table::ProcessSlot;
@@ -410,8 +410,7 @@ impl Ring {
         for (spot, word) in self.slots() {
             let (slot, is_taken) = (self.slot(spot), word.state() == State::Taking);
             // What is claimed has no item yet.
-            if word.state() != State::Claimed && self.is_large(spot) && !(is_taken && self.release_of_dead(spot, word))
-            {
+            if word.state() != State::Claimed && slot.is_large() && !(is_taken && self.release_of_dead(spot, word)) {
                 let chunks = self.chunks_of(self.place(slot)?, slot.len.load(Relaxed) as usize);
                 (chunks.start as usize..chunks.end as usize).for_each(|chunk| {
                     if let Some(word) = in_use.get_mut(chunk) {
@@ -446,12 +445,6 @@ impl Ring {
             let _ = self.shared.release(at, self.plan.chunk_bytes as usize);
             owned.next(FREE, 0, false).store(entry);
         }
-    }
-
-    /// Returns whether the item of a slot is in chunks.
-    #[inline]
-    pub(super) fn is_large(&self, spot: Spot) -> bool {
-        self.slot(spot).len.load(Relaxed) as usize > INLINE_BYTES
     }
 
     /// Returns where the bytes of a large item are: values from shared memory are checked before use.

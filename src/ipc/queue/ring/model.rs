@@ -57,6 +57,10 @@ impl Slots {
         &self.0[index as usize].0
     }
 
+    fn words(&self) -> impl DoubleEndedIterator<Item = &AtomicU64> {
+        self.0.iter().map(|(word, _)| word)
+    }
+
     /// Claims both slots of segment 1 at once.
     fn claim_both(&self, me: ProcessSlot) {
         let claimed = Word::owned_run(State::Claimed, me, 1, 2);
@@ -71,7 +75,7 @@ impl Slots {
         }
         assert_eq!(Word::load(self.word(1)), ready, "published before the first");
         let items = [0, 1].map(|index: usize| self.0[index].1.get());
-        Word::free(State::Done, 1).store_run(2, |index| self.word(index));
+        Word::free(State::Done, 1).store_run(self.words());
         Some(items)
     }
 }
@@ -145,7 +149,7 @@ fn run_is_published_and_released_at_once() {
                 slots.claim_both(me);
                 slots.0[0].1.set(1);
                 slots.0[1].1.set(2);
-                Word::free(State::Ready, 1).store_run(2, |index| slots.word(index));
+                Word::free(State::Ready, 1).store_run(slots.words());
             })
         };
         let got = slots.get_both(me);

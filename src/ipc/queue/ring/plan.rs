@@ -108,6 +108,7 @@ impl Plan {
     }
 
     /// Returns the length of the longest item that fits.
+    #[inline]
     pub(crate) fn longest(&self) -> usize {
         self.byte_limit.min(LONGEST_ITEM) as usize
     }

@@ -1,7 +1,9 @@
 //! Putting items into a ring.
 
+use std::slice;
+
 use super::large::{MOST_TOGETHER, PLACES, Place};
-use super::segments::{INLINE_BYTES, Spot, distance, known};
+use super::segments::{AHEAD, INLINE_BYTES, Slot, Spot, distance, known};
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
@@ -10,7 +12,7 @@ use crate::ipc::operation::{Operation, point_until};
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
-use crate::sys::shm::copy_into_words;
+use crate::sys::shm::{copy_into_words, prefetch_ahead};
 
 impl Ring {
     /// Returns whether a put could go on now: there is room for a small item, or it would fail.
@@ -81,13 +83,18 @@ impl Ring {
             let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
             let next = items.clone().take(LONGEST_RUN as usize);
             let together = match next.clone().take_while(is_short).count() {
-                0 => self.try_put_long_run(next.take_while(|bytes| !is_short(bytes))),
-                count => self.try_put_run(next.take(count), count as u32),
+                0 => {
+                    let outcome = self.try_put_long_run(next.take_while(|bytes| !is_short(bytes)));
+                    if let Ok(Some(count)) = outcome {
+                        items.nth(count - 1);
+                    }
+                    outcome
+                }
+                count => self.try_put_run(items.by_ref(), count as u32),
             };
             match together {
                 Ok(Some(count)) => {
                     is_notified = false;
-                    items.nth(count - 1);
                     *put += count;
                 }
                 Ok(None) => {
@@ -160,10 +167,11 @@ impl Ring {
     /// Writes an item into a slot that this process has claimed, and publishes it.
     #[inline]
     fn write(&self, spot: Spot, bytes: &[u8]) -> Result<()> {
+        let slot = self.slot(spot);
         #[cfg(all(debug_assertions, feature = "cli"))]
-        crate::sys::failpoint::before_write(|| self.ready(spot).store(&self.slot(spot).word));
-        copy_into_words(&self.slot(spot).content, bytes);
-        self.publish(spot, bytes.len())
+        crate::sys::failpoint::before_write(|| self.ready(spot).store(&slot.word));
+        copy_into_words(&slot.content, bytes);
+        self.publish(spot, slot, bytes.len())
     }
 
     /// Puts an item that does not fit into a slot if there is room.
@@ -183,8 +191,9 @@ impl Ring {
     /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
     pub(super) fn try_publish(&self, place: &Place<'_>, len: usize) -> Result<Option<()>> {
         let Some(spot) = self.claim()? else { return Ok(None) };
-        self.slot(spot).content[0].store(place.at as u64, Relaxed);
-        self.publish(spot, len)?;
+        let slot = self.slot(spot);
+        slot.content[0].store(place.at as u64, Relaxed);
+        self.publish(spot, slot, len)?;
         self.shared.getters.event.notify();
         Ok(Some(()))
     }
@@ -193,8 +202,11 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn claim(&self) -> Result<Option<Spot>> {
         if let Some(spot) = self.noted_or_known(&self.shared.tail, &self.known_tail) {
-            let word = self.word(spot);
-            if word.is_free_in(self.number(spot)) && self.is_below_capacity(spot.position) && self.claim_at(spot, word)
+            let slot = self.slot(spot);
+            let word = Word::load(&slot.word);
+            if word.is_free_in(self.number(spot))
+                && self.is_below_capacity(spot.position)
+                && self.claim_at(spot, slot, word)
             {
                 return Ok(Some(spot));
             }
@@ -207,7 +219,8 @@ impl Ring {
     #[inline]
     fn claim_run(&self, most: u32) -> Option<(Spot, u32)> {
         let first = known(&self.known_tail)?;
-        let word = self.word(first);
+        let slot = self.slot(first);
+        let word = Word::load(&slot.word);
         let most = most.min(self.longest_run(first));
         if most == 0 || !word.is_free_in(self.number(first)) {
             return None;
@@ -218,22 +231,22 @@ impl Ring {
         }
         // Those behind the first are free as well: nobody claims one before the first.
         let len = room().clamp(0, i64::from(most)) as u32;
-        let is_ours = len > 0 && self.try_claim(first, word, len);
+        let is_ours = len > 0 && self.try_claim(first, slot, word, len);
         is_ours.then(|| {
             self.note_passed(&self.shared.tail, &self.known_tail, self.behind(first, len - 1));
             (first, len)
         })
     }
 
-    /// Puts the first of `most` short items together, and returns their number: at least one, unless the next slots are
-    /// not known, or the ring may be full.
+    /// Puts up to `most` short items together, and returns their number: at least one, unless the next slots are not known,
+    /// or the ring may be full.
     fn try_put_run<'b>(&self, items: impl Iterator<Item = &'b [u8]>, most: u32) -> Result<Option<usize>> {
         let Some((first, len)) = self.claim_run(most) else { return Ok(None) };
-        for (index, bytes) in (0..len).zip(items) {
-            let spot = self.behind(first, index);
-            self.prefetch_ahead(spot);
-            self.slot(spot).len.store(bytes.len() as u32, Relaxed);
-            copy_into_words(&self.slot(spot).content, bytes);
+        let slots = self.run(first, len);
+        prefetch_ahead(slots, AHEAD);
+        for (slot, bytes) in slots.iter().zip(items) {
+            slot.len.store(bytes.len() as u32, Relaxed);
+            copy_into_words(&slot.content, bytes);
         }
         self.publish_run(first, len)
     }
@@ -259,8 +272,7 @@ impl Ring {
         };
         places().for_each(|(at, bytes)| self.shared.copy_in(self.plan.chunks_at + at, bytes));
         let Some((first, len)) = self.claim_run(count as u32) else { return Ok(None) };
-        for (index, (at, bytes)) in (0..len).zip(places()) {
-            let slot = self.slot(self.behind(first, index));
+        for (slot, (at, bytes)) in self.run(first, len).iter().zip(places()) {
             slot.len.store(bytes.len() as u32, Relaxed);
             slot.content[0].store(at as u64, Relaxed);
         }
@@ -273,31 +285,32 @@ impl Ring {
     /// waits.
     fn publish_run(&self, first: Spot, len: u32) -> Result<Option<usize>> {
         self.check_open(first)?;
-        self.ready(first).store_run(len, |index| &self.slot(self.behind(first, index)).word);
+        self.ready(first).store_run(self.run(first, len).iter().map(|slot| &slot.word));
         Ok(Some(len as usize))
     }
 
     #[inline(always)]
-    fn claim_at(&self, spot: Spot, free: Word) -> bool {
-        let is_ours = self.try_claim(spot, free, 1);
+    fn claim_at(&self, spot: Spot, slot: &Slot, free: Word) -> bool {
+        let is_ours = self.try_claim(spot, slot, free, 1);
         if is_ours {
-            self.prefetch_ahead(spot);
+            prefetch_ahead(slice::from_ref(slot), AHEAD);
             self.note_passed(&self.shared.tail, &self.known_tail, spot);
         }
         is_ours
     }
 
     #[inline(always)]
-    fn try_claim(&self, first: Spot, free: Word, len: u32) -> bool {
+    fn try_claim(&self, first: Spot, slot: &Slot, free: Word, len: u32) -> bool {
         let claimed = Word::owned_run(State::Claimed, self.me, self.number(first), len);
-        free.replace(&self.slot(first).word, claimed)
+        free.replace(&slot.word, claimed)
     }
 
     #[inline(never)]
     fn claim_slowly(&self) -> Result<Option<Spot>> {
         let mut spot = self.tail();
         loop {
-            let word = self.word(spot);
+            let slot = self.slot(spot);
+            let word = Word::load(&slot.word);
             if word.is_of(self.number(spot)) {
                 spot = match self.next_behind(spot, word) {
                     Some(next) => next,
@@ -309,7 +322,7 @@ impl Ring {
                 spot = self.newest();
             } else if !self.has_room_at(spot.position) {
                 return Ok(None);
-            } else if self.claim_at(spot, word) {
+            } else if self.claim_at(spot, slot, word) {
                 return Ok(Some(spot));
             }
         }
@@ -363,8 +376,7 @@ impl Ring {
 
     /// Publishes the item in a slot that this process has claimed. The caller notifies who waits.
     #[inline]
-    pub(crate) fn publish(&self, spot: Spot, len: usize) -> Result<()> {
-        let slot = self.slot(spot);
+    pub(crate) fn publish(&self, spot: Spot, slot: &Slot, len: usize) -> Result<()> {
         slot.len.store(len as u32, Relaxed);
         self.check_open(spot)?;
         self.ready(spot).store(&slot.word);

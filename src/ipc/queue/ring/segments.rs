@@ -21,7 +21,7 @@ use crate::ipc::error::{Result, os};
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence,
 };
-use crate::sys::shm::shared_layout;
+use crate::sys::shm::{prefetch_ahead, shared_layout};
 
 shared_layout! {
     pub(crate) struct SegmentEntry {
@@ -48,6 +48,14 @@ shared_layout! {
     }
 }
 const _: () = assert!(size_of::<Slot>() == 64);
+
+impl Slot {
+    /// Returns whether the item is in chunks.
+    #[inline]
+    pub(super) fn is_large(&self) -> bool {
+        self.len.load(Relaxed) as usize > INLINE_BYTES
+    }
+}
 
 const NO_MEMORY: u64 = 0;
 const FREE: u64 = 1;
@@ -101,7 +109,7 @@ pub(super) fn known(known: &AtomicU64) -> Option<Spot> {
 }
 
 /// How many slots ahead one is prefetched.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// Memory that a ring keeps in reserve.
 const KEPT_BYTES: u64 = 4 << 20;
@@ -162,21 +170,25 @@ impl Ring {
         self.slots.at(self.slot_index(spot))
     }
 
-    /// Prefetches a slot that is needed soon, and that the other side had last.
+    /// Returns the slots of a run.
     #[inline]
-    pub(super) fn prefetch_ahead(&self, spot: Spot) {
-        self.slots.prefetch_to_write(self.slot_index(spot) + AHEAD);
+    pub(super) fn run(&self, first: Spot, len: u32) -> &[Slot] {
+        self.slots.range(self.slot_index(first), len as usize)
     }
 
-    /// As [`prefetch_ahead`](Self::prefetch_ahead) for a consumer, which must not take a slot away from the producer that
-    /// is about to claim it.
+    /// Prefetches as many slots as `slots` that are needed soon, and that the other side had last, for a consumer that has
+    /// taken `slots` from `first` on. It must not take a slot away from the producer that is about to claim it.
     #[inline]
-    pub(super) fn prefetch_to_take(&self, spot: Spot) {
-        if distance(self.seen_tail.load(Relaxed), spot.position) > AHEAD as i64 {
-            self.prefetch_ahead(spot);
-        } else if spot.position.is_multiple_of(AHEAD as u64) {
+    pub(super) fn prefetch_to_take(&self, first: Spot, slots: &[Slot]) {
+        let len = slots.len() as u64;
+        let are_claimed = || distance(self.seen_tail.load(Relaxed), first.position + len) >= AHEAD as i64;
+        // From time to time.
+        if !are_claimed() && first.position % (AHEAD as u64) < len {
             let tail = Spot::from_word(self.shared.tail.load(Relaxed));
             self.seen_tail.store(tail.position, Relaxed);
+        }
+        if are_claimed() {
+            prefetch_ahead(slots, AHEAD);
         }
     }
 
@@ -316,7 +328,8 @@ impl Ring {
     /// Releases slots without an item, or whose item is gone: those of a dead process, or this process's own. Returns
     /// `false` if another process was faster.
     pub(super) fn release_run(&self, first: Spot, owned: Word) -> bool {
-        owned.release_run(self.number(first), |index| &self.slot(self.behind(first, index)).word)
+        let slots = self.run(first, owned.run());
+        owned.release_run(self.number(first), |index| &slots[index as usize].word)
     }
 
     /// Returns the slot behind `spot`, in the next segment that is in use; `None` at the end of the chain.
@@ -383,7 +396,7 @@ impl Ring {
         populated.map_err(os("get memory for a queue"))?;
         let done = Word::free(State::Done, number.wrapping_sub(1));
         let first = Spot { segment, position: number << self.shift };
-        self.spots(first).for_each(|spot| done.store(&self.slot(spot).word));
+        self.run(first, self.plan.segment_slots).iter().for_each(|slot| done.store(&slot.word));
         self.shared.used_segments.fetch_max(segment + 1, Release);
         self.entry(segment).store(FREE, Release);
         Ok(())
@@ -397,16 +410,12 @@ impl Ring {
         done.map(|first| self.entry(first.segment).store(FREE, Release)).count()
     }
 
-    /// Returns the spots of the segment that begins with `first`.
-    fn spots(&self, first: Spot) -> impl Iterator<Item = Spot> + use<> {
-        (0..u64::from(self.plan.segment_slots)).map(move |index| Spot { position: first.position + index, ..first })
-    }
-
     /// Returns whether all slots of a segment are done; those of dead consumers are, after this.
     fn is_done(&self, first: Spot) -> bool {
-        self.spots(first).all(|spot| {
-            let word = self.word(spot);
-            word.state() == State::Done || word.state() == State::Taking && self.release_of_dead(spot, word)
+        (0..).zip(self.run(first, self.plan.segment_slots)).all(|(index, slot)| {
+            let word = Word::load(&slot.word);
+            word.state() == State::Done
+                || word.state() == State::Taking && self.release_of_dead(self.behind(first, index), word)
         })
     }
 

@@ -112,8 +112,8 @@ impl Word {
 
     /// Changes the words of a run that this process has claimed: the first one, which tells of all, as the last.
     #[inline]
-    pub(crate) fn store_run<'r>(self, len: u32, place: impl Fn(u32) -> &'r AtomicU64) {
-        (0..len).rev().for_each(|index| self.store(place(index)));
+    pub(crate) fn store_run<'r>(self, places: impl DoubleEndedIterator<Item = &'r AtomicU64>) {
+        places.rev().for_each(|place| self.store(place));
     }
 
     /// Releases the slots of a run of segment `segment`, whose first one had this word: those of a dead process, or this

@@ -340,7 +340,7 @@ fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
     producer.close();
     assert!(!producer.ring.may_put());
     // A get that does not wait for an item waits for the put.
-    let publish = || producer.ring.publish(claimed, 0).expect_err("it is closed");
+    let publish = || producer.ring.publish(claimed, producer.ring.slot(claimed), 0).expect_err("it is closed");
     thread::scope(|scope| {
         let got = scope.spawn(|| consumer.try_get());
         let closed = publish();
@@ -423,6 +423,30 @@ fn large_item_is_serialised_once() {
     }
 }
 
+/// An item that panics while it is read if it is `true`.
+#[derive(Debug, Serialize)]
+struct Fuse(bool);
+
+impl<'de> Deserialize<'de> for Fuse {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let is_lit = bool::deserialize(deserializer)?;
+        assert!(!is_lit, "it blows");
+        Ok(Fuse(is_lit))
+    }
+}
+
+#[test]
+fn panic_while_a_batch_is_read_leaves_no_slot_taken() {
+    let queue = Queue::<Fuse>::builder().build().expect("a queue");
+    queue.put(Fuse(false)).expect("room");
+    queue.get().expect("an item");
+    queue.put_many(&[Fuse(false), Fuse(true), Fuse(false)]).expect("room");
+    std::panic::catch_unwind(|| queue.get_many(3).map(|_| ())).expect_err("the second panics");
+    assert!(queue.ring.slots().next().is_none(), "a taken slot keeps its segment in use");
+    queue.put(Fuse(false)).expect("room");
+    queue.get().expect("the next item");
+}
+
 #[test]
 fn catch_unwind_takes_every_kind_of_queue() {
     fn assert_safe<Q: UnwindSafe + RefUnwindSafe>() {}
@@ -452,8 +476,9 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
         let got = scope.spawn(|| queue.try_get());
         let all_got = scope.spawn(|| queue.get_timeout(Duration::from_nanos(1)));
         let bytes = crate::ipc::codec::to_vec(&1_u8).expect("a number has a form");
-        copy_into_words(&ring.slot(claimed).content, &bytes);
-        ring.publish(claimed, bytes.len()).expect("the handle is open");
+        let slot = ring.slot(claimed);
+        copy_into_words(&slot.content, &bytes);
+        ring.publish(claimed, slot, bytes.len()).expect("the handle is open");
         let mut got = [got, all_got].map(|got| got.join().expect("no panic").expect("no error"));
         got.sort_unstable();
         assert_eq!(got, [Some(1), Some(2)]);
