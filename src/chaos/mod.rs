@@ -196,12 +196,16 @@ fn perform(
     let stop = AtomicBool::new(signals.asked().is_some());
     let (seed, exhaustive) = (options.seed, args.exhaustive);
     let sweep = Sweep::new(rows, exhaustive, &stop);
-    let jobs = sweep.survey(&processors, seed)?;
     let total = Total { processors: processors.len(), seed, exhaustive, python, ..Total::default() };
-    let mut table = Table::new(rows, options, jobs.len(), total);
+    let mut table = Table::new(rows, options, total);
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
-        let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
+        let killing = scope.spawn(|| {
+            let jobs = sweep.survey(&processors, seed)?;
+            // The receiver decides when to stop.
+            let _ = news.send(News::Planned(jobs.len()));
+            sweep.kill(&processors, jobs, news)
+        });
         let told = follow(&heard, &mut table, signals, &stop);
         // Nothing can be shown any more, so the kills stop.
         stop.store(true, Relaxed);

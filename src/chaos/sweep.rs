@@ -34,6 +34,8 @@ const SURVEYS: usize = 3;
 
 /// What a sweep reports while it runs.
 pub(super) enum News {
+    /// There will be so many kills.
+    Planned(usize),
     /// One more kill.
     Killed,
     /// The row at this index is finished.
@@ -108,12 +110,17 @@ impl<'a> Sweep<'a> {
                 work.1 -= 1;
                 (work.1 == 0).then(|| std::mem::take(&mut work.0))
             };
-            if let Some(seen) = finished {
-                let findings = self.conclude(row, seen)?;
+            if let Some(seen) = finished
+                && let Some(findings) = self.conclude(row, seen)?
+            {
                 let _ = locked(&news).send(News::Finished(row, findings));
             }
             Ok(())
         })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Relaxed)
     }
 
     fn course(&self, row: usize) -> &Course {
@@ -158,7 +165,7 @@ impl<'a> Sweep<'a> {
             // If this fails, kills are only slower.
             let _ = trace::stay_on(processor);
             let _ = trace::repeat_addresses();
-            while !self.stop.load(Relaxed) {
+            while !self.is_stopped() {
                 let Some((row, what)) = next(is_patient) else { break };
                 if let Err(error) = job(row, what) {
                     self.stop.store(true, Relaxed);
@@ -177,8 +184,8 @@ impl<'a> Sweep<'a> {
         failure.into_inner().expect("nothing panics while it holds the lock").map_or(Ok(()), Err)
     }
 
-    /// Checks the observations of a row against its promise.
-    fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
+    /// Checks the observations of a row against its promise. Returns `None` if the sweep is stopped meanwhile.
+    fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Option<Findings>> {
         let (effects, course) = (self.rows[row].effects, self.course(row));
         if !self.exhaustive {
             self.look_closer(row, course, &mut seen)?;
@@ -189,15 +196,18 @@ impl<'a> Sweep<'a> {
         let stepped = course.without_addresses();
         for _ in 1..ATTEMPTS {
             for place in disorder(&seen, effects) {
+                if self.is_stopped() {
+                    return Ok(None);
+                }
                 seen[place].1 = self.kill_at(row, &stepped, seen[place].0)?;
             }
         }
-        Ok(Findings::of(&seen, course, effects))
+        Ok((!self.is_stopped()).then(|| Findings::of(&seen, course, effects)))
     }
 
     /// Finds the deciding instructions and kills around them.
     fn look_closer(&self, row: usize, course: &Course, seen: &mut Vec<(Point, Seen)>) -> anyhow::Result<()> {
-        loop {
+        while !self.is_stopped() {
             sort(seen, course);
             let Some((before, after)) = turns(seen).find(|(before, after)| after - before > 1) else { break };
             let middle = Point::After(before + (after - before) / 2);
@@ -207,7 +217,7 @@ impl<'a> Sweep<'a> {
         let near: BTreeSet<usize> = turns(seen).flat_map(close).collect();
         for place in near {
             let point = Point::After(place);
-            if !seen.iter().any(|(known, _)| *known == point) {
+            if !self.is_stopped() && !seen.iter().any(|(known, _)| *known == point) {
                 seen.push((point, self.kill_at(row, course, point)?));
             }
         }

@@ -29,17 +29,18 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Creates a table of `rows` with `kills` kills in total. `total` contains what is known before the first kill.
-    pub(super) fn new(rows: &'a [&'static Row], options: RunOptions, kills: usize, total: Total) -> Self {
+    /// Creates a table of `rows`. `total` contains what is known before the first kill.
+    pub(super) fn new(rows: &'a [&'static Row], options: RunOptions, total: Total) -> Self {
         let colored = options.color.is_wanted(io::stdout().is_terminal());
         let look = Look { language: options.language, colored, columns: columns() };
-        let bar = bar(options, BAR, kills);
+        let bar = bar(options, BAR, 0);
         Table { rows, format: options.format, look, bar, early: BTreeMap::new(), total }
     }
 
     /// Processes a report, and shows what can be shown.
     pub(super) fn hear(&mut self, news: News) -> io::Result<()> {
         match news {
+            News::Planned(kills) => self.bar.iter().for_each(|bar| bar.set_length(kills as u64)),
             News::Killed => self.bar.iter().for_each(|bar| bar.inc(1)),
             News::Finished(row, findings) => {
                 self.early.insert(row, findings);
