@@ -73,6 +73,9 @@ impl std::fmt::Debug for Builder {
 
 impl Builder {
     /// Sets the number of workers; [`available_parallelism`](std::thread::available_parallelism) if not set.
+    ///
+    /// While tasks take less than about 350 ns each, from input to result, only as many workers take them as there are
+    /// processors besides the caller's: more would take time from the caller.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
