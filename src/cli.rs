@@ -29,7 +29,7 @@ use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
 Try first:
-  ipc-demo tour    five scenarios in a minute, each with what to watch
+  ipc-demo tour    five short runs, each with what to watch
 ";
 
 const EXIT_CODES: &str = "\

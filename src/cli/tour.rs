@@ -1,4 +1,4 @@
-//! `ipc-demo tour`: five scenarios in the order in which one learns them, each with what to watch.
+//! `ipc-demo tour`: five short runs in the order in which one learns from them, each with what to watch.
 //!
 //! A stop is a command, performed as if it had been typed; its summary says what happened.
 
@@ -16,14 +16,14 @@ use crate::process::{StopSignal, StopSignals};
 use crate::report::cells::fold;
 use crate::report::{Language, Screen, columns};
 use crate::sys::fd;
-use crate::sys::terminal::Keys;
+use crate::sys::terminal::{CTRL_Z, Keys};
 
 /// What the command is for; the first line alone is its short form.
 pub(super) const ABOUT: &str = "\
-See five scenarios in a minute, each with what to watch
+See five short runs, each with what to watch
 
 The tour shows a sale without a lock, the same sale with one, a pipe, a queue, and a queue that knows when every task is \
-done. Each stop is a command that you can also type. Space or Enter goes on, q ends the tour, and Ctrl-C ends it in the \
+done. Each stop is a command that you can also type. Space or Enter continues, q quits, and Ctrl-C ends the tour in the \
 middle of a run. If stdin or stdout is not a terminal, the tour does not wait between the stops.
 
 Examples:
@@ -44,17 +44,18 @@ static STOPS: [Stop; 5] = [
         watch: [
             "There are three tickets for five buyers: each buyer reads from a file how many are left, thinks for a second \
              or two, and writes back one less. Watch how many tickets each buyer sees, and how many are sold in the end.",
-            "五个购票者抢三张票：每个人先从文件读出余票，想一两秒，再把余票减一写回。注意每个人看到的余票是多少，最后一共卖\
-             出几张。",
+            "五个购票者抢三张票：每个人先从文件读出余票，思考一两秒，再把余票减一写回。观察每个人看到的余票数，以及最后\
+             一共卖出几张。",
         ],
     },
     Stop {
         command: "tickets --buyers 5 --lock",
         watch: [
-            "The same sale with a lock, which each buyer holds while it reads the file once more, thinks, and writes. \
-             Watch the columns between the time and the names: one buyer holds the lock, and the others wait for it.",
-            "同样是抢票，但加了一把锁：购票者持有锁之后，才再次读出余票、考虑、写回。注意时间和名字之间的几列：始终只有一个购\
-             票者持有锁，其他的都在等待。",
+            "The same sale with a lock: after its first look, each buyer acquires the lock, reads the file again, thinks, \
+             writes, and releases it. Watch the columns between the time and the names: one buyer holds the lock, and the \
+             others wait for it, not always first come, first served.",
+            "同样是抢票，但加了一把锁：购票者先拿到锁，再重新读取余票、思考、写回，最后释放锁。注意时间和名字之间的几列：始终\
+             只有一个购票者持有锁，其余的都在等待，但不一定先到先得。",
         ],
     },
     Stop {
@@ -69,7 +70,7 @@ static STOPS: [Stop; 5] = [
     Stop {
         command: "prodcons --producers 2 --consumers 2 --items 3",
         watch: [
-            "Two producers put numbers into one queue, and two consumers get them from it. Watch which consumer gets \
+            "Two producers put numbers into one queue, and two consumers take them out. Watch which consumer gets \
              which number: none arrives twice, and none is missing.",
             "两个生产者向同一个队列放入数据，两个消费者从中取出。注意每个数据被哪个消费者取走：既不重复，也不遗漏。",
         ],
@@ -77,9 +78,9 @@ static STOPS: [Stop; 5] = [
     Stop {
         command: "joinable --items 3",
         watch: [
-            "Two producers put tasks into a queue, a consumer marks each as done, and the runner waits until all are. \
-             Watch how the work goes on after the producers have exited, and how the consumer, a daemon, ends.",
-            "两个生产者向队列放入任务，消费者每处理完一个就标记一个，主进程等待全部处理完。注意生产者结束之后剩下的任务如何处\
+            "Two producers put tasks into a queue, a consumer marks each task as done, and the runner waits until all are \
+             done. Watch how the work goes on after the producers have exited, and how the consumer, a daemon, ends.",
+            "两个生产者向队列放入任务，消费者每处理完一个就标记一个，主进程等待全部处理完。观察生产者结束后，剩余任务如何被处\
              理完，以及消费者（守护进程）最后如何结束。",
         ],
     },
@@ -171,23 +172,29 @@ fn go(args: &[OsString]) -> Result<Outcome, Failure> {
 
 /// Waits until the person goes on, ends the tour, or stops the program.
 fn ask(language: Language, bold: &dyn Fn(&str) -> String) -> anyhow::Result<Answer> {
-    let prompt = language.pick("space: go on   q: end", "空格：继续   q：结束");
+    let prompt = language.pick("space: continue   q: quit", "空格：继续   q：结束");
     let signals = StopSignals::catch()?;
     let stdin = io::stdin();
     // Before the prompt: what is pressed after it counts.
-    let keys = Keys::of(stdin.as_fd()).context("cannot read keys from the terminal")?;
+    let keys = Keys::with_ctrl_z(stdin.as_fd()).context("cannot read keys from the terminal")?;
     let show = |text: &str| Screen::for_people(language).write_all(text.as_bytes()).context("cannot write to stdout");
+    let erased = format!("\r{}\r", " ".repeat(prompt.width()));
     show(&bold(prompt))?;
     let answer = loop {
         fd::wait_any_readable(&[keys.as_fd(), signals.as_fd()], None).context("cannot wait for a key")?;
         if let Some(signal) = signals.asked() {
             break Answer::Stop(signal);
         }
-        if let Some(answer) = answer(&keys.read().context("cannot read a key from the terminal")?) {
+        let pressed = keys.read().context("cannot read a key from the terminal")?;
+        if pressed.contains(&CTRL_Z) {
+            show(&erased)?;
+            keys.suspend().context("cannot suspend the tour")?;
+            show(&bold(prompt))?;
+        } else if let Some(answer) = answer(&pressed) {
             break answer;
         }
     };
-    show(&format!("\r{}\r", " ".repeat(prompt.width())))?;
+    show(&erased)?;
     Ok(answer)
 }
 

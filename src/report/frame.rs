@@ -165,9 +165,9 @@ pub(crate) struct Summary {
     pub(crate) verdict: Verdict,
     /// Whether the scenario promises the claim.
     pub(crate) guaranteed: bool,
-    /// What the scenario would need to promise it.
+    /// What the scenario would need to promise it; in Chinese, why it does not.
     #[serde(skip)]
-    pub(crate) needs: &'static str,
+    pub(crate) needs: [&'static str; 2],
     /// The allowance in the verdict, if a worker was killed or stopped and that shows in the facts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) allowance: Option<Allowance>,
@@ -260,14 +260,16 @@ impl Summary {
             Language::Zh => format!("（{zh}）"),
         };
         let schedules = self.explored.map(Explored::said).unwrap_or_default();
+        let [needs, reason] = self.needs;
+        let unkept = format!("不成立（{reason}）");
         let ([en, zh], rest) = match (self.verdict, self.guaranteed) {
             (Verdict::Held, _) if self.explored.is_some() => (["held", "成立"], String::new()),
             (Verdict::Held, true) => (["guaranteed, and held", "成立（有保证）"], String::new()),
             (Verdict::Held, false) => (["held, but only by luck", "成立（只是运气好）"], String::new()),
             (Verdict::Violated, true) => (["BROKEN GUARANTEE", "不成立（保证被打破）"], String::new()),
             (Verdict::Violated, false) => {
-                let without = format!(", as can happen without {}", self.needs);
-                (["failed", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
+                let without = format!(", as can happen without {needs}");
+                (["did not hold", unkept.as_str()], language.pick(&without, "").to_owned())
             }
             (Verdict::NotShown, _) => {
                 (["inconclusive", "无法判断"], in_brackets(self.why(self.reason.unwrap_or(Reason::Machinery))))

@@ -176,7 +176,7 @@ impl Scene {
         }
         match (worker.state, worker.signal) {
             (State::NotStarted, _) => language.pick("not started", "未启动"),
-            (State::Died, Some(9)) => language.pick("killed (-9)", "被杀死（-9）"),
+            (State::Died, Some(9)) => language.pick("killed (signal 9)", "被杀死（信号 9）"),
             (State::Died, _) => language.pick("died", "异常终止"),
             (State::Ended, _) => language.pick("has ended", "已结束"),
             _ => language.pick("runs", "运行"),
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(run.thing(1), lock(None, &["buyer-3", "buyer-2"]));
         run.then("buyer-3", has(true));
         assert_eq!(run.thing(1), lock(Some("buyer-3"), &["buyer-2"]));
-        assert_eq!(run.doing(0), ["killed (-9)", "被杀死（-9）"]);
+        assert_eq!(run.doing(0), ["killed (signal 9)", "被杀死（信号 9）"]);
         let worker = serde_json::to_value(run.0.worker(2)).expect("a worker has a JSON form");
         assert_eq!(worker, json!({"name": "buyer-3", "pid": 1, "state": "holding", "holds": [1]}));
         run.then("buyer-3", LockFact::LockReleased { lock: "tickets".to_owned(), held_us: 1 });
@@ -321,6 +321,9 @@ mod tests {
             json!({"name": "", "shape": "number", "value": 2, "of": {"buyer-2": 3}, "verb": ["read", "读到"]})
         );
         assert_eq!(run.0.title(0, Language::Zh), "余票文件");
+        // With the lock, a buyer reads the file again.
+        run.then("buyer-2", has(false));
+        assert_eq!(run.thing(0)["of"], json!({"buyer-2": 2}));
     }
 
     #[test]

@@ -170,8 +170,8 @@ fn summary(scenario: &'static str, verdict: Verdict, guaranteed: bool, facts: se
             "购票者都在写入前读取了余票；加锁即可避免：ipc-demo tickets --lock",
         ]),
         ("joinable", _) => Some([
-            "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
-            "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
+            "kill a consumer in the middle of a task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
+            "试试在处理任务时杀死消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
         ]),
         ("deadlock", Verdict::Violated) => Some([
             "one order for all locks prevents it: ipc-demo deadlock --ordered",

@@ -209,6 +209,18 @@ impl Things {
         }
     }
 
+    /// A worker reads the numbers again that it has read before.
+    pub(crate) fn read_again(&mut self, worker: &str) {
+        for (index, thing) in self.all.iter_mut().enumerate() {
+            if let Shape::Number { value, of, .. } = &mut thing.shape
+                && let Some(read) = of.get_mut(worker)
+            {
+                *read = *value;
+                self.changed.insert(index);
+            }
+        }
+    }
+
     /// Returns the content of an object.
     pub(crate) fn object(&mut self, noun: Noun, name: &str) -> Option<&mut Value> {
         match self.shape(noun, name)? {

@@ -65,7 +65,7 @@ Examples:
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<LockFact>];
     const CLAIM: [&'static str; 2] = ["there is no deadlock", "不会出现循环等待（死锁）"];
-    const NEEDS: &'static str = "one order for all locks";
+    const NEEDS: [&'static str; 2] = ["one order for all locks", "未统一加锁顺序，本来就无保证"];
     type Observer = LockGraph;
 
     fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {

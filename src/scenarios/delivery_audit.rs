@@ -120,7 +120,7 @@ impl Fact for ItemFact {
             }
             Self::QueueEmpty => say!(wording, "finds the queue empty", "队列为空"),
             Self::QueueJoined { tasks } => {
-                say!(wording, "joins the queue: all {tasks} tasks are done", "队列阻塞解除：{tasks} 个任务全部处理完")
+                say!(wording, "join returns: all {tasks} tasks are done", "队列阻塞解除：{tasks} 个任务全部处理完")
             }
         }
     }

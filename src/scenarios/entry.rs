@@ -121,7 +121,8 @@ pub(super) fn play<S: Scenario>(
         observer.count(event);
         see(event);
     };
-    let mut runner = Runner::new(reporter, signals, options, &mut count, S::FACTS).map_err(Failure::machinery)?;
+    let mut runner =
+        Runner::new(reporter, signals, options, &mut count, S::FACTS, S::NAMES).map_err(Failure::machinery)?;
     let begun = started.map_or(Ok(()), |started| runner.emit(started).context("the run cannot begin"));
     let ran = begun.and_then(|()| scenario.run(&mut runner));
     let end = runner.finish(ran);

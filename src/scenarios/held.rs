@@ -62,6 +62,13 @@ impl Fact for LockFact {
         }
     }
 
+    fn change(&self, worker: &str, things: &mut Things) {
+        if let Self::LockAcquired { .. } = self {
+            // What it has read before may be out of date; no event reports that it reads it again.
+            things.read_again(worker);
+        }
+    }
+
     fn sentence(&self, wording: &Wording<'_>) -> String {
         let (Self::LockWaiting { lock: name }
         | Self::LockAcquired { lock: name, .. }

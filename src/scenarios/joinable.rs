@@ -156,6 +156,9 @@ Examples:
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
         let mut result = audit.result(still_queued, Some(planned), completion);
         result.facts.push(counter("tasks_done", "已处理", tasks_done));
+        // By a consumer that died with it: another has got it since, or it is in the queue again.
+        let returned = audit.redelivered + (unfinished - still_queued);
+        result.facts.push(counter("returned", "退回", returned));
         Ok(CheckResult {
             // A task that was taken is not lost with its taker.
             broken: audit.is_broken(still_queued, &Completion::default())
@@ -167,8 +170,8 @@ Examples:
             allowance: if unreported > 0 { Some(Allowance::Unreported) } else { result.allowance },
             seen: self.seen(produced, tasks_done, audit.redelivered),
             advice: Some([
-                "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
-                "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
+                "kill a consumer in the middle of a task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
+                "试试在处理任务时杀死消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
             ]),
             ..result
         })

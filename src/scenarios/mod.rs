@@ -76,7 +76,7 @@ pub(crate) mod facts {
     struct Said {
         name: &'static str,
         claim: [&'static str; 2],
-        needs: &'static str,
+        needs: [&'static str; 2],
         names: Names,
         things: fn(&[&str]) -> Vec<Thing>,
     }
@@ -116,8 +116,8 @@ pub(crate) mod facts {
     }
 
     /// Returns the claim of a scenario, and what it needs to promise it.
-    pub(crate) fn claim(scenario: &str) -> ([&'static str; 2], &'static str) {
-        said(scenario).map_or((["", ""], ""), |said| (said.claim, said.needs))
+    pub(crate) fn claim(scenario: &str) -> ([&'static str; 2], [&'static str; 2]) {
+        said(scenario).map_or((["", ""], ["", ""]), |said| (said.claim, said.needs))
     }
 
     /// Returns the claims of all scenarios.
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(
             claims,
             [
-                ["no ticket is sold twice, and none is oversold", "每张票只卖一次，且不超卖"],
+                ["no ticket is sold twice, and no more are sold than there are", "每张票只卖一次，且不超卖"],
                 ["no call is lost, and nobody proceeds too early", "没有调用丢失，也没有进程提前继续"],
                 [
                     "every message arrives exactly once, in the order it was sent",

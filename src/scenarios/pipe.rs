@@ -173,8 +173,10 @@ impl Fact for PipeFact {
             Self::MessageReceived { value } => say!(wording, "receives {value}", "收到数据{value}"),
             Self::ReplySent { value } => say!(wording, "answers {value}", "回复数据{value}"),
             Self::ReplyReceived { value } => say!(wording, "gets the answer {value}", "收到回复{value}"),
-            Self::SendRefused { error } => say!(wording, "cannot send: {error}", "无法发送：这一端只能接收"),
-            Self::EndOfFile => say!(wording, "sees the end: no sender is left", "读到结尾：已没有发送者"),
+            Self::SendRefused { .. } => {
+                say!(wording, "cannot send: this end can only receive", "无法发送：这一端只能接收")
+            }
+            Self::EndOfFile => say!(wording, "sees the end: every sending end is closed", "读到结尾：发送端已全部关闭"),
         }
     }
 }

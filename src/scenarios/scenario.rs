@@ -29,8 +29,8 @@ pub(crate) trait Scenario: Sized {
     const FACTS: &'static [Parse];
     /// What it claims about itself, in English and in Chinese.
     const CLAIM: [&'static str; 2];
-    /// What it would need to promise that, if it does not.
-    const NEEDS: &'static str = "a guarantee";
+    /// What it would need to promise that, if it does not; in Chinese, why it does not.
+    const NEEDS: [&'static str; 2] = ["a guarantee", "本来就没有保证"];
     /// The names of its own workers and things, in English and in Chinese; also its own Chinese words for the shared
     /// events `item_put` and `item_got`, if it has any.
     const NAMES: Names = &[];

@@ -71,8 +71,9 @@ Examples:
     type Args = TicketsArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Buyer>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<SaleFact>, AnyFact::parse::<LockFact>];
-    const CLAIM: [&'static str; 2] = ["no ticket is sold twice, and none is oversold", "每张票只卖一次，且不超卖"];
-    const NEEDS: &'static str = "a lock";
+    const CLAIM: [&'static str; 2] =
+        ["no ticket is sold twice, and no more are sold than there are", "每张票只卖一次，且不超卖"];
+    const NEEDS: [&'static str; 2] = ["a lock", "未加锁，本来就无保证"];
     const NAMES: Names = &[("buyer", "购票者"), (LOCK, "锁")];
     type Observer = Sales;
 

@@ -63,7 +63,7 @@ Examples:
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<ValuesFact>];
     const CLAIM: [&'static str; 2] = ["no update is lost", "没有更新丢失"];
-    const NEEDS: &'static str = "a lock";
+    const NEEDS: [&'static str; 2] = ["a lock", "未加锁，本来就无保证"];
     type Observer = Counted;
 
     fn prepare(args: ValuesArgs) -> anyhow::Result<Self> {

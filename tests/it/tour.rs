@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
@@ -10,12 +11,14 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 use crate::cli::refused;
 use crate::harness::{Demo, send, watchdog};
 
 const STOPS: usize = 5;
-const PROMPT: &str = "space: go on   q: end";
+const PROMPT: &str = "space: continue   q: quit";
 
 /// A tour on a terminal of 80 columns, as fast as possible.
 struct OnTerminal {
@@ -34,6 +37,8 @@ impl OnTerminal {
         let stdio = || Stdio::from(pair.slave.try_clone().expect("a descriptor to spare"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
         command.args(["tour", "--speed", "max", "--lang", "en", "--color", "never"]);
+        // Ctrl-Z stops its process group.
+        command.process_group(0);
         let tour = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("it starts");
         OnTerminal { tour, screen: pair.master.into(), terminal: pair.slave, shown: String::new() }
     }
@@ -52,11 +57,16 @@ impl OnTerminal {
         self.screen.write_all(key.as_bytes()).expect("a keyboard");
     }
 
+    /// Returns whether the terminal is in the mode that it has before and after.
+    fn is_line_mode(&self) -> bool {
+        let flags = tcgetattr(&self.terminal).expect("a terminal").local_flags;
+        flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
+    }
+
     /// Waits for the end. Returns the exit code and everything that was shown.
     fn finish(mut self) -> (Option<i32>, String) {
         let code = self.tour.wait().expect("it ends").code();
-        let flags = tcgetattr(&self.terminal).expect("a terminal").local_flags;
-        assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO), "its mode is restored");
+        assert!(self.is_line_mode(), "its mode is restored");
         drop(self.terminal);
         loop {
             let mut bytes = [0; 4096];
@@ -102,6 +112,25 @@ fn tour_waits_before_every_stop_and_ends_there() {
         assert_eq!((code, shown.matches("run it again").count()), (Some(wanted), 1), "{shown}");
         assert!(shown.contains("2 of 5") && !shown.contains("3 of 5"), "{shown}");
     }
+}
+
+#[test]
+fn tour_that_was_suspended_asks_again() {
+    let _watchdog = watchdog("tour::suspended");
+    let mut tour = OnTerminal::start();
+    let pid = Pid::from_raw(tour.tour.id() as i32);
+    tour.until(PROMPT);
+    for _ in 0..2 {
+        assert!(!tour.is_line_mode());
+        tour.press("\x1a");
+        let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).expect("it stops");
+        assert!(tour.is_line_mode() && stopped == WaitStatus::Stopped(pid, Signal::SIGTSTP), "{stopped:?}");
+        send(tour.tour.id(), Signal::SIGCONT);
+        tour.until(PROMPT);
+    }
+    tour.press("q");
+    let (code, shown) = tour.finish();
+    assert_eq!((code, shown.contains("The tour ends here.")), (Some(0), true), "{shown}");
 }
 
 #[test]

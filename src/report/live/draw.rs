@@ -85,7 +85,7 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
     let mut screen = Panel { area, buffer, look };
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (width, height) = SMALLEST;
-        let en = format!("{width}x{height} is the least; q ends");
+        let en = format!("needs at least {width}x{height}; q quits");
         let zh = format!("至少需要 {width}x{height}；q 结束");
         screen.fit(0, 0, look.pick(&en, &zh), Tone::Plain);
         return;
@@ -148,21 +148,34 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
     let over =
         |wanted: State| (0..view.scene.workers()).filter(|worker| view.scene.worker(*worker).state == wanted).count();
     let (ended, died) = (over(State::Ended), over(State::Died));
-    let counts = [
-        (running, "running", "运行", Tone::Plain),
-        (waiting, "waiting", "等待", Tone::Waiting),
-        (holding, "holding", "持有", Tone::Holding),
-        (ended, "ended", "结束", Tone::Soft),
-        (died, "died", "死亡", Tone::Bad),
-    ];
-    let mut x = 0;
-    for (count, en, zh, tone) in counts {
-        if count > 0 || x == 0 {
-            let text =
-                if look.language == Language::En { format!("{count} {en}  ") } else { format!("{zh} {count}  ") };
-            x = screen.put(x, 1, &text, tone);
+    let said = |count: usize, en: &str, zh: &str| match look.language {
+        Language::En => format!("{count} {en}"),
+        Language::Zh => format!("{zh} {count}"),
+    };
+    let mut counts = vec![(said(running, "running", "运行"), Tone::Plain)];
+    // Of those that run.
+    let mut before = look.pick(" (", "（");
+    for (count, en, zh, tone) in
+        [(waiting, "waiting", "等待", Tone::Waiting), (holding, "holding", "持有", Tone::Holding)]
+    {
+        if count > 0 {
+            counts.extend([(before.to_owned(), Tone::Plain), (said(count, en, zh), tone)]);
+            before = look.pick(", ", "，");
         }
     }
+    if waiting + holding > 0 {
+        counts.push((look.pick(")", "）").to_owned(), Tone::Plain));
+    }
+    for (count, en, zh, tone) in [(ended, "ended", "结束", Tone::Soft), (died, "died", "死亡", Tone::Bad)] {
+        if count > 0 {
+            counts.push((format!("  {}", said(count, en, zh)), tone));
+        }
+    }
+    let mut x = 0;
+    for (text, tone) in counts {
+        x = screen.put(x, 1, &text, tone);
+    }
+    x += 2;
     let [en, zh] = view.claim;
     let claim = format!("{}{}", look.pick("to be shown: ", "待验证："), look.pick(en, zh));
     screen.fit(x, 1, &claim, Tone::Soft);
@@ -186,8 +199,10 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     let first = first.min(count - shown);
     let heading = match (shown < count, look.language) {
         (false, _) => look.pick("workers", "进程").to_owned(),
-        (true, Language::En) => format!("workers {} to {} of {count}", first + 1, first + shown),
-        (true, Language::Zh) => format!("进程 {}–{}，共 {count} 个", first + 1, first + shown),
+        (true, Language::En) => {
+            format!("{} {} of {count}", if shown == 1 { "worker" } else { "workers" }, range(first, shown, look))
+        }
+        (true, Language::Zh) => format!("进程 {}，共 {count} 个", range(first, shown, look)),
     };
     panel.heading(0, &heading);
     let mut row = 1;
@@ -241,6 +256,14 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
         }
         panel.fit(x, row, &doing, if is_stopped { Tone::Bad } else { tone_of(state) });
         row += 1;
+    }
+}
+
+/// Returns the numbers from 1 of some that are shown of a list.
+fn range(first: usize, shown: usize, look: Look) -> String {
+    match shown {
+        1 => format!("{}", first + 1),
+        _ => format!("{}{}{}", first + 1, look.pick(" to ", "–"), first + shown),
     }
 }
 
@@ -305,12 +328,12 @@ fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let fits = |lines: &Vec<Vec<Vec<thing::Piece>>>| lines.iter().map(Vec::len).sum::<usize>() <= rows;
     let lines = (1..=most_lines).rev().map(lines_of).find(fits).unwrap_or_else(|| lines_of(1));
     let hidden = lines.iter().map(Vec::len).sum::<usize>().saturating_sub(rows);
-    let (first, count) = (hidden + 1, all.len());
+    // Each has one line, if some are hidden.
+    let (count, shown) = (all.len(), range(hidden, all.len() - hidden, look));
     let heading = match (hidden, look.language) {
         (0, _) => look.pick("shared", "共享对象").to_owned(),
-        // Each has one line.
-        (_, Language::En) => format!("shared {first} to {count} of {count}"),
-        (_, Language::Zh) => format!("共享对象 {first}–{count}，共 {count} 个"),
+        (_, Language::En) => format!("shared {shown} of {count}"),
+        (_, Language::Zh) => format!("共享对象 {shown}，共 {count} 个"),
     };
     panel.heading(0, &heading);
     let mut row = 1;

@@ -10,7 +10,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 
 use crate::report::screen::Screen;
 
@@ -60,8 +62,9 @@ pub(super) fn is_open() -> bool {
 /// Restores the terminal, unless it is not in use.
 pub(super) fn leave() {
     if IS_OPEN.swap(false, SeqCst) {
-        // There is nobody to tell if it fails: the terminal is gone.
-        let _ = execute!(Screen::stdout(), Show, LeaveAlternateScreen);
+        // tmux 3.3 leaves lines of a screen that is not empty on the normal one, if the window has become wider. There is
+        // nobody to tell if it fails: the terminal is gone.
+        let _ = execute!(Screen::stdout(), Clear(ClearType::All), Show, LeaveAlternateScreen);
         let _ = disable_raw_mode();
     }
 }

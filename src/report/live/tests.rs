@@ -5,10 +5,12 @@ use std::time::Instant;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
 use super::draw::draw;
 use super::keys::Key;
 use super::look::Look;
+use super::thing;
 use super::view::{Pressed, View};
 use crate::report::Language;
 use crate::report::control::{Next, Request, Status};
@@ -108,6 +110,30 @@ fn numbered(kind: &str, count: usize) -> Vec<String> {
 
 fn killed() -> WorkerExited {
     WorkerExited { exit_code: None, signal: Some(9), failure: None }
+}
+
+/// The summary of a sale that broke its claim.
+fn oversold() -> Summary {
+    let (claim, needs) = claim("tickets");
+    Summary {
+        scenario: "tickets",
+        claim,
+        seen: Some([
+            "The shop sold 10 tickets, but it had only 3.".to_owned(),
+            "只有 3 张票，却卖出了 10 张。".to_owned(),
+        ]),
+        verdict: Verdict::Violated,
+        guaranteed: false,
+        needs,
+        allowance: None,
+        reason: None,
+        loss: None,
+        elapsed_us: 2_000_000,
+        facts: vec![counter("stock", "票数", 3), counter("bought", "买到", 10), counter("oversold", "超卖", 7)],
+        schedule: None,
+        explored: None,
+        advice: None,
+    }
 }
 
 fn exited() -> WorkerExited {
@@ -326,6 +352,51 @@ fn hundred_workers_have_a_sign_each_and_lines_around_the_selected_one() {
 }
 
 #[test]
+fn number_of_the_waiters_that_are_left_out_is_whole_at_every_width() {
+    let run = Run::of("tickets", &["--lock", "--buyers", "100"], &numbered("buyer", 100));
+    let run = run.then("buyer-1", has("tickets", false));
+    let run = (2..=100).fold(run, |run, number| run.at(2_000, &format!("buyer-{number}"), waits("tickets")));
+    for (language, kind) in [(Language::En, "buyer-"), (Language::Zh, "购票者")] {
+        let view = run.view(language);
+        for (width, most) in (40..=120).flat_map(|width| [1, 2, 3].map(|most| (width, most))) {
+            let lines = thing::lines(&view.scene.things()[1], &view.scene, Look::plain(language), 10, width, most);
+            let lines: Vec<String> =
+                lines.iter().map(|line| line.iter().map(|(text, _)| text.as_str()).collect()).collect();
+            assert!(lines.iter().all(|line| line.trim_end().width() <= width), "{width} {lines:?}");
+            let (_, left_out) = lines[lines.len() - 1].rsplit_once("  +").expect("some are left out");
+            let shown = lines.concat().matches(kind).count();
+            assert_eq!(shown + left_out.parse::<usize>().expect("a number"), 100, "{width} {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn single_line_of_a_list_has_one_number() {
+    for (language, workers, shared) in [
+        (Language::En, "── worker 3 of 10 ──", "── shared 2 of 2 ──"),
+        (Language::Zh, "── 进程 3，共 10 个 ──", "── 共享对象 2，共 2 个 ──"),
+    ] {
+        let screen = sale().screen(language, 40, 10);
+        assert!(screen.contains(workers) && screen.contains(shared), "{screen}");
+    }
+}
+
+#[test]
+fn notice_ends_with_its_reason() {
+    let run = sale();
+    let mut view = run.view(Language::En);
+    let has_notice = |view: &View| view.notice(Instant::now()).is_some();
+    assert!(has_notice(&view), "a death has left something to another");
+    view.press(Key::Down);
+    assert!(!has_notice(&view));
+    view.press(Key::Letter('k'));
+    assert!(has_notice(&view), "it has ended");
+    let end = run.then(RUNNER, oversold()).events.pop().expect("it was added");
+    view.apply(&end);
+    assert!(!has_notice(&view));
+}
+
+#[test]
 fn keys_ask_for_what_they_stand_for() {
     let mut view = sale().view(Language::En);
     let asks = |request| Pressed::Asks(request);
@@ -368,27 +439,8 @@ fn help_explains_keys_and_signs() {
 
 #[test]
 fn end_shows_the_verdict_and_the_counts() {
-    let summary = Summary {
-        scenario: "tickets",
-        claim: claim("tickets").0,
-        seen: Some([
-            "The shop sold 10 tickets, but it had only 3.".to_owned(),
-            "只有 3 张票，却卖出了 10 张。".to_owned(),
-        ]),
-        verdict: Verdict::Violated,
-        guaranteed: false,
-        needs: "a lock",
-        allowance: None,
-        reason: None,
-        loss: None,
-        elapsed_us: 2_000_000,
-        facts: vec![counter("stock", "票数", 3), counter("bought", "买到", 10), counter("oversold", "超卖", 7)],
-        schedule: None,
-        explored: None,
-        advice: None,
-    };
     let run = Run::of("tickets", &[], &numbered("buyer", 3)).then("buyer-1", SaleFact::TicketBought { left: 2 });
-    run.then("buyer-1", exited()).then(RUNNER, summary).matches_golden_file("end");
+    run.then("buyer-1", exited()).then(RUNNER, oversold()).matches_golden_file("end");
 }
 
 #[test]

@@ -13,6 +13,9 @@ const MOST_SIGNS: u64 = 60;
 /// The most spaces of a semaphore, a barrier or a queue that are drawn although they are empty.
 const MOST_SPACES: usize = 10;
 
+/// The columns of an item in a queue that has an end, as of an empty space: the picture keeps its width.
+const SPACE: usize = 4;
+
 /// A text that is not split.
 pub(super) type Piece = (String, Tone);
 
@@ -33,12 +36,15 @@ pub(super) fn lines(
     let count = pieces.len();
     for (place, (text, tone)) in pieces.into_iter().enumerate() {
         let is_last_line = lines.len() == most;
-        let left_out = format!(" +{}", count - place);
+        let left_out = format!("  +{}", count - place);
         // Where no line is left, the number of those that are left out needs room too.
         let room = if is_last_line && place + 1 < count { width.saturating_sub(left_out.width()) } else { width };
         if used + text.trim_end().width() > room && used > title_width {
             if is_last_line {
-                lines.last_mut().expect("there is one").push((left_out, Tone::Soft));
+                let line = lines.last_mut().expect("there is one");
+                let (last, _) = line.last_mut().expect("its title");
+                last.truncate(last.trim_end().len());
+                line.push((left_out, Tone::Soft));
                 break;
             }
             lines.push(vec![(" ".repeat(title_width), Tone::Plain)]);
@@ -142,26 +148,30 @@ fn of_queue(queue: &Queue, look: Look, pieces: &mut Vec<Piece>) {
     let Queue { capacity, items, put, got, done, left, .. } = queue;
     let queued = items.len();
     let count = match (capacity, look.language) {
-        (Some(capacity), Language::En) => format!("{queued} of {capacity}"),
+        (Some(capacity), Language::En) => format!("{queued} of {capacity}  "),
         (Some(capacity), Language::Zh) => format!("{queued}/{capacity}"),
-        (None, Language::En) => format!("{queued} in it"),
+        (None, Language::En) => format!("{queued} in it  "),
         (None, Language::Zh) => format!("{queued} 个"),
     };
     let is_full = capacity.is_some_and(|capacity| queued as u64 >= capacity);
-    pieces.push((format!("{count}  "), if is_full { Tone::Waiting } else { Tone::Plain }));
+    pieces.push((count, if is_full { Tone::Waiting } else { Tone::Plain }));
     let mut counts = vec![(look.pick("put", "放入"), put), (look.pick("got", "取出"), got)];
     counts.extend((*done > 0).then_some((look.pick("done", "完成"), done)));
     counts.extend((*left > 0).then_some((look.pick("left by the dead", "因进程死亡退回"), left)));
     let counts: Vec<String> = counts.into_iter().map(|(what, count)| format!("{what} {count}")).collect();
     let counts = counts.join(look.pick(", ", "，"));
     pieces.push((
-        if look.language == Language::En { format!("({counts})  ") } else { format!("（{counts}） ") },
+        if look.language == Language::En { format!("({counts})  ") } else { format!("（{counts}）") },
         Tone::Soft,
     ));
-    pieces.extend(items.iter().take(200).map(|item| (format!("[{}]", short(&item.value)), Tone::Working)));
+    pieces.extend(items.iter().take(200).map(|item| {
+        let value = short(&item.value);
+        let padding = if capacity.is_some() { SPACE.saturating_sub(value.width()) } else { 0 };
+        (format!("[{}{value}]", " ".repeat(padding)), Tone::Working)
+    }));
     let spaces = capacity.map_or(0, |capacity| (capacity as usize).saturating_sub(queued));
     if spaces <= MOST_SPACES {
-        pieces.extend((0..spaces).map(|_| ("[    ]".to_owned(), Tone::Soft)));
+        pieces.extend((0..spaces).map(|_| (format!("[{}]", " ".repeat(SPACE)), Tone::Soft)));
     }
 }
 

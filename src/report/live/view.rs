@@ -147,7 +147,7 @@ impl View {
         }
         self.started += u32::from(starts);
         if let Some(summary) = event.get::<Summary>() {
-            self.time.1 = None;
+            (self.time.1, self.notice) = (None, None);
             self.end = Some(End::of(summary, self.language));
             return;
         }
@@ -248,6 +248,7 @@ impl View {
         let selected = self.selected.map(|selected| selected.min(last));
         let from = selected.unwrap_or(0);
         let to = place(from, last).min(last);
+        self.notice = None;
         self.selected = Some(if selected.is_none() && to != last { 0 } else { to });
     }
 

@@ -35,7 +35,7 @@ use crate::pool::WorkerEvent;
 use crate::process::{ExitStatus, StopSignals};
 use crate::report::control::Control;
 use crate::report::{
-    AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
+    AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Names, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
 };
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::Wakeup;
@@ -81,6 +81,7 @@ pub(crate) struct Runner<'a> {
     observer: &'a mut dyn FnMut(&Event),
     /// How to read what the workers of the scenario report.
     facts: &'static [Parse],
+    names: Names,
     signals: &'a StopSignals,
     options: &'a RunOptions,
     /// Decides which worker runs, in an exploration.
@@ -117,14 +118,15 @@ struct PoolReports {
 }
 
 impl<'a> Runner<'a> {
-    /// Creates the runner for one run, in which workers report `facts`. Every event goes to `observer` and to
-    /// `reporter`.
+    /// Creates the runner for one run, in which workers report `facts`, and workers and things have these names. Every event
+    /// goes to `observer` and to `reporter`.
     pub(crate) fn new(
         reporter: Box<dyn Reporter + Send>,
         signals: &'a StopSignals,
         options: &'a RunOptions,
         observer: &'a mut dyn FnMut(&Event),
         facts: &'static [Parse],
+        names: Names,
     ) -> anyhow::Result<Self> {
         let (sender, receiver) = unscheduled_datagrams()?;
         let (clock, scheduler) = (Clock::start(options.speed)?, scheduler::current());
@@ -146,6 +148,7 @@ impl<'a> Runner<'a> {
             reporter,
             observer,
             facts,
+            names,
             signals,
             options,
             scheduler,

@@ -2,6 +2,7 @@
 
 use super::{Child, Cut, Runner};
 use crate::Process;
+use crate::report::Language;
 use crate::report::control::{Control, Request};
 use crate::scenarios::speed::Speed;
 use crate::sys::Signal;
@@ -39,6 +40,11 @@ impl Runner<'_> {
         control.update(|status| status.speed = speed.to_string());
     }
 
+    /// Returns what a worker is called, in English and in Chinese.
+    fn said(&self, child: &Child) -> [String; 2] {
+        [Language::En, Language::Zh].map(|language| language.name(self.names, &child.name))
+    }
+
     /// Returns the index of the running worker with this process ID.
     fn running(&self, pid: u32) -> Option<usize> {
         self.children.iter().rposition(|child| child.pid() == pid && child.is_running())
@@ -54,12 +60,10 @@ impl Runner<'_> {
         } else {
             child.end(Process::kill)
         };
-        let name = &child.name;
+        let [en, zh] = self.said(child);
         match killed {
-            Ok(()) => control.notify(format!("kill -9 {pid} ({name})"), format!("kill -9 {pid}")),
-            Err(error) => {
-                control.notify(format!("cannot kill {name}: {error:#}"), format!("无法杀死进程 {pid}：{error:#}"))
-            }
+            Ok(()) => control.notify(format!("kill -9 {pid} ({en})"), format!("kill -9 {pid}（{zh}）")),
+            Err(error) => control.notify(format!("cannot kill {en}: {error:#}"), format!("无法杀死{zh}：{error:#}")),
         }
         self.forget_stopped(index, control);
     }
@@ -68,12 +72,12 @@ impl Runner<'_> {
         let Some(index) = self.running(pid) else { return };
         let (child, is_stopped) = (&self.children[index], self.stopped.contains(&index));
         let (signal, verb) = if is_stopped { (Signal::SIGCONT, "CONT") } else { (Signal::SIGSTOP, "STOP") };
-        let name = &child.name;
+        let [en, zh] = self.said(child);
         if let Err(error) = child.signal(signal) {
-            control.notify(format!("cannot stop {name}: {error}"), format!("无法停止进程 {pid}：{error}"));
+            control.notify(format!("cannot stop {en}: {error}"), format!("无法停止{zh}：{error}"));
             return;
         }
-        control.notify(format!("kill -{verb} {pid} ({name})"), format!("kill -{verb} {pid}"));
+        control.notify(format!("kill -{verb} {pid} ({en})"), format!("kill -{verb} {pid}（{zh}）"));
         if is_stopped {
             self.forget_stopped(index, control);
         } else {

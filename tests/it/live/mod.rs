@@ -155,7 +155,7 @@ fn killed_holder_is_shown_with_who_takes_over() {
     screen.shows(&["PAUSED", "holds: lock"]);
     let holder = screen.select("holds: lock");
     screen.press(&["k"]);
-    screen.shows(&["killed (-9)", &format!("takes over the lock from {holder}, which died")]);
+    screen.shows(&["killed (signal 9)", &format!("takes over the lock from {holder}, which died")]);
     screen.press(&["Space", "+", "+", "+", "+", "+", "+", "+"]);
     let end = screen.shows(&["ENDED", "guaranteed, and held", "bought 3"]);
     assert!(end.contains(" max"), "{end}");
@@ -218,6 +218,20 @@ fn terminal_is_restored_after_signals() {
 }
 
 #[test]
+fn nothing_of_the_view_is_left_if_the_window_has_become_wider() {
+    let _watchdog = watchdog("live::wider");
+    // tmux leaves some only if the normal screen was full.
+    let args = concat!("--help; ", env!("CARGO_BIN_EXE_ipc-demo"), " tickets --live --speed max");
+    let Some(screen) = Screen::run(args, "C.UTF-8") else { return };
+    screen.shows(&["ENDED"]);
+    screen.resize(200, 50);
+    screen.until(is_wide);
+    screen.press(&["q"]);
+    let text = screen.ends(0);
+    assert!(!["── ", "ENDED", "buyer-"].iter().any(|of_view| text.contains(of_view)), "{text}");
+}
+
+#[test]
 fn terminal_is_restored_after_panics() {
     let _watchdog = watchdog("live::panics");
     if !cfg!(debug_assertions) {
@@ -260,7 +274,7 @@ fn schedule_is_watched_step_by_step() {
     // Times and process IDs of a schedule are the same in every run.
     insta::assert_snapshot!(text.lines().take(13).collect::<Vec<_>>().join("\n"), @"
     ipc-demo tickets --buyers 2 --schedule a3b3 --seed 1    step 3  speed 1  PAUSED
-    1 running  1 ended  to be shown: no ticket is sold twice, and none is oversold
+    1 running  1 ended  to be shown: no ticket is sold twice, and no more are sold …
     ── workers ─────────────────────────────────────────────────────────────────────
       buyer-1                         ··   has ended
       buyer-2                         ·· · next: look file
@@ -284,7 +298,7 @@ fn schedule_is_watched_step_by_step() {
     screen.press(&["."]);
     screen.shows(&["buyer-2  sees 3 tickets left"]);
     screen.press(&["k"]);
-    screen.shows(&["killed (-9)"]);
+    screen.shows(&["killed (signal 9)"]);
     screen.press(&["q"]);
     let text = screen.ends(0);
     assert!(text.contains("replay it: ipc-demo tickets --buyers 2 --live --schedule"), "{text}");

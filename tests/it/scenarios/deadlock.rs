@@ -67,7 +67,7 @@ fn one_order_for_all_locks_cures_it() {
 fn strict_makes_a_ring_an_exit_code() {
     let _watchdog = watchdog("scenarios::deadlock::strict");
     let ring = Demo::run("deadlock").args(["--strict", "--timeout", "1s"]);
-    assert!(ring.expect_exit(1).stdout.contains("✘ failed, as can happen without one order"));
+    assert!(ring.expect_exit(1).stdout.contains("✘ did not hold, as can happen without one order"));
 }
 
 #[test]

@@ -530,8 +530,8 @@ fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
       6  write file
     replay it: ipc-demo tickets --buyers 2 --lang en --schedule a2b#7c53
 
-    ✘ failed in 12 of 20 schedules, as can happen without a lock: no ticket is
-      sold twice, and none is oversold
+    ✘ did not hold in 12 of 20 schedules, as can happen without a lock: no ticket
+      is sold twice, and no more are sold than there are
     ");
     insta::assert_snapshot!(said("zh"), @"
     tickets  ·  所有调度  ·  随机种子 1
@@ -546,7 +546,7 @@ fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
       6  write file
     重放：ipc-demo tickets --buyers 2 --lang zh --schedule a2b#7c53
 
-    ✘ 20 个调度中有 12 个不成立（本来就没有保证）：每张票只卖一次，且不超卖
+    ✘ 20 个调度中有 12 个不成立（未加锁，本来就无保证）：每张票只卖一次，且不超卖
     ");
 }
 
@@ -626,7 +626,7 @@ fn deadlock_is_shown_and_can_be_broken_by_a_kill() {
         "  lock-1: held by a    lock-2: held by b\n",
         "  a worker-1  waits: acquire lock-2, which b holds\n",
         "  all are blocked: this is a deadlock\nkill a! b! · u undo",
-        "✘ failed, as can happen",
+        "✘ did not hold, as can happen",
         "--schedule ab#",
     ] {
         assert!(said.contains(part), "{part:?} in {said}");

@@ -76,7 +76,17 @@ fn task_of_a_killed_consumer_goes_to_another() {
     let events = killed("joinable", &["--consumers", "2", "--items", "5", "--speed", "20"], "consumer-1@working");
     let redelivered = |fact: &Fact| matches!(fact, Fact::ItemGot { redelivered: true, .. });
     assert_eq!(count(&events, redelivered), 1);
-    assert_eq!(["tasks_done", "lost"].map(|name| fact(&events, name)), [10, 0]);
+    assert_eq!(["tasks_done", "lost", "returned"].map(|name| fact(&events, name)), [10, 0, 1]);
+}
+
+#[test]
+fn task_that_no_consumer_takes_again_is_counted_as_returned() {
+    let _watchdog = watchdog("kill::returned");
+    let run = Demo::run("joinable").args(["--speed", "max", "--format", "json", "--kill", "consumer@working"]);
+    let events = run.expect_exit(0).events();
+    let names = ["produced", "consumed", "still_queued", "tasks_done", "returned"];
+    let [produced, consumed, queued, done, returned] = names.map(|name| fact(&events, name));
+    assert_eq!((produced, consumed, done, returned), (1 + queued, 1, 0, 1));
 }
 
 #[test]

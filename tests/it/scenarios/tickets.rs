@@ -66,7 +66,7 @@ fn strict_makes_a_broken_claim_an_exit_code() {
     let _watchdog = watchdog("scenarios::tickets::strict");
     let sale = Demo::run("tickets").args(["--speed", "100", "--strict", "--buyers", "20"]);
     let finished = sale.expect_exit(1);
-    assert!(finished.stdout.contains("✘ failed, as can happen without a lock"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("✘ did not hold, as can happen without a lock"), "{}", finished.stdout);
 }
 
 #[test]

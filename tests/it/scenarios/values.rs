@@ -40,7 +40,7 @@ fn with_the_lock_none_is_lost() {
 fn strict_makes_a_lost_update_an_exit_code() {
     let _watchdog = watchdog("scenarios::values::strict");
     let count = Demo::run("values").args(["--increments", "300", "--speed", "5", "--strict"]);
-    assert!(count.expect_exit(1).stdout.contains("✘ failed, as can happen without a lock: no update is lost"));
+    assert!(count.expect_exit(1).stdout.contains("✘ did not hold, as can happen without a lock: no update is lost"));
 }
 
 #[test]
