@@ -105,6 +105,9 @@ fn put_long(queue: Queue<String>) -> RoleResult {
 
 fn put_many_long(queue: Queue<String>) -> RoleResult {
     let items = [long_item(), long_item(), long_item()];
+    // Afterwards this thread has a buffer for them. How many instructions it takes to make it grow depends on what lies
+    // behind it.
+    Queue::new()?.put_many(&items)?;
     marked(|| queue.put_many(&items))
 }
 

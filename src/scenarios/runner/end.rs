@@ -176,7 +176,7 @@ impl RunEnd {
         if !self.cut.is_some_and(Cut::is_silent) {
             match self.reporter.event(last) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.cut = Some(Cut::ReaderGone),
-                shown => shown.context("cannot write the summary to stdout")?,
+                shown => shown.context("cannot show the summary on stdout")?,
             }
         }
         Ok(match self.cut {
