@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::caller::{Caller, Inputs, read};
-use super::state::Outcome;
+use super::state::{Outcome, SHORT_NS};
 use super::supervisor::Inner;
 use super::task::{Task, TaskError};
 use crate::ipc::deadline::Deadline;
@@ -23,7 +23,7 @@ const AHEAD: Duration = Duration::from_millis(2);
 const AHEAD_BYTES: u64 = 1 << 20;
 /// The least number of tasks under way for each worker.
 const LEAST_AHEAD: u64 = 2;
-/// After how many results the number of workers is chosen: results come in bursts.
+/// After how many results the number of workers is chosen again, or sooner if they take long: results come in bursts.
 const MANY_RESULTS: u64 = 4096;
 /// How many inputs are serialised before they are moved to the table together.
 const TOGETHER: u64 = 64;
@@ -42,8 +42,8 @@ pub(super) struct Feed<I> {
     window: u64,
     least: u64,
     measured: Measured,
-    /// When the number of workers was chosen last.
-    tuned_ns: u64,
+    /// When the number of workers was chosen last, and how many results were delivered until then.
+    tuned: (u64, u64),
 }
 
 /// When the last measurement was, how many results were delivered until then, and how many bytes since.
@@ -68,7 +68,7 @@ impl<I: Iterator> Feed<I> {
             window: window.unwrap_or(least),
             least,
             measured: Measured { at_ns: monotonic_ns(), delivered: 0, bytes: 0 },
-            tuned_ns: monotonic_ns(),
+            tuned: (monotonic_ns(), 0),
         }
     }
 
@@ -119,8 +119,20 @@ impl<I: Iterator> Feed<I> {
             // Room does not always come with a result: a worker that was killed with a task frees its slot later.
             !caller.results.is_empty() || caller.submit(encoded)
         });
+        self.tune();
         self.held_bytes += self.caller.results.iter().map(|(_, outcome)| outcome.bytes()).sum::<usize>();
         std::mem::take(&mut self.caller.results)
+    }
+
+    /// Chooses the number of workers, if it is time for that.
+    fn tune(&mut self) {
+        let ((tuned_ns, before), now_ns) = (self.tuned, monotonic_ns());
+        let (took_ns, results) = (now_ns - tuned_ns, self.delivered - before);
+        if results >= MANY_RESULTS || results > 0 && took_ns >= MANY_RESULTS * SHORT_NS {
+            let inner = &self.caller.inner;
+            inner.lock().tune(&inner.table, took_ns / results);
+            self.tuned = (now_ns, self.delivered);
+        }
     }
 
     /// Counts a result that is delivered, and returns it.
@@ -136,12 +148,6 @@ impl<I: Iterator> Feed<I> {
             let most = u64::from(self.caller.inner.table.plan.slots).min(in_cache).max(self.least);
             self.window = (ahead as u64).clamp(self.least, most);
             self.measured = Measured { at_ns: now_ns, delivered: self.delivered, bytes: 0 };
-        }
-        if self.delivered.is_multiple_of(MANY_RESULTS) {
-            let now_ns = monotonic_ns();
-            let (inner, took_ns) = (&self.caller.inner, now_ns - self.tuned_ns);
-            inner.lock().tune(&inner.table, took_ns / MANY_RESULTS);
-            self.tuned_ns = now_ns;
         }
         let result = read(&outcome);
         self.caller.recycle(outcome);

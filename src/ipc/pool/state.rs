@@ -117,7 +117,7 @@ const KEPT: usize = 4 << 20;
 const MOST_FAILURES: u32 = 3;
 /// Tasks that take less than this in all are short: a third of it is the caller's own work, which takes many times as long
 /// if it is not optimised.
-const SHORT_NS: u64 = if cfg!(debug_assertions) { 10_000 } else { 350 };
+pub(super) const SHORT_NS: u64 = if cfg!(debug_assertions) { 10_000 } else { 350 };
 
 pub(super) struct State {
     entries: Vec<Entry>,
