@@ -34,7 +34,7 @@ const SURVEYS: usize = 3;
 
 /// What a sweep reports while it runs.
 pub(super) enum News {
-    /// There will be so many kills.
+    /// The number of kills after the survey.
     Planned(usize),
     /// One more kill.
     Killed,

@@ -207,7 +207,7 @@ impl Drop for Caller {
         if self.is_withdrawn {
             state.withdraw(&self.inner.table, self.batch);
         }
-        state.abandon(&self.inner.table, self.batch);
+        state.abandon(self.batch);
     }
 }
 

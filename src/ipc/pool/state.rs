@@ -202,8 +202,7 @@ impl State {
     }
 
     /// The caller of a batch is gone: its results are dropped.
-    pub(super) fn abandon(&mut self, table: &Table, batch: usize) {
-        self.activate_all(table);
+    pub(super) fn abandon(&mut self, batch: usize) {
         let abandoned = self.batch(batch);
         abandoned.results.clear();
         abandoned.is_abandoned = true;

@@ -143,14 +143,14 @@ impl Ring {
         let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
         let mut count = 0;
         while count < most {
-            if let Some((first, len)) = self.take_run(most - count) {
-                match self.slot(first).is_large() {
-                    false => self.read_run(first, len, |bytes| read(bytes).unwrap_or_else(&mut failed)),
+            if let Some((first, slots)) = self.take_run(most - count) {
+                match slots[0].is_large() {
+                    false => self.read_run(first, slots, |bytes| read(bytes).unwrap_or_else(&mut failed)),
                     true => {
-                        self.read_long_run(first, len, |bytes| bytes.and_then(&mut read).unwrap_or_else(&mut failed))
+                        self.read_long_run(first, slots, |bytes| bytes.and_then(&mut read).unwrap_or_else(&mut failed))
                     }
                 }
-                count += len as usize;
+                count += slots.len();
             } else if let Some((spot, _)) = self.take(taking) {
                 let slot = self.slot(spot);
                 self.read_item(slot, || self.finish_slot(spot, slot), &mut read).unwrap_or_else(&mut failed);
@@ -167,9 +167,9 @@ impl Ring {
     }
 
     /// Takes the items behind the one that this handle took last: up to `most`, short ones or long ones that are not too
-    /// long together. Returns the first slot and the number; `None` if there is none, or if that is not the first.
+    /// long together. Returns the first spot and the slots; `None` if there is none, or if that is not the first.
     #[inline]
-    fn take_run(&self, most: usize) -> Option<(Spot, u32)> {
+    fn take_run(&self, most: usize) -> Option<(Spot, &[Slot])> {
         let first = known(&self.known_head)?;
         let most = self.longest_run(first).min(u32::try_from(most).unwrap_or(u32::MAX));
         let (slots, ready) = (self.run(first, most), self.ready(first));
@@ -186,16 +186,16 @@ impl Ring {
         let is_ours = len > 0 && ready.replace(&slots[0].word, taking);
         is_ours.then(|| {
             self.note_passed(&self.shared.head, &self.known_head, self.behind(first, len - 1));
-            (first, len)
+            (first, &slots[..len as usize])
         })
     }
 
     /// Hands the short items of a run that this process has taken to `read`, and releases the slots.
-    fn read_run(&self, first: Spot, len: u32, mut read: impl FnMut(&[u8])) {
+    fn read_run(&self, first: Spot, slots: &[Slot], mut read: impl FnMut(&[u8])) {
         // Also if `read` panics.
-        let taken = Taken { ring: self, first, slots: self.run(first, len) };
-        self.prefetch_to_take(first, taken.slots);
-        for slot in taken.slots {
+        let _taken = Taken { ring: self, first, slots };
+        self.prefetch_to_take(first, slots);
+        for slot in slots {
             let mut small = [0; INLINE_BYTES];
             let bytes = &mut small[..(slot.len.load(Relaxed) as usize).min(INLINE_BYTES)];
             copy_from_words(&slot.content, bytes);
@@ -204,8 +204,7 @@ impl Ring {
     }
 
     /// As [`read_run`](Self::read_run) for long items, which are copied before.
-    fn read_long_run(&self, first: Spot, len: u32, mut read: impl FnMut(Result<&[u8]>)) {
-        let slots = self.run(first, len);
+    fn read_long_run(&self, first: Spot, slots: &[Slot], mut read: impl FnMut(Result<&[u8]>)) {
         let (mut buffer, mut end) = (encoding::borrow_buffer(), 0);
         let copy = |slot: &Slot| {
             let range = end..end + (slot.len.load(Relaxed) as usize).min(MOST_TOGETHER);

@@ -214,10 +214,10 @@ impl Ring {
         self.claim_slowly()
     }
 
-    /// Claims up to `most` slots behind the one that this handle claimed last. Returns the first and the number; `None` if
-    /// they are not the next ones, or if the ring may be full.
+    /// Claims up to `most` slots behind the one that this handle claimed last. Returns the first spot and the slots; `None`
+    /// if they are not the next ones, or if the ring may be full.
     #[inline]
-    fn claim_run(&self, most: u32) -> Option<(Spot, u32)> {
+    fn claim_run(&self, most: u32) -> Option<(Spot, &[Slot])> {
         let first = known(&self.known_tail)?;
         let slot = self.slot(first);
         let word = Word::load(&slot.word);
@@ -234,21 +234,20 @@ impl Ring {
         let is_ours = len > 0 && self.try_claim(first, slot, word, len);
         is_ours.then(|| {
             self.note_passed(&self.shared.tail, &self.known_tail, self.behind(first, len - 1));
-            (first, len)
+            (first, self.run(first, len))
         })
     }
 
     /// Puts up to `most` short items together, and returns their number: at least one, unless the next slots are not known,
     /// or the ring may be full.
     fn try_put_run<'b>(&self, items: impl Iterator<Item = &'b [u8]>, most: u32) -> Result<Option<usize>> {
-        let Some((first, len)) = self.claim_run(most) else { return Ok(None) };
-        let slots = self.run(first, len);
+        let Some((first, slots)) = self.claim_run(most) else { return Ok(None) };
         prefetch_ahead(slots, AHEAD);
         for (slot, bytes) in slots.iter().zip(items) {
             slot.len.store(bytes.len() as u32, Relaxed);
             copy_into_words(&slot.content, bytes);
         }
-        self.publish_run(first, len)
+        self.publish_run(first, slots)
     }
 
     /// As [`try_put_run`](Self::try_put_run) for items that do not fit into slots: they lie one behind the other.
@@ -271,22 +270,22 @@ impl Ring {
             })
         };
         places().for_each(|(at, bytes)| self.shared.copy_in(self.plan.chunks_at + at, bytes));
-        let Some((first, len)) = self.claim_run(count as u32) else { return Ok(None) };
-        for (slot, (at, bytes)) in self.run(first, len).iter().zip(places()) {
+        let Some((first, slots)) = self.claim_run(count as u32) else { return Ok(None) };
+        for (slot, (at, bytes)) in slots.iter().zip(places()) {
             slot.len.store(bytes.len() as u32, Relaxed);
             slot.content[0].store(at as u64, Relaxed);
         }
-        let put = self.publish_run(first, len)?;
-        places().take(len as usize).for_each(|(at, bytes)| place.keep_at(at, bytes.len()));
+        let put = self.publish_run(first, slots)?;
+        places().take(slots.len()).for_each(|(at, bytes)| place.keep_at(at, bytes.len()));
         Ok(put)
     }
 
     /// Publishes the items of a run that this process has claimed, and returns their number. The caller notifies who
     /// waits.
-    fn publish_run(&self, first: Spot, len: u32) -> Result<Option<usize>> {
+    fn publish_run(&self, first: Spot, slots: &[Slot]) -> Result<Option<usize>> {
         self.check_open(first)?;
-        self.ready(first).store_run(self.run(first, len).iter().map(|slot| &slot.word));
-        Ok(Some(len as usize))
+        self.ready(first).store_run(slots.iter().map(|slot| &slot.word));
+        Ok(Some(slots.len()))
     }
 
     #[inline(always)]
