@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::Task;
-use super::state::Outcome;
+use super::state::{Outcome, Reader};
 use super::supervisor::Inner;
 use super::task::{TaskError, too_long};
 use crate::ipc::codec::{self, CodecError};
@@ -67,26 +67,17 @@ pub(super) struct Caller {
     pub(super) results: Vec<(u64, Outcome)>,
     /// The number of the next input for the table.
     next: u64,
-    /// Buffers of results that were read.
-    spare: Vec<Vec<u8>>,
     /// No result came during the last sleep.
     is_quiet: bool,
-    /// Whether its tasks are withdrawn when it is dropped.
-    is_withdrawn: bool,
+    /// Whether it submits many tasks: it reads their results as soon as it takes them, and they are withdrawn when it is
+    /// dropped.
+    is_feed: bool,
 }
 
 impl Caller {
-    pub(super) fn new(inner: &Arc<Inner>, is_withdrawn: bool) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, is_feed: bool) -> Self {
         let batch = inner.lock().add_batch(&inner.table);
-        Caller {
-            inner: Arc::clone(inner),
-            batch,
-            results: Vec::new(),
-            next: 0,
-            spare: Vec::new(),
-            is_quiet: false,
-            is_withdrawn,
-        }
+        Caller { inner: Arc::clone(inner), batch, results: Vec::new(), next: 0, is_quiet: false, is_feed }
     }
 
     /// The next input has this result already.
@@ -123,13 +114,6 @@ impl Caller {
         self.next != before
     }
 
-    /// The buffer of a result that was read is used for another one.
-    pub(super) fn recycle(&mut self, outcome: Outcome) {
-        if let Outcome::Long(buffer) = outcome {
-            self.spare.push(buffer);
-        }
-    }
-
     /// Returns why the first input was not accepted.
     pub(super) fn refused(&mut self) -> Option<TaskError> {
         match self.results.pop() {
@@ -142,9 +126,9 @@ impl Caller {
     pub(super) fn look(&mut self) -> u64 {
         let (inner, before) = (&self.inner, self.results.len());
         let mut state = inner.lock();
-        let collected = state.collect(&inner.table);
+        let reader = self.is_feed.then_some(Reader { inner, batch: self.batch });
+        let collected = state.collect(&inner.table, reader);
         state.take_results(self.batch, &mut self.results);
-        state.recycle(&mut self.spare);
         let all = state.collected;
         drop(state);
         if collected > (self.results.len() - before) as u64 {
@@ -204,7 +188,7 @@ impl Drop for Caller {
             return;
         }
         let mut state = self.inner.lock();
-        if self.is_withdrawn {
+        if self.is_feed {
             state.withdraw(&self.inner.table, self.batch);
         }
         state.abandon(self.batch);

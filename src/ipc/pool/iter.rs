@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::caller::{Caller, Inputs, read};
-use super::state::{Outcome, SHORT_NS};
+use super::state::SHORT_NS;
 use super::supervisor::Inner;
 use super::task::{Task, TaskError};
 use crate::ipc::deadline::Deadline;
@@ -44,6 +44,13 @@ pub(super) struct Feed<I> {
     measured: Measured,
     /// When the number of workers was chosen last, and how many results were delivered until then.
     tuned: (u64, u64),
+}
+
+/// A result that was read.
+struct Taken<O> {
+    result: Result<O, TaskError>,
+    /// The length of a long one.
+    bytes: usize,
 }
 
 /// When the last measurement was, how many results were delivered until then, and how many bytes since.
@@ -110,8 +117,9 @@ impl<I: Iterator> Feed<I> {
         }
     }
 
-    /// Blocks until results are there or there is room for inputs again, and returns the results.
-    fn take(&mut self) -> Vec<(u64, Outcome)> {
+    /// Blocks until results are there or there is room for inputs again, and returns the results. They are read when they
+    /// are drawn: at once, since long ones are in the way of others until then.
+    fn take<O: DeserializeOwned>(&mut self) -> impl Iterator<Item = (u64, Taken<O>)> + use<O, I> {
         let has_more = !self.is_drained || !self.encoded.is_empty();
         let encoded = &mut self.encoded;
         self.caller.wait_until(has_more, Deadline::NEVER, |caller| {
@@ -121,7 +129,8 @@ impl<I: Iterator> Feed<I> {
         });
         self.tune();
         self.held_bytes += self.caller.results.iter().map(|(_, outcome)| outcome.bytes()).sum::<usize>();
-        std::mem::take(&mut self.caller.results)
+        let results = std::mem::take(&mut self.caller.results).into_iter();
+        results.map(|(index, outcome)| (index, Taken { result: read(&outcome), bytes: outcome.bytes() }))
     }
 
     /// Chooses the number of workers, if it is time for that.
@@ -136,10 +145,10 @@ impl<I: Iterator> Feed<I> {
     }
 
     /// Counts a result that is delivered, and returns it.
-    fn deliver<O: DeserializeOwned>(&mut self, outcome: Outcome) -> Result<O, TaskError> {
-        self.held_bytes -= outcome.bytes();
+    fn deliver<O>(&mut self, taken: Taken<O>) -> Result<O, TaskError> {
+        self.held_bytes -= taken.bytes;
         self.delivered += 1;
-        self.measured.bytes += outcome.bytes() as u64;
+        self.measured.bytes += taken.bytes as u64;
         if self.delivered - self.measured.delivered >= self.window {
             let now_ns = monotonic_ns();
             let (took_ns, results) = (now_ns - self.measured.at_ns, self.delivered - self.measured.delivered);
@@ -149,9 +158,7 @@ impl<I: Iterator> Feed<I> {
             self.window = (ahead as u64).clamp(self.least, most);
             self.measured = Measured { at_ns: now_ns, delivered: self.delivered, bytes: 0 };
         }
-        let result = read(&outcome);
-        self.caller.recycle(outcome);
-        result
+        taken.result
     }
 
     /// Returns whether all results were delivered.
@@ -179,8 +186,8 @@ pub(super) fn map<T: Task>(
         if feed.is_over() {
             break;
         }
-        for (index, outcome) in feed.take() {
-            results[index as usize] = Some(feed.deliver(outcome));
+        for (index, taken) in feed.take() {
+            results[index as usize] = Some(feed.deliver(taken));
         }
     }
     results.into_iter().map(|result| result.expect("each task has one result")).collect()
@@ -193,10 +200,10 @@ type OfPool<'p, T> = PhantomData<(&'p (), fn() -> T)>;
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
 #[must_use = "inputs are drawn as the results are taken"]
-pub struct Imap<'p, T, I> {
+pub struct Imap<'p, T: Task, I> {
     feed: Feed<I>,
     /// The results from the next one on.
-    results: VecDeque<Option<Outcome>>,
+    results: VecDeque<Option<Taken<T::Output>>>,
     pool: OfPool<'p, T>,
 }
 
@@ -213,16 +220,16 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
         loop {
             let drawn = self.feed.fill();
             self.results.resize_with((drawn - self.feed.delivered) as usize, || None);
-            if let Some(outcome) = self.results.front_mut().and_then(Option::take) {
+            if let Some(taken) = self.results.front_mut().and_then(Option::take) {
                 self.results.pop_front();
-                return Some(self.feed.deliver(outcome));
+                return Some(self.feed.deliver(taken));
             }
             if self.feed.is_over() {
                 return None;
             }
             let first = self.feed.delivered;
-            for (index, outcome) in self.feed.take() {
-                self.results[(index - first) as usize] = Some(outcome);
+            for (index, taken) in self.feed.take() {
+                self.results[(index - first) as usize] = Some(taken);
             }
         }
     }
@@ -237,9 +244,9 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
 #[must_use = "inputs are drawn as the results are taken"]
-pub struct ImapUnordered<'p, T, I> {
+pub struct ImapUnordered<'p, T: Task, I> {
     feed: Feed<I>,
-    results: VecDeque<(u64, Outcome)>,
+    results: VecDeque<(u64, Taken<T::Output>)>,
     pool: OfPool<'p, T>,
 }
 
@@ -255,8 +262,8 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for ImapUnordered<'_, T, I>
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             self.feed.fill();
-            if let Some((index, outcome)) = self.results.pop_front() {
-                return Some((index as usize, self.feed.deliver(outcome)));
+            if let Some((index, taken)) = self.results.pop_front() {
+                return Some((index as usize, self.feed.deliver(taken)));
             }
             if self.feed.is_over() {
                 return None;
@@ -275,7 +282,7 @@ macro_rules! exact {
         impl<T: Task, I: Iterator<Item = T::Input>> FusedIterator for $iterator<'_, T, I> {}
         impl<T: Task, I: ExactSizeIterator<Item = T::Input>> ExactSizeIterator for $iterator<'_, T, I> {}
 
-        impl<T, I> std::fmt::Debug for $iterator<'_, T, I> {
+        impl<T: Task, I> std::fmt::Debug for $iterator<'_, T, I> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let (drawn, delivered) = (self.feed.drawn, self.feed.delivered);
                 let mut shown = f.debug_struct(stringify!($iterator));

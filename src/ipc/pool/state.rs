@@ -6,10 +6,13 @@
 //!
 //! Nothing here calls code of the user, so no panic leaves it half changed.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::thread;
 
 use super::inputs::{Extent, InputMemory};
+use super::supervisor::Inner;
 use super::table::{Area, CONTENT_BYTES, INLINE_INPUT, Slot, Table};
 use super::task::TaskError;
 use super::word::{State as SlotState, Word};
@@ -40,11 +43,35 @@ struct Entry {
 }
 
 /// An output as its worker wrote it, or why there is none.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Outcome {
     Short { len: u8, bytes: [u8; CONTENT_BYTES] },
     Long(Vec<u8>),
+    InPlace(InPlace),
     Failed(Box<TaskError>),
+}
+
+/// A long output in the area of its worker, which keeps it there until this is dropped: without the lock.
+pub(super) struct InPlace {
+    inner: Arc<Inner>,
+    area: Arc<Area>,
+    slot: u32,
+    place: usize,
+    len: usize,
+}
+
+impl fmt::Debug for InPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InPlace").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Drop for InPlace {
+    fn drop(&mut self) {
+        let table = &self.inner.table;
+        let slot = table.slot(self.slot).expect("it was in a slot");
+        self.inner.lock().free_slot(table, self.slot, slot);
+    }
 }
 
 impl Outcome {
@@ -54,7 +81,11 @@ impl Outcome {
 
     /// Returns how much memory it takes beyond its own size.
     pub(super) fn bytes(&self) -> usize {
-        if let Outcome::Long(bytes) = self { bytes.len() } else { 0 }
+        match self {
+            Outcome::Long(bytes) => bytes.len(),
+            Outcome::InPlace(output) => output.len,
+            Outcome::Short { .. } | Outcome::Failed(_) => 0,
+        }
     }
 }
 
@@ -72,7 +103,7 @@ struct Batch {
 pub(super) struct Member {
     pub(super) name: String,
     pub(super) process: Process,
-    pub(super) area: Area,
+    pub(super) area: Arc<Area>,
     /// How many entries of its list were read.
     read: u64,
     was_ready: bool,
@@ -82,7 +113,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(name: String, process: Process, area: Area) -> Self {
-        Member { name, process, area, read: 0, was_ready: false, is_replacement: false }
+        Member { name, process, area: Arc::new(area), read: 0, was_ready: false, is_replacement: false }
     }
 
     pub(super) fn was_ready(&self) -> bool {
@@ -111,8 +142,8 @@ pub(super) enum Condemnation {
 
 /// How many slots ahead are fetched while results are collected: each is in the cache of the worker that wrote it.
 const PREFETCH: u64 = 4;
-/// How many bytes of buffers are kept.
-const KEPT: usize = 4 << 20;
+/// Outputs that are at least this long are read where they are.
+const LONG: usize = 4 << 10;
 /// Deaths in a row of workers that could not run tasks, after which every task fails.
 const MOST_FAILURES: u32 = 3;
 /// Tasks that take less than this in all are short: a third of it is the caller's own work, which takes many times as long
@@ -129,8 +160,6 @@ pub(super) struct State {
     /// A position at or before the head's.
     seen_head: u64,
     batches: Vec<Option<Batch>>,
-    /// Buffers for long results.
-    spare: Vec<Vec<u8>>,
     pub(super) pending: usize,
     /// By their numbers.
     pub(super) members: Vec<Option<Member>>,
@@ -142,6 +171,8 @@ pub(super) struct State {
     pub(super) failures: u32,
     /// Why no worker can run tasks.
     pub(super) no_workers: Option<String>,
+    /// Whose results are collected first.
+    next_worker: usize,
     /// How many results were collected.
     pub(super) collected: u64,
     /// Whether the supervisor sleeps until it is woken.
@@ -158,7 +189,6 @@ impl State {
             published: 0,
             seen_head: 0,
             batches: Vec::new(),
-            spare: Vec::new(),
             pending: 0,
             members: (0..workers).map(|_| None).collect(),
             phase: Phase::Open,
@@ -166,6 +196,7 @@ impl State {
             spare_processors: thread::available_parallelism().map_or(1, |all| all.get() as u32 - 1).max(1),
             failures: 0,
             no_workers: None,
+            next_worker: 0,
             collected: 0,
             is_unsupervised: false,
         }
@@ -190,15 +221,6 @@ impl State {
     /// Moves the results of a batch that are there to `results`.
     pub(super) fn take_results(&mut self, batch: usize, results: &mut Vec<(u64, Outcome)>) {
         results.append(&mut self.batch(batch).results);
-    }
-
-    /// Uses these buffers for further results, as far as they are worth keeping.
-    pub(super) fn recycle(&mut self, buffers: &mut Vec<Vec<u8>>) {
-        let mut kept: usize = self.spare.iter().map(Vec::capacity).sum();
-        self.spare.extend(buffers.drain(..).take_while(|buffer| {
-            kept += buffer.capacity();
-            kept <= KEPT
-        }));
     }
 
     /// The caller of a batch is gone: its results are dropped.
@@ -328,43 +350,60 @@ impl State {
         self.members.iter().flatten().for_each(|member| member.area.tasks().notify());
     }
 
-    /// Delivers the results that the workers have finished. Returns how many.
-    pub(super) fn collect(&mut self, table: &Table) -> u64 {
-        let before = self.collected;
-        for number in 0..self.members.len() {
-            self.collect_of(table, number);
+    /// Delivers the results that the workers have finished. Returns how many. A long one of `reader` is the last: others
+    /// stay where they are until it is read, so that they are in nobody's way.
+    pub(super) fn collect(&mut self, table: &Table, reader: Option<Reader<'_>>) -> u64 {
+        let (before, workers) = (self.collected, self.members.len());
+        // Each in turn: the results of one could keep those of the others waiting.
+        let first = self.next_worker;
+        for number in (first..workers).chain(0..first) {
+            if self.collect_of(table, number, reader) {
+                self.next_worker = (number + 1) % workers;
+                break;
+            }
         }
         self.collected - before
     }
 
-    fn collect_of(&mut self, table: &Table, worker: usize) {
-        let Some(member) = self.members[worker].as_mut() else { return };
+    /// Returns whether the last result was a long one of `reader`.
+    fn collect_of(&mut self, table: &Table, worker: usize, reader: Option<Reader<'_>>) -> bool {
+        let Some(member) = self.members[worker].as_mut() else { return false };
         let (finished, mut read) = (member.area.finished(), member.read);
-        while read != finished {
+        let mut is_in_place = false;
+        while read != finished && !is_in_place {
             let member = self.members[worker].as_ref().expect("it is there while its list is read");
             let number = member.area.finished_at(read);
             if finished - read > PREFETCH {
                 table.prefetch(member.area.finished_at(read + PREFETCH));
             }
             read += 1;
-            self.take_done(table, worker, number);
+            is_in_place = self.take_done(table, worker, number, reader);
         }
         if let Some(member) = self.members[worker].as_mut() {
             member.read = read;
         }
+        is_in_place
     }
 
-    /// Delivers the result in a slot, if there is one of this worker.
-    fn take_done(&mut self, table: &Table, worker: usize, number: u32) {
-        let (Some(entry), Some(slot)) = (self.entries.get(number as usize), table.slot(number)) else { return };
+    /// Delivers the result in a slot, if there is one of this worker. Returns whether it is a long one of `reader`.
+    fn take_done(&mut self, table: &Table, worker: usize, number: u32, reader: Option<Reader<'_>>) -> bool {
+        let (Some(entry), Some(slot)) = (self.entries.get(number as usize), table.slot(number)) else { return false };
         let done = Word::new(SlotState::Done, worker as u32, entry.generation);
-        if entry.job.is_none() || !done.is_at(slot.word()) {
-            return;
-        }
+        let Some(job) = entry.job.as_ref().filter(|_| done.is_at(slot.word())) else { return false };
         let member = self.members[worker].as_ref().expect("its results are read before it is removed");
-        let outcome = read_outcome(slot, &member.area, &member.name, &mut self.spare);
+        let reader = reader.filter(|reader| reader.batch == job.batch);
+        let outcome = read_outcome(number, slot, member, reader);
+        let is_in_place = matches!(outcome, Outcome::InPlace(_));
         self.deliver(number, outcome);
-        done.to(SlotState::Free, 0).store(slot.word());
+        if !is_in_place {
+            self.free_slot(table, number, slot);
+        }
+        is_in_place
+    }
+
+    /// Makes a slot free in which a worker had a task.
+    fn free_slot(&mut self, table: &Table, number: u32, slot: &Slot) {
+        Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
         self.release(table, number);
     }
 
@@ -448,7 +487,7 @@ impl State {
     /// been ready to run tasks.
     pub(super) fn remove_worker(&mut self, table: &Table, worker: usize, ended: &Ended) -> bool {
         self.record_ready();
-        self.collect_of(table, worker);
+        self.collect_of(table, worker, None);
         for (number, slot) in table.all() {
             let word = Word::load(slot.word());
             if word.worker() as usize != worker {
@@ -456,12 +495,11 @@ impl State {
             }
             match word.state() {
                 // Killed before it added the slot to its list.
-                Some(SlotState::Done) => self.take_done(table, worker, number),
-                Some(SlotState::Running) => self.retry(table, number, slot, worker, ended),
-                Some(SlotState::Condemned) => {
-                    word.to(SlotState::Free, 0).store(slot.word());
-                    self.release(table, number);
+                Some(SlotState::Done) => {
+                    self.take_done(table, worker, number, None);
                 }
+                Some(SlotState::Running) => self.retry(table, number, slot, worker, ended),
+                Some(SlotState::Condemned) => self.free_slot(table, number, slot),
                 _ => {}
             }
         }
@@ -486,8 +524,7 @@ impl State {
         }
         let name = self.members[worker].as_ref().expect("it is being removed").name.as_str().into();
         self.deliver(number, Outcome::failed(TaskError::WorkerDied { worker: name, status: ended.status, attempts }));
-        Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
-        self.release(table, number);
+        self.free_slot(table, number, slot);
     }
 
     /// Adds the slots that are ready to the ring whose entries were taken: by a worker that died, or was stopped, before
@@ -502,7 +539,7 @@ impl State {
             match word.state() {
                 Some(SlotState::Ready) => self.enqueue(table, number),
                 Some(SlotState::Done) if self.members.get(word.worker() as usize).is_some_and(Option::is_some) => {
-                    self.take_done(table, word.worker() as usize, number);
+                    self.take_done(table, word.worker() as usize, number, None);
                 }
                 _ => {}
             }
@@ -542,7 +579,7 @@ impl State {
 
     /// Gives every task this result.
     fn end_all(&mut self, table: &Table, error: &TaskError) {
-        self.collect(table);
+        self.collect(table, None);
         for (number, slot) in table.all() {
             if self.entries[number as usize].job.is_none() {
                 continue;
@@ -574,8 +611,15 @@ impl State {
     }
 }
 
-/// Reads a result from its slot, and from the area of its worker.
-fn read_outcome(slot: &Slot, area: &Area, worker: &str, spare: &mut Vec<Vec<u8>>) -> Outcome {
+/// A caller that is about to read the results of its batch.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'c> {
+    pub(super) inner: &'c Arc<Inner>,
+    pub(super) batch: usize,
+}
+
+/// Reads a result from its slot, and from the area of its worker, unless it is a long one that `reader` can read there.
+fn read_outcome(number: u32, slot: &Slot, worker: &Member, reader: Option<Reader<'_>>) -> Outcome {
     let (len, place) = slot.output();
     let outcome = match place {
         None => {
@@ -583,17 +627,19 @@ fn read_outcome(slot: &Slot, area: &Area, worker: &str, spare: &mut Vec<Vec<u8>>
             slot.copy_output(&mut bytes[..len]);
             Outcome::Short { len: len as u8, bytes }
         }
-        Some(place) if area.has_place(place, len) => {
-            let mut bytes = spare.pop().unwrap_or_default();
-            bytes.resize(len, 0);
-            area.read_output(place, &mut bytes);
-            Outcome::Long(bytes)
+        Some(place) if worker.area.has_place(place, len) => {
+            let output = worker.area.output(place, len);
+            if let Some(reader) = reader.filter(|_| len >= LONG && output[0] == OUTPUT) {
+                let (inner, area) = (Arc::clone(reader.inner), Arc::clone(&worker.area));
+                return Outcome::InPlace(InPlace { inner, area, slot: number, place, len });
+            }
+            Outcome::Long(output.to_vec())
         }
         Some(_) => Outcome::Long(Vec::new()),
     };
     match outcome.as_slice().first() {
         Some(&OUTPUT) => outcome,
-        _ => Outcome::failed(failure(outcome.as_slice(), worker)),
+        _ => Outcome::failed(failure(outcome.as_slice(), &worker.name)),
     }
 }
 
@@ -603,6 +649,7 @@ impl Outcome {
         match self {
             Outcome::Short { len, bytes } => &bytes[..usize::from(*len)],
             Outcome::Long(bytes) => bytes,
+            Outcome::InPlace(output) => output.area.output(output.place, output.len),
             Outcome::Failed(_) => &[],
         }
     }

@@ -160,7 +160,7 @@ impl Supervisor {
         let before = state.collected;
         state.record_ready();
         if is_audit {
-            state.collect(&inner.table);
+            state.collect(&inner.table, None);
             state.audit(&inner.table);
         }
         if let Some(limit_ns) = self.limit_ns {

@@ -425,9 +425,9 @@ impl Area {
         self.shared.copy_in(self.plan.outputs_at() + place, bytes);
     }
 
-    /// Fills `bytes` from a long output.
-    pub(super) fn read_output(&self, place: usize, bytes: &mut [u8]) {
-        self.shared.copy_out(self.plan.outputs_at() + place, bytes);
+    /// Returns a long output where it is: the worker does not change it until the word of its slot has changed.
+    pub(super) fn output(&self, place: usize, len: usize) -> &[u8] {
+        self.shared.bytes(self.plan.outputs_at() + place, len)
     }
 
     /// Returns whether an output may be there.

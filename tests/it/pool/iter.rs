@@ -1,6 +1,7 @@
 //! Many tasks at once: inputs are drawn as results are taken, and an error ends nothing.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use ipc_demo::pool::TaskError;
@@ -108,4 +109,17 @@ fn panic_of_the_input_is_the_callers() {
     let run = std::panic::AssertUnwindSafe(|| pool.map(inputs));
     assert!(std::panic::catch_unwind(run).is_err());
     assert_eq!(pool.map(doubles(0..100)).into_iter().map(number).count(), 100, "the pool goes on");
+}
+
+#[test]
+fn panic_while_a_result_is_read_is_the_callers_and_its_slot_is_free_again() {
+    let _watchdog = watchdog("pool::panic_in_read");
+    let pool = builder().workers(1).in_flight(2).build(Does::new()).expect("a pool");
+    for bytes in [10, 1000, 100_000] {
+        for _ in 0..6 {
+            let read = AssertUnwindSafe(|| pool.map([Act::ReturnPanicking(bytes)]));
+            assert!(catch_unwind(read).is_err(), "{bytes}");
+        }
+    }
+    assert!(pool.map(doubles(0..10)).into_iter().map(number).eq((0..10).map(|number| 2 * number)));
 }

@@ -45,6 +45,8 @@ pub(crate) enum Act {
     ReturnUnreadable,
     /// Returns something that kills the worker that writes it.
     ReturnDeadly,
+    /// Returns this many bytes, and reading them panics.
+    ReturnPanicking(usize),
     Pid,
     /// Arrives at the meeting point, and waits for its end.
     Meet(u8),
@@ -89,6 +91,16 @@ impl<'de> Deserialize<'de> for Deadly {
     }
 }
 
+/// Reading it panics.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Panicking(String);
+
+impl<'de> Deserialize<'de> for Panicking {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("an output whose reading panics")
+    }
+}
+
 fn kill_itself() -> ! {
     send(std::process::id(), Signal::SIGKILL);
     unreachable!("it was killed")
@@ -102,6 +114,7 @@ pub(crate) enum Output {
     Formless,
     Unreadable(Unreadable),
     Deadly(Deadly),
+    Panicking(Panicking),
 }
 
 /// Does what its inputs say.
@@ -169,6 +182,7 @@ impl Task for Does {
             Act::ReturnFormless => return Ok(Output::Formless),
             Act::ReturnUnreadable => return Ok(Output::Unreadable(Unreadable)),
             Act::ReturnDeadly => return Ok(Output::Deadly(Deadly { parent: 0 })),
+            Act::ReturnPanicking(bytes) => return Ok(Output::Panicking(Panicking("x".repeat(bytes)))),
             Act::Pid => u64::from(std::process::id()),
             Act::Meet(byte) => {
                 arrive(self.here.as_ref().expect("a meeting point"), byte);
