@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) fn patient_watchdog(test: &'static str) -> Watchdog {
 }
 
 fn watchdog_after(test: &'static str, patience: Duration) -> Watchdog {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(handle_ignored_signals);
     let (called_off, bark) = mpsc::channel();
     thread::spawn(move || {
         if bark.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -46,6 +49,19 @@ fn watchdog_after(test: &'static str, patience: Duration) -> Watchdog {
         }
     });
     Watchdog { _called_off: called_off }
+}
+
+/// Handles the signals that this process ignores, as one does that was started in the background or by `nohup`. The
+/// programs that it starts would ignore them as well; what is handled has its default action in them.
+fn handle_ignored_signals() {
+    let status = std::fs::read_to_string("/proc/self/status").expect("there is a /proc");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask of signals");
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a hexadecimal number");
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+        if ignored & 1 << (signal as i32 - 1) != 0 {
+            signal_hook::flag::register(signal as i32, Arc::default()).expect("it can be handled");
+        }
+    }
 }
 
 /// Starts a worker that runs one of [`crate::roles`] in this test program.
