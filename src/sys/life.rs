@@ -84,6 +84,7 @@ pub(crate) fn end(word: &AtomicU32) {
 }
 
 /// Returns whether the owner of a life word is alive; `None` while it is unowned.
+#[inline]
 pub(crate) fn is_alive(word: &AtomicU32) -> Option<bool> {
     let value = word.load(Acquire);
     (value != 0).then_some(value & libc::FUTEX_OWNER_DIED == 0)

@@ -231,7 +231,16 @@ impl ProcessTable {
     }
 
     /// Returns whether the process in `slot` is alive. A child counts from the moment its slot was reserved.
+    #[inline]
     pub(crate) fn is_alive(&self, slot: ProcessSlot) -> bool {
+        let place = &self.table.slots[slot.index()];
+        let lives = slot.generation() << PHASE_BITS | LIVE as u32;
+        place.state.load(Acquire) as u32 == lives && life::is_alive(&place.life) == Some(true) || self.may_live(slot)
+    }
+
+    /// As [`is_alive`](Self::is_alive), where that is less clear.
+    #[cold]
+    fn may_live(&self, slot: ProcessSlot) -> bool {
         let place = &self.table.slots[slot.index()];
         let slot_state = SlotState::of(place.state.load(Acquire));
         if slot_state.generation != slot.generation() {

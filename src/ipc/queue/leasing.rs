@@ -81,7 +81,7 @@ impl Ring {
                 state.lease_ticks.store(ticks.wrapping_add(1), Relaxed);
             }
             let tokens = std::iter::from_fn(|| self.take(|_, ready| ready.leased_to(self.me))).take(most);
-            let count = tokens.map(|(spot, word)| lease(self.leased(spot, word))).count();
+            let count = tokens.map(|(spot, _, word)| lease(self.leased(spot, word))).count();
             Ok((count > 0).then_some(()))
         };
         // The last lease holder may have returned its item and left.

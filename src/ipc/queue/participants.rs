@@ -151,19 +151,25 @@ impl<S: Counted> Handle<S> {
 
     /// Returns whether a living process has another handle with `right`. Takes only a few loads if the one found last
     /// still exists.
+    #[inline]
     pub(crate) fn has_other_handle(&self, right: Rights) -> bool {
-        let own = self.rights().and(right).0;
-        let counts = |member: &Member| {
-            let ours = if member.slot == self.me { own } else { 0 };
-            (member.handles & (right.0 * 0xFFFF)) > ours && self.process_table.is_alive(member.slot)
-        };
         let members = &self.shared.participants().members;
         let last_found = members.word(self.peer.load(Relaxed) as usize).map_or(0, |word| word.load(Relaxed));
-        if Member::from_word(last_found).is_some_and(|member| counts(&member)) {
-            return true;
-        }
-        let found = members.all().find(|(_, member)| counts(member));
+        Member::from_word(last_found).is_some_and(|member| self.is_other(&member, right))
+            || self.find_other_handle(right)
+    }
+
+    #[cold]
+    fn find_other_handle(&self, right: Rights) -> bool {
+        let found = self.shared.participants().members.all().find(|(_, member)| self.is_other(member, right));
         found.inspect(|(index, _)| self.peer.store(*index as u32, Relaxed)).is_some()
+    }
+
+    /// Returns whether a process is alive and has a handle with `right` that is not this one.
+    #[inline]
+    fn is_other(&self, member: &Member, right: Rights) -> bool {
+        let ours = if member.slot == self.me { self.rights().and(right).0 } else { 0 };
+        (member.handles & (right.0 * 0xFFFF)) > ours && self.process_table.is_alive(member.slot)
     }
 
     /// Returns whether this is the process's last handle with `right`, and its parent has none. If the parent has one,

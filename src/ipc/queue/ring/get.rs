@@ -16,7 +16,6 @@ use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 use crate::sys::robust::Locked;
-use crate::sys::shm::copy_from_words;
 use crate::sys::task::Task;
 
 impl Ring {
@@ -90,39 +89,46 @@ impl Ring {
 
     /// Takes the first item: changes its word to what `then` returns. Returns `None` if there is no item.
     #[inline(always)]
-    pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, Word)> {
-        let try_take = |spot: Spot, slot: &Slot, ready: Word| {
-            let taken = then(spot, ready);
-            let is_ours = ready.replace(&slot.word, taken);
-            is_ours.then(|| {
-                self.note_passed(&self.shared.head, &self.known_head, spot);
-                self.prefetch_to_take(spot, slice::from_ref(slot));
-                (spot, taken)
-            })
-        };
+    pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, &Slot, Word)> {
         if let Some(spot) = self.noted_or_known(&self.shared.head, &self.known_head) {
             let (slot, ready) = (self.slot(spot), self.ready(spot));
             if Word::load(&slot.word) == ready
-                && let Some(taken) = try_take(spot, slot, ready)
+                && let Some(taken) = self.try_take(spot, slot, ready, then(spot, ready))
             {
                 return Some(taken);
             }
         }
         loop {
             let (spot, ready) = self.first_ready()?;
-            if let Some(taken) = try_take(spot, self.slot(spot), ready) {
+            if let Some(taken) = self.try_take(spot, self.slot(spot), ready, then(spot, ready)) {
                 return Some(taken);
             }
         }
+    }
+
+    #[inline(always)]
+    fn try_take<'r>(&self, spot: Spot, slot: &'r Slot, ready: Word, taken: Word) -> Option<(Spot, &'r Slot, Word)> {
+        let is_ours = ready.replace(&slot.word, taken);
+        is_ours.then(|| {
+            self.note_passed(&self.shared.head, &self.known_head, spot);
+            self.prefetch_to_take(spot, slice::from_ref(slot));
+            (spot, slot, taken)
+        })
     }
 
     /// Takes the first item for this process alone, releases the slot, and hands the bytes to `read`. Returns `None` if
     /// there is no item.
     #[inline]
     pub(crate) fn get_item<R>(&self, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
-        let Some((spot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
-        let slot = self.slot(spot);
-        self.read_item(slot, || self.release(spot, slot), read).map(Some)
+        let Some((spot, slot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
+        if slot.is_large() {
+            return self.read_large_item(slot, || self.release(spot, slot), read).map(Some);
+        }
+        let mut buffer = [0; INLINE_BYTES];
+        let bytes = slot.copy_short(&mut buffer);
+        self.release_taken(spot, slice::from_ref(slot));
+        self.shared.putters.event.notify();
+        read(bytes).map(Some)
     }
 
     /// Returns the word of a slot whose item this process has taken for itself.
@@ -151,8 +157,7 @@ impl Ring {
                     }
                 }
                 count += slots.len();
-            } else if let Some((spot, _)) = self.take(taking) {
-                let slot = self.slot(spot);
+            } else if let Some((spot, slot, _)) = self.take(taking) {
                 self.read_item(slot, || self.finish_slot(spot, slot), &mut read).unwrap_or_else(&mut failed);
                 count += 1;
             } else {
@@ -196,10 +201,7 @@ impl Ring {
         let _taken = Taken { ring: self, first, slots };
         self.prefetch_to_take(first, slots);
         for slot in slots {
-            let mut small = [0; INLINE_BYTES];
-            let bytes = &mut small[..(slot.len.load(Relaxed) as usize).min(INLINE_BYTES)];
-            copy_from_words(&slot.content, bytes);
-            read(bytes);
+            read(slot.copy_short(&mut [0; INLINE_BYTES]));
         }
     }
 
@@ -220,7 +222,7 @@ impl Ring {
     }
 
     /// Releases the slots of a run that this process has taken. The caller notifies the waiting producers.
-    #[inline]
+    #[inline(always)]
     fn release_taken(&self, first: Spot, slots: &[Slot]) {
         self.done(first).store_run(slots.iter().map(|slot| &slot.word));
         if self.is_last(first) {
@@ -286,13 +288,11 @@ impl Ring {
         copied: impl FnOnce(),
         read: impl FnOnce(&[u8]) -> Result<R>,
     ) -> Result<R> {
-        let len = slot.len.load(Relaxed) as usize;
-        if len > INLINE_BYTES {
+        if slot.is_large() {
             return self.read_large_item(slot, copied, read);
         }
-        let mut small = [0; INLINE_BYTES];
-        let bytes = &mut small[..len];
-        copy_from_words(&slot.content, bytes);
+        let mut buffer = [0; INLINE_BYTES];
+        let bytes = slot.copy_short(&mut buffer);
         copied();
         read(bytes)
     }

@@ -14,7 +14,6 @@ use super::{Ring, Waiting};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::encoding::check_len;
 use crate::sys::atomic::Ordering::Relaxed;
-use crate::sys::shm::copy_from_words;
 
 /// Room for an item that is being written, of this process alone.
 pub(crate) enum Room<'r> {
@@ -93,11 +92,11 @@ impl Ring {
     /// Takes the first item for this process alone, and leaves its bytes where they are until the slot is
     /// [released](Self::release_in_place). Returns `None` if there is no item.
     pub(crate) fn take_in_place(&self) -> Result<Option<(Spot, InPlace)>> {
-        let Some((spot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
+        let Some((spot, slot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
         let item = self.in_place(spot);
         // Of a copy, nothing is left to release later.
         if !matches!(item, Ok(InPlace::At { .. })) {
-            self.release(spot, self.slot(spot));
+            self.release(spot, slot);
         }
         Ok(Some((spot, item?)))
     }
@@ -112,12 +111,12 @@ impl Ring {
     /// Returns where the item of a slot is that this process has taken or leased.
     pub(crate) fn in_place(&self, spot: Spot) -> Result<InPlace> {
         let slot = self.slot(spot);
-        let len = slot.len.load(Relaxed) as usize;
-        if len > INLINE_BYTES {
+        if slot.is_large() {
+            let len = slot.len.load(Relaxed) as usize;
             return Ok(InPlace::At { offset: self.plan.chunks_at + self.place(slot)?, len });
         }
         let mut bytes = [0; INLINE_BYTES];
-        copy_from_words(&slot.content, &mut bytes[..len]);
+        let len = slot.copy_short(&mut bytes).len();
         Ok(InPlace::Copied { bytes, len })
     }
 

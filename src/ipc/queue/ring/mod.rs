@@ -246,6 +246,7 @@ impl Ring {
 
     /// Returns whether `right` can still be used by any thread but the calling one: through another handle, or by
     /// another thread of this process through this one.
+    #[inline]
     pub(crate) fn is_right_left(&self, right: Rights) -> bool {
         self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
     }

@@ -158,20 +158,13 @@ impl Ring {
     /// Puts an item into a slot if there is room.
     #[inline]
     fn try_put_small(&self, bytes: &[u8]) -> Result<Option<()>> {
-        let Some(spot) = self.claim()? else { return Ok(None) };
-        self.write(spot, bytes)?;
-        self.shared.getters.event.notify();
-        Ok(Some(()))
-    }
-
-    /// Writes an item into a slot that this process has claimed, and publishes it.
-    #[inline]
-    fn write(&self, spot: Spot, bytes: &[u8]) -> Result<()> {
-        let slot = self.slot(spot);
+        let Some((spot, slot)) = self.claim()? else { return Ok(None) };
         #[cfg(all(debug_assertions, feature = "cli"))]
         crate::sys::failpoint::before_write(|| self.ready(spot).store(&slot.word));
         copy_into_words(&slot.content, bytes);
-        self.publish(spot, slot, bytes.len())
+        self.publish(spot, slot, bytes.len())?;
+        self.shared.getters.event.notify();
+        Ok(Some(()))
     }
 
     /// Puts an item that does not fit into a slot if there is room.
@@ -190,8 +183,7 @@ impl Ring {
 
     /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
     pub(super) fn try_publish(&self, place: &Place<'_>, len: usize) -> Result<Option<()>> {
-        let Some(spot) = self.claim()? else { return Ok(None) };
-        let slot = self.slot(spot);
+        let Some((spot, slot)) = self.claim()? else { return Ok(None) };
         slot.content[0].store(place.at as u64, Relaxed);
         self.publish(spot, slot, len)?;
         self.shared.getters.event.notify();
@@ -200,7 +192,7 @@ impl Ring {
 
     /// Claims the next slot. Returns `None` if the ring is full.
     #[inline(always)]
-    pub(crate) fn claim(&self) -> Result<Option<Spot>> {
+    pub(crate) fn claim(&self) -> Result<Option<(Spot, &Slot)>> {
         if let Some(spot) = self.noted_or_known(&self.shared.tail, &self.known_tail) {
             let slot = self.slot(spot);
             let word = Word::load(&slot.word);
@@ -208,7 +200,7 @@ impl Ring {
                 && self.is_below_capacity(spot.position)
                 && self.claim_at(spot, slot, word)
             {
-                return Ok(Some(spot));
+                return Ok(Some((spot, slot)));
             }
         }
         self.claim_slowly()
@@ -305,7 +297,7 @@ impl Ring {
     }
 
     #[inline(never)]
-    fn claim_slowly(&self) -> Result<Option<Spot>> {
+    fn claim_slowly(&self) -> Result<Option<(Spot, &Slot)>> {
         let mut spot = self.tail();
         loop {
             let slot = self.slot(spot);
@@ -322,7 +314,7 @@ impl Ring {
             } else if !self.has_room_at(spot.position) {
                 return Ok(None);
             } else if self.claim_at(spot, slot, word) {
-                return Ok(Some(spot));
+                return Ok(Some((spot, slot)));
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::ipc::error::{Result, os};
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence,
 };
-use crate::sys::shm::{prefetch_ahead, shared_layout};
+use crate::sys::shm::{copy_from_words, prefetch_ahead, shared_layout};
 
 shared_layout! {
     pub(crate) struct SegmentEntry {
@@ -54,6 +54,14 @@ impl Slot {
     #[inline]
     pub(super) fn is_large(&self) -> bool {
         self.len.load(Relaxed) as usize > INLINE_BYTES
+    }
+
+    /// Copies a short item into `buffer`, and returns it.
+    #[inline]
+    pub(super) fn copy_short<'b>(&self, buffer: &'b mut [u8; INLINE_BYTES]) -> &'b [u8] {
+        let bytes = &mut buffer[..(self.len.load(Relaxed) as usize).min(INLINE_BYTES)];
+        copy_from_words(&self.content, bytes);
+        bytes
     }
 }
 

@@ -336,11 +336,11 @@ fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
     // A put that has seen its handle open, and has not published yet.
-    let claimed = producer.ring.claim().expect("no error").expect("room");
+    let (claimed, slot) = producer.ring.claim().expect("no error").expect("room");
     producer.close();
     assert!(!producer.ring.may_put());
     // A get that does not wait for an item waits for the put.
-    let publish = || producer.ring.publish(claimed, producer.ring.slot(claimed), 0).expect_err("it is closed");
+    let publish = || producer.ring.publish(claimed, slot, 0).expect_err("it is closed");
     thread::scope(|scope| {
         let got = scope.spawn(|| consumer.try_get());
         let closed = publish();
@@ -468,7 +468,7 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
     let _watchdog = watchdog();
     let queue = Queue::<u8>::bounded(2).expect("a queue");
     let ring = &queue.ring;
-    let claimed = ring.claim().expect("no error").expect("room");
+    let (claimed, slot) = ring.claim().expect("no error").expect("room");
     // Others put behind it, and are in the queue.
     queue.try_put(2).expect("there is room");
     assert_eq!((queue.qsize(), queue.is_empty()), (2, true), "who is behind cannot be got yet");
@@ -476,7 +476,6 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
         let got = scope.spawn(|| queue.try_get());
         let all_got = scope.spawn(|| queue.get_timeout(Duration::from_nanos(1)));
         let bytes = crate::ipc::codec::to_vec(&1_u8).expect("a number has a form");
-        let slot = ring.slot(claimed);
         copy_into_words(&slot.content, &bytes);
         ring.publish(claimed, slot, bytes.len()).expect("the handle is open");
         let mut got = [got, all_got].map(|got| got.join().expect("no panic").expect("no error"));
