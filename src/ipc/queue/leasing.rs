@@ -69,20 +69,23 @@ impl Ring {
             let returned = state.returned.load(Acquire);
             returned_before.set(returned);
             let ticks = state.lease_ticks.load(Relaxed);
-            let has_returned = returned != state.returned_seen.load(Relaxed);
-            if has_returned || ticks >= LOOK_EVERY || is_last && self.is_empty() {
+            let is_due = returned != state.returned_seen.load(Relaxed) || ticks >= LOOK_EVERY;
+            let lease_returned = || {
                 state.lease_ticks.store(0, Relaxed);
-                if let Some(token) = self.lease_returned() {
-                    lease(token);
-                    return Ok(Some(()));
+                let token = self.lease_returned();
+                if token.is_none() {
+                    state.returned_seen.store(returned, Relaxed);
                 }
-                state.returned_seen.store(returned, Relaxed);
-            } else {
+                token.map(&lease)
+            };
+            if !is_due {
                 state.lease_ticks.store(ticks.wrapping_add(1), Relaxed);
+            } else if let Some(leased) = lease_returned() {
+                return Ok(Some(leased));
             }
             let tokens = std::iter::from_fn(|| self.take(|_, ready| ready.leased_to(self.me))).take(most);
             let count = tokens.map(|(spot, _, word)| lease(self.leased(spot, word))).count();
-            Ok((count > 0).then_some(()))
+            Ok(if count == 0 && is_last && !is_due { lease_returned() } else { (count > 0).then_some(()) })
         };
         // The last lease holder may have returned its item and left.
         let may_come = || self.others_hold_leases() || self.shared.returned.load(Acquire) != returned_before.get();
@@ -104,7 +107,10 @@ impl Ring {
 
     /// Returns the items that were taken and are not done: leased, returned or dead.
     pub(crate) fn leases(&self) -> impl Iterator<Item = LeaseToken> {
-        self.slots().filter(|(_, word)| word.is_leased()).map(|(spot, word)| self.token(spot, word))
+        // Nothing is taken behind the first item.
+        let is_passed = |(_, word): &(Spot, Word)| !matches!(word.state(), State::Claimed | State::Ready);
+        let taken = self.slots().take_while(is_passed).filter(|(_, word)| word.is_leased());
+        taken.map(|(spot, word)| self.token(spot, word))
     }
 
     /// Returns whether [`lease`](Self::lease) would not block: there is an item, an item was returned or its holder is
