@@ -31,19 +31,17 @@ shared_layout! {
 }
 
 impl EventCount {
-    /// Wakes all sleepers. Cheap if there are none.
+    /// Wakes all sleepers, and returns whether there were any. Cheap if not.
     #[inline]
-    pub(crate) fn notify(&self) {
-        self.notify_if(|| true);
+    pub(crate) fn notify(&self) -> bool {
+        self.notify_if(|| true)
     }
 
-    /// Wakes all sleepers if `is_worth_it`, which is called only if there may be any.
+    /// As [`notify`](Self::notify) if `is_worth_it`, which is called only if there may be any.
     #[inline]
-    pub(crate) fn notify_if(&self, is_worth_it: impl FnOnce() -> bool) {
+    pub(crate) fn notify_if(&self, is_worth_it: impl FnOnce() -> bool) -> bool {
         membarrier::light();
-        if self.word.load(Relaxed) & 1 != 0 && is_worth_it() {
-            futex::add_one_and_wake_all(&self.word);
-        }
+        self.word.load(Relaxed) & 1 != 0 && is_worth_it() && futex::add_one_and_wake_all(&self.word) > 0
     }
 
     /// Announces a sleeper. The caller checks its condition once more, then sleeps on the returned word and value.

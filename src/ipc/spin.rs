@@ -8,6 +8,7 @@
 //! The adaptive mutex of glibc (`PTHREAD_MUTEX_ADAPTIVE_NP`): spin while it pays.
 
 use std::hint::spin_loop;
+use std::sync::atomic::AtomicBool;
 
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
@@ -16,10 +17,9 @@ use crate::sys::clock::monotonic_ns;
 const SPIN_NS: u64 = 16_000;
 /// Failed spins before the peer is considered idle.
 const IDLE_AFTER: u32 = 4;
-/// How long an idle peer is tried again, now and then. Two sides that wake each other from sleep answer only after the
-/// tens of microseconds that waking takes on a virtual machine: a shorter trial would never discover how fast they are
-/// awake.
-const TRIAL_NS: u64 = 100_000;
+/// How long a spin lasts after the peer was woken, which takes tens of microseconds on a virtual machine: two sides that do
+/// not wait for that sleep in turns, each while the other is awake. An idle peer is tried again as long, now and then.
+const WAKING_NS: u64 = 100_000;
 /// Trials are so rare that together they cost about a microsecond per wait.
 const TRIAL_EVERY: u32 = 64;
 
@@ -49,6 +49,10 @@ pub(crate) struct Spin {
     in_step: AtomicU32,
     /// After how many of them items are left to gather.
     gather_after: AtomicU32,
+    /// Whether the peer was woken since the last wait.
+    is_waking: AtomicBool,
+    /// Consecutive waits for a peer that was woken which spinning would not have ended: it has no processor.
+    waking_in_vain: AtomicU32,
 }
 
 impl Spin {
@@ -58,14 +62,21 @@ impl Spin {
         let is_stream = position.wrapping_sub(self.position.load(Relaxed)) >= STREAM;
         let gather_ns = if self.has_to_gather(position) { GATHER_NS } else { 0 };
         let every_ns = if is_stream { STREAM_NS } else { 0 };
-        let in_vain = self.in_vain.load(Relaxed);
+        let is_waking = self.is_waking.load(Relaxed);
+        let (in_vain, waking_in_vain) = (self.in_vain.load(Relaxed), self.waking_in_vain.load(Relaxed));
         let limit_ns = match in_vain {
+            _ if is_waking && is_trial(waking_in_vain) => WAKING_NS,
             0..IDLE_AFTER => SPIN_NS,
-            _ if in_vain.is_power_of_two() || in_vain.is_multiple_of(TRIAL_EVERY) => TRIAL_NS,
+            _ if is_trial(in_vain) => WAKING_NS,
             _ => 0,
         };
         let done = limit_ns > 0 && spin(gather_ns.max(every_ns), every_ns, limit_ns, is_done);
-        self.in_vain.store(if done { 0 } else { in_vain.wrapping_add(1) }, Relaxed);
+        let count = |in_vain: u32| if done { 0 } else { in_vain.wrapping_add(1) };
+        self.in_vain.store(count(in_vain), Relaxed);
+        if is_waking {
+            self.is_waking.store(false, Relaxed);
+            self.waking_in_vain.store(count(waking_in_vain), Relaxed);
+        }
         done
     }
 
@@ -85,12 +96,23 @@ impl Spin {
         in_step > self.gather_after.load(Relaxed)
     }
 
+    /// Records that the peer was woken.
+    #[cold]
+    pub(crate) fn peer_is_waking(&self) {
+        self.is_waking.store(true, Relaxed);
+    }
+
     /// Records how long a sleep took: after a short one, spinning would have paid off.
     pub(crate) fn slept(&self, ns: u64) {
         if ns < SPIN_NS {
             self.in_vain.store(0, Relaxed);
         }
     }
+}
+
+/// Returns whether to spin long after this many waits in a row for which it did not pay.
+fn is_trial(in_vain: u32) -> bool {
+    in_vain.is_power_of_two() || in_vain.is_multiple_of(TRIAL_EVERY)
 }
 
 /// Makes the first attempt after `first_ns`, and others at an interval of `every_ns`.
@@ -144,6 +166,20 @@ mod tests {
         assert_eq!(looks(&spin, false), (false, false), "that was a real sleep");
         spin.slept(SPIN_NS - 1);
         assert_eq!(looks(&spin, false), (true, false));
+    }
+
+    #[test]
+    fn peer_that_was_woken_is_waited_for_unless_that_was_in_vain() {
+        let spin = Spin::default();
+        while looks(&spin, false).0 || spin.in_vain.load(Relaxed) < 5 {}
+        let woken = |answer| {
+            spin.peer_is_waking();
+            looks(&spin, answer)
+        };
+        let waited: Vec<u32> = (0..6).filter(|_| woken(false).0).collect();
+        assert_eq!(waited, [0, 1, 2, 4]);
+        while woken(true) != (true, true) {}
+        assert_eq!(woken(false), (true, false), "one that paid makes the next worth while");
     }
 
     #[test]

@@ -347,7 +347,9 @@ impl State {
 
     /// Wakes all workers.
     pub(super) fn wake_all(&self) {
-        self.members.iter().flatten().for_each(|member| member.area.tasks().notify());
+        for member in self.members.iter().flatten() {
+            member.area.tasks().notify();
+        }
     }
 
     /// Delivers the results that the workers have finished. Returns how many. A long one of `reader` is the last: others

@@ -191,7 +191,7 @@ impl Ring {
         // Consumers wait for items that may be returned; after the last of them they need not wait any more.
         state.getters.event.notify_if(|| !self.has_other_handle(Rights::PUT));
         // Its memory is free.
-        state.putters.event.notify();
+        self.notify_putters();
         Ok(())
     }
 

@@ -197,8 +197,8 @@ impl<T: Item, A: Puts> Queue<T, A> {
     ///
     /// # Cost
     /// One atomic exchange for an item of up to 48 bytes, and one more for each piece of memory that a longer one is copied
-    /// into. A waiting call spins for up to 16 microseconds, then sleeps, and wakes ten times a second to check who is
-    /// left.
+    /// into. A waiting call spins for up to 16 microseconds, or 100 if it has just woken the other side, and only while
+    /// that pays; then it sleeps, and wakes ten times a second to check who is left.
     ///
     /// # System calls
     /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep.
@@ -308,8 +308,8 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     /// detects the death of the last other producer within 250 ms.
     ///
     /// # Cost
-    /// One atomic exchange and a copy, without a lock. A waiting call spins for up to 16 microseconds, then sleeps, and
-    /// wakes ten times a second to check who is left.
+    /// One atomic exchange and a copy, without a lock. A waiting call spins as in [`put`](Self::put), then sleeps, and wakes
+    /// ten times a second to check who is left.
     ///
     /// # System calls
     /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep.

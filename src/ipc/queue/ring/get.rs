@@ -127,7 +127,7 @@ impl Ring {
         let mut buffer = [0; INLINE_BYTES];
         let bytes = slot.copy_short(&mut buffer);
         self.release_taken(spot, slice::from_ref(slot));
-        self.shared.putters.event.notify();
+        self.notify_putters();
         read(bytes).map(Some)
     }
 
@@ -165,8 +165,8 @@ impl Ring {
             }
         }
         if count > 0 {
-            // Producers are notified once.
-            self.shared.putters.event.notify();
+            // Once.
+            self.notify_putters();
         }
         count
     }
@@ -267,7 +267,15 @@ impl Ring {
     #[inline]
     pub(super) fn release(&self, spot: Spot, slot: &Slot) {
         self.finish_slot(spot, slot);
-        self.shared.putters.event.notify();
+        self.notify_putters();
+    }
+
+    /// Wakes the producers that wait for room.
+    #[inline]
+    pub(crate) fn notify_putters(&self) {
+        if self.shared.putters.event.notify() {
+            self.get_spin.peer_is_waking();
+        }
     }
 
     /// As [`release`](Self::release), but the caller notifies the waiting producers.

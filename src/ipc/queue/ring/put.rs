@@ -78,7 +78,7 @@ impl Ring {
     ) -> Result<()> {
         // Consumers are notified once, before a wait and at the end.
         let mut is_notified = true;
-        let notify = || self.shared.getters.event.notify();
+        let notify = || self.notify_getters();
         let outcome = loop {
             let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
             let next = items.clone().take(LONGEST_RUN as usize);
@@ -163,7 +163,7 @@ impl Ring {
         crate::sys::failpoint::before_write(|| self.ready(spot).store(&slot.word));
         copy_into_words(&slot.content, bytes);
         self.publish(spot, slot, bytes.len())?;
-        self.shared.getters.event.notify();
+        self.notify_getters();
         Ok(Some(()))
     }
 
@@ -186,7 +186,7 @@ impl Ring {
         let Some((spot, slot)) = self.claim()? else { return Ok(None) };
         slot.content[0].store(place.at as u64, Relaxed);
         self.publish(spot, slot, len)?;
-        self.shared.getters.event.notify();
+        self.notify_getters();
         Ok(Some(()))
     }
 
@@ -363,6 +363,14 @@ impl Ring {
     #[inline]
     pub(super) fn ready(&self, spot: Spot) -> Word {
         Word::free(State::Ready, self.number(spot))
+    }
+
+    /// Wakes the consumers that wait for items.
+    #[inline]
+    fn notify_getters(&self) {
+        if self.shared.getters.event.notify() {
+            self.put_spin.peer_is_waking();
+        }
     }
 
     /// Publishes the item in a slot that this process has claimed. The caller notifies who waits.

@@ -15,6 +15,8 @@
 //! A segment becomes part of the chain by the store of its own entry. Killed before that, a process leaves a free
 //! segment that its predecessor names; the next one completes the step.
 
+use std::slice;
+
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
 use crate::ipc::error::{Result, os};
@@ -189,14 +191,15 @@ impl Ring {
     #[inline]
     pub(super) fn prefetch_to_take(&self, first: Spot, slots: &[Slot]) {
         let len = slots.len() as u64;
-        let are_claimed = || distance(self.seen_tail.load(Relaxed), first.position + len) >= AHEAD as i64;
-        // From time to time.
-        if !are_claimed() && first.position % (AHEAD as u64) < len {
+        let claimed = || distance(self.seen_tail.load(Relaxed), first.position + len);
+        if claimed() >= AHEAD as i64 {
+            prefetch_ahead(slots, AHEAD);
+        } else if first.position % (AHEAD as u64) < len {
+            // From time to time. Those before the tail were not claimed when others could have been prefetched with them.
             let tail = Spot::from_word(self.shared.tail.load(Relaxed));
             self.seen_tail.store(tail.position, Relaxed);
-        }
-        if are_claimed() {
-            prefetch_ahead(slots, AHEAD);
+            let last = slice::from_ref(&slots[slots.len() - 1]);
+            (1..=claimed().min(AHEAD as i64)).for_each(|ahead| prefetch_ahead(last, ahead as usize));
         }
     }
 
