@@ -9,13 +9,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-
 use super::Task;
-use super::state::{Outcome, Reader};
+use super::outcome::{Outcome, Reader};
 use super::supervisor::Inner;
 use super::task::{TaskError, too_long};
-use crate::ipc::codec::{self, CodecError};
+use crate::ipc::codec::CodecError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::Error;
 use crate::ipc::queue::encoding;
@@ -195,14 +193,6 @@ impl Drop for Caller {
     }
 }
 
-/// Returns the output of a task, or why there is none.
-pub(super) fn read<O: DeserializeOwned>(outcome: &Outcome) -> Result<O, TaskError> {
-    match outcome {
-        Outcome::Failed(error) => Err((**error).clone()),
-        outcome => codec::from_slice(&outcome.as_slice()[1..]).map_err(|error| TaskError::Output(error.into())),
-    }
-}
-
 /// A task that was submitted by [`Pool::submit`](super::Pool::submit). Dropping it lets the task go on, without anybody
 /// to take its result.
 #[must_use = "the result of the task is what `wait` returns"]
@@ -238,7 +228,7 @@ impl<T: Task> TaskHandle<T> {
             }
             self.outcome = self.caller.results.pop().map(|(_, outcome)| outcome);
         }
-        self.outcome.as_ref().map(read)
+        self.outcome.as_ref().map(Outcome::read)
     }
 
     /// Cancels the task, also while it runs: then its worker is killed, and replaced. Returns `true` if the result is

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::caller::{Caller, Inputs, read};
+use super::caller::{Caller, Inputs};
 use super::state::SHORT_NS;
 use super::supervisor::Inner;
 use super::task::{Task, TaskError};
@@ -41,9 +41,12 @@ pub(super) struct Feed<I> {
     /// How many tasks may be drawn and not delivered.
     window: u64,
     least: u64,
-    measured: Measured,
-    /// When the number of workers was chosen last, and how many results were delivered until then.
-    tuned: (u64, u64),
+    /// When the window was chosen last.
+    measured: Since,
+    /// Bytes of the results that were delivered since then.
+    measured_bytes: u64,
+    /// When the number of workers was chosen last.
+    tuned: Since,
 }
 
 /// A result that was read.
@@ -53,17 +56,17 @@ struct Taken<O> {
     bytes: usize,
 }
 
-/// When the last measurement was, how many results were delivered until then, and how many bytes since.
+/// A moment, and how many results were delivered until then.
 #[derive(Debug, Clone, Copy)]
-struct Measured {
+struct Since {
     at_ns: u64,
     delivered: u64,
-    bytes: u64,
 }
 
 impl<I: Iterator> Feed<I> {
     fn new(inner: &Arc<Inner>, inputs: I, window: Option<u64>) -> Self {
         let least = LEAST_AHEAD * inner.lock().members.len() as u64;
+        let begin = Since { at_ns: monotonic_ns(), delivered: 0 };
         Feed {
             inputs,
             is_drained: false,
@@ -74,8 +77,9 @@ impl<I: Iterator> Feed<I> {
             held_bytes: 0,
             window: window.unwrap_or(least),
             least,
-            measured: Measured { at_ns: monotonic_ns(), delivered: 0, bytes: 0 },
-            tuned: (monotonic_ns(), 0),
+            measured: begin,
+            measured_bytes: 0,
+            tuned: begin,
         }
     }
 
@@ -130,33 +134,37 @@ impl<I: Iterator> Feed<I> {
         self.tune();
         self.held_bytes += self.caller.results.iter().map(|(_, outcome)| outcome.bytes()).sum::<usize>();
         let results = std::mem::take(&mut self.caller.results).into_iter();
-        results.map(|(index, outcome)| (index, Taken { result: read(&outcome), bytes: outcome.bytes() }))
+        results.map(|(index, outcome)| (index, Taken { result: outcome.read(), bytes: outcome.bytes() }))
     }
 
     /// Chooses the number of workers, if it is time for that.
     fn tune(&mut self) {
-        let ((tuned_ns, before), now_ns) = (self.tuned, monotonic_ns());
-        let (took_ns, results) = (now_ns - tuned_ns, self.delivered - before);
+        let (now, took_ns, results) = self.since(self.tuned);
         if results >= MANY_RESULTS || results > 0 && took_ns >= MANY_RESULTS * SHORT_NS {
             let inner = &self.caller.inner;
             inner.lock().tune(&inner.table, took_ns / results);
-            self.tuned = (now_ns, self.delivered);
+            self.tuned = now;
         }
+    }
+
+    /// Returns now, and how much time has passed and how many results were delivered since `before`.
+    fn since(&self, before: Since) -> (Since, u64, u64) {
+        let now = Since { at_ns: monotonic_ns(), delivered: self.delivered };
+        (now, now.at_ns - before.at_ns, now.delivered - before.delivered)
     }
 
     /// Counts a result that is delivered, and returns it.
     fn deliver<O>(&mut self, taken: Taken<O>) -> Result<O, TaskError> {
         self.held_bytes -= taken.bytes;
         self.delivered += 1;
-        self.measured.bytes += taken.bytes as u64;
+        self.measured_bytes += taken.bytes as u64;
         if self.delivered - self.measured.delivered >= self.window {
-            let now_ns = monotonic_ns();
-            let (took_ns, results) = (now_ns - self.measured.at_ns, self.delivered - self.measured.delivered);
+            let (now, took_ns, results) = self.since(self.measured);
             let ahead = u128::from(results) * AHEAD.as_nanos() / u128::from(took_ns.max(1));
-            let in_cache = AHEAD_BYTES * results / self.measured.bytes.max(1);
+            let in_cache = AHEAD_BYTES * results / self.measured_bytes.max(1);
             let most = u64::from(self.caller.inner.table.plan.slots).min(in_cache).max(self.least);
             self.window = (ahead as u64).clamp(self.least, most);
-            self.measured = Measured { at_ns: now_ns, delivered: self.delivered, bytes: 0 };
+            (self.measured, self.measured_bytes) = (now, 0);
         }
         taken.result
     }

@@ -63,15 +63,16 @@
 //! If a worker dies, by whatever signal or exit, only the task that it was running is affected: another worker runs it
 //! again, and the worker is replaced.
 
-// The files: `process_pool` and `builder` are the pool itself; `task` is what its workers run; `caller` and `iter` submit tasks
-// and wait for results; `table` with the `word`s of its slots is shared with the `worker`s, who have their `output`s in
-// memory of their own; `state` with the memory of `inputs` is what the parent knows; `supervisor` is the thread that
-// replaces workers.
+// The files: `process_pool` and `builder` are the pool itself; `task` is what its workers run; `caller` and `iter` submit
+// tasks and wait for their `outcome`s; `table` with the `word`s of its slots is shared with the `worker`s, who have their
+// `output`s in memory of their own; `state` with the memory of `inputs` is what the parent knows; `supervisor` is the
+// thread that replaces workers.
 
 mod builder;
 mod caller;
 mod inputs;
 mod iter;
+mod outcome;
 mod output;
 mod process_pool;
 mod state;

@@ -6,20 +6,17 @@
 //!
 //! Nothing here calls code of the user, so no panic leaves it half changed.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
 use super::inputs::{Extent, InputMemory};
-use super::supervisor::Inner;
-use super::table::{Area, CONTENT_BYTES, INLINE_INPUT, Slot, Table};
+use super::outcome::{Outcome, Reader};
+use super::table::{Area, INLINE_INPUT, Slot, Table};
 use super::task::TaskError;
 use super::word::{State as SlotState, Word};
-use super::worker::{FAILURE, INPUT_REFUSED, OUTPUT};
 use crate::Process;
-use crate::ipc::codec::{self, CodecError};
-use crate::process::{Ended, FailureKind, WorkerFailure};
+use crate::process::Ended;
 use crate::sys::atomic::{Ordering::SeqCst, fence};
 
 /// A task under way.
@@ -40,53 +37,6 @@ struct Entry {
     /// Behind the position at which it was written to the ring last; 0 if it never was.
     after: u64,
     input: Option<Extent>,
-}
-
-/// An output as its worker wrote it, or why there is none.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Short { len: u8, bytes: [u8; CONTENT_BYTES] },
-    Long(Vec<u8>),
-    InPlace(InPlace),
-    Failed(Box<TaskError>),
-}
-
-/// A long output in the area of its worker, which keeps it there until this is dropped: without the lock.
-pub(super) struct InPlace {
-    inner: Arc<Inner>,
-    area: Arc<Area>,
-    slot: u32,
-    place: usize,
-    len: usize,
-}
-
-impl fmt::Debug for InPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InPlace").field("len", &self.len).finish_non_exhaustive()
-    }
-}
-
-impl Drop for InPlace {
-    fn drop(&mut self) {
-        let table = &self.inner.table;
-        let slot = table.slot(self.slot).expect("it was in a slot");
-        self.inner.lock().free_slot(table, self.slot, slot);
-    }
-}
-
-impl Outcome {
-    pub(super) fn failed(error: TaskError) -> Self {
-        Outcome::Failed(Box::new(error))
-    }
-
-    /// Returns how much memory it takes beyond its own size.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Outcome::Long(bytes) => bytes.len(),
-            Outcome::InPlace(output) => output.len,
-            Outcome::Short { .. } | Outcome::Failed(_) => 0,
-        }
-    }
 }
 
 /// Tasks whose results one caller waits for.
@@ -142,8 +92,6 @@ pub(super) enum Condemnation {
 
 /// How many slots ahead are fetched while results are collected: each is in the cache of the worker that wrote it.
 const PREFETCH: u64 = 4;
-/// Outputs that are at least this long are read where they are.
-const LONG: usize = 4 << 10;
 /// Deaths in a row of workers that could not run tasks, after which every task fails.
 const MOST_FAILURES: u32 = 3;
 /// Tasks that take less than this in all are short: a third of it is the caller's own work, which takes many times as long
@@ -394,7 +342,7 @@ impl State {
         let Some(job) = entry.job.as_ref().filter(|_| done.is_at(slot.word())) else { return false };
         let member = self.members[worker].as_ref().expect("its results are read before it is removed");
         let reader = reader.filter(|reader| reader.batch == job.batch);
-        let outcome = read_outcome(number, slot, member, reader);
+        let outcome = Outcome::of(number, slot, member, reader);
         let is_in_place = matches!(outcome, Outcome::InPlace(_));
         self.deliver(number, outcome);
         if !is_in_place {
@@ -404,7 +352,7 @@ impl State {
     }
 
     /// Makes a slot free in which a worker had a task.
-    fn free_slot(&mut self, table: &Table, number: u32, slot: &Slot) {
+    pub(super) fn free_slot(&mut self, table: &Table, number: u32, slot: &Slot) {
         Word::load(slot.word()).to(SlotState::Free, 0).store(slot.word());
         self.release(table, number);
     }
@@ -611,65 +559,6 @@ impl State {
             (None, Phase::Open) => None,
         }
     }
-}
-
-/// A caller that is about to read the results of its batch.
-#[derive(Clone, Copy)]
-pub(super) struct Reader<'c> {
-    pub(super) inner: &'c Arc<Inner>,
-    pub(super) batch: usize,
-}
-
-/// Reads a result from its slot, and from the area of its worker, unless it is a long one that `reader` can read there.
-fn read_outcome(number: u32, slot: &Slot, worker: &Member, reader: Option<Reader<'_>>) -> Outcome {
-    let (len, place) = slot.output();
-    let outcome = match place {
-        None => {
-            let mut bytes = [0; CONTENT_BYTES];
-            slot.copy_output(&mut bytes[..len]);
-            Outcome::Short { len: len as u8, bytes }
-        }
-        Some(place) if worker.area.has_place(place, len) => {
-            let output = worker.area.output(place, len);
-            if let Some(reader) = reader.filter(|_| len >= LONG && output[0] == OUTPUT) {
-                let (inner, area) = (Arc::clone(reader.inner), Arc::clone(&worker.area));
-                return Outcome::InPlace(InPlace { inner, area, slot: number, place, len });
-            }
-            Outcome::Long(output.to_vec())
-        }
-        Some(_) => Outcome::Long(Vec::new()),
-    };
-    match outcome.as_slice().first() {
-        Some(&OUTPUT) => outcome,
-        _ => Outcome::failed(failure(outcome.as_slice(), &worker.name)),
-    }
-}
-
-impl Outcome {
-    /// Returns the bytes of a result as the worker wrote them.
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Outcome::Short { len, bytes } => &bytes[..usize::from(*len)],
-            Outcome::Long(bytes) => bytes,
-            Outcome::InPlace(output) => output.area.output(output.place, output.len),
-            Outcome::Failed(_) => &[],
-        }
-    }
-}
-
-/// Returns why a task of this worker has no output.
-#[cold]
-fn failure(bytes: &[u8], worker: &str) -> TaskError {
-    let refused = |error: CodecError| TaskError::Output(error.into());
-    let Some((kind, reason)) = bytes.split_first() else { return refused(CodecError::Malformed { at: 0 }) };
-    if *kind == FAILURE {
-        return codec::from_slice::<WorkerFailure>(reason).map_or_else(refused, |failure| {
-            let failure = Box::new(WorkerFailure { worker: worker.to_owned(), ..failure });
-            if failure.kind == FailureKind::Panic { TaskError::Panicked(failure) } else { TaskError::Failed(failure) }
-        });
-    }
-    let reason = codec::from_slice(reason).map_or_else(|error| error, CodecError::Refused);
-    if *kind == INPUT_REFUSED { TaskError::Input(reason.into()) } else { refused(reason) }
 }
 
 /// Returns why a worker ended.

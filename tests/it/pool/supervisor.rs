@@ -1,8 +1,9 @@
 //! What the death of a worker costs, and what a limit ends: one task, and nothing else.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
-use ipc_demo::pool::TaskError;
+use ipc_demo::pool::{TaskError, WorkerEvent};
 use ipc_demo::process::ExitStatus;
 use nix::sys::signal::Signal;
 
@@ -75,15 +76,29 @@ fn task_is_tried_again_as_often_as_was_asked_for() {
 #[test]
 fn killed_idle_worker_costs_nothing_and_is_replaced() {
     let _watchdog = watchdog("pool::killed_idle_worker");
-    let pool = pool(2, Does::new());
+    let (tell, told) = mpsc::channel();
+    let report = move |event| tell.send(event).expect("the test outlives the pool");
+    let pool = builder().workers(2).on_worker(report).build(Does::new()).expect("a pool");
+    let (mut ended, mut workers) = (Vec::new(), Vec::new());
+    let mut hear = |events, workers: &mut Vec<u32>| {
+        for event in told.iter().take(events) {
+            match event {
+                WorkerEvent::Started { pid, .. } => workers.push(pid),
+                WorkerEvent::Ended { pid, .. } => ended.push(pid),
+                other => panic!("{other:?}"),
+            }
+        }
+        std::mem::take(&mut ended)
+    };
+    hear(2, &mut workers);
     for _ in 0..3 {
-        let before = pool.workers();
-        // Both have booted once each has run a task.
-        let both: Vec<u64> = pool.map([Act::Pid, Act::Pid]).into_iter().map(number).collect();
-        before.iter().for_each(|(_, pid)| send(*pid, Signal::SIGKILL));
-        assert!(pool.map(doubles(0..100)).into_iter().map(number).eq((0..100).map(|number| 2 * number)), "{both:?}");
-        let after = pool.workers();
-        assert!(after.iter().all(|(name, _)| before.iter().all(|(dead, _)| dead != name)), "{before:?}, {after:?}");
+        assert!(pool.map([Act::Pid, Act::Pid]).into_iter().map(number).all(|pid| workers.contains(&(pid as u32))));
+        let killed = std::mem::take(&mut workers);
+        killed.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
+        assert!(pool.map(doubles(0..100)).into_iter().map(number).eq((0..100).map(|number| 2 * number)));
+        let mut ended = hear(4, &mut workers);
+        ended.sort_unstable_by_key(|pid| killed.iter().position(|killed| killed == pid));
+        assert!(ended == killed && workers.len() == 2, "{killed:?}, {ended:?}, {workers:?}");
     }
 }
 
