@@ -17,7 +17,6 @@ mod transfer;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -114,7 +113,6 @@ struct Incoming {
 #[derive(Debug)]
 struct Reader {
     inbox: Inbox,
-    key: Option<FrameKey>,
     scratch: Vec<u8>,
 }
 
@@ -162,7 +160,8 @@ impl Client {
         check_not_forked()?;
         crate::sys::fork::note_origin().map_err(crate::ipc::error::os("connect to a manager"))?;
         let (socket, Welcome { frame_limit, sealing, opening }) = handshake::connect(&route, time)?;
-        let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
+        // The manager is authenticated: the length of an answer is its choice.
+        let reader = Reader { inbox: Inbox::new(usize::MAX, opening), scratch: vec![0; SCRATCH] };
         Ok(Arc::new(Client {
             socket,
             route,
@@ -381,12 +380,11 @@ impl Reader {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(answers),
             Ok(_) | Err(_) => return None,
         };
-        // The manager is authenticated: the length of an answer is its choice.
-        let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
-            answers.push(decode(content)?);
-            Ok(ControlFlow::Continue(()))
-        });
-        fed.ok().map(|()| answers)
+        self.inbox.feed(&self.scratch[..count]);
+        while let Some(content) = self.inbox.next().ok()? {
+            answers.push(decode(content).ok()?);
+        }
+        Some(answers)
     }
 }
 
