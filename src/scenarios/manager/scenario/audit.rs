@@ -3,11 +3,10 @@
 use super::driver::Shown;
 use super::fixtures::TURNS;
 use crate::manager::Kind;
-use crate::report::{Allowance, Event, counted, counter};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
 use crate::scenarios::manager::facts::{ADVICE, ManagerFact};
-use crate::scenarios::scenario::{CheckResult, Completion, Observer};
+use crate::scenarios::prelude::*;
 
 /// The audit, one page per type.
 #[derive(Debug, Default)]

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use super::fixtures::{Fixtures, SUPPLIER, Source, TURNS};
 use super::worker::Worker;
-use crate::ipc::operation::unobserved;
 use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
-use crate::report::{AnyFact, Event, WorkerExited};
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::manager::facts::ManagerFact;
-use crate::scenarios::runner::Runner;
+use crate::scenarios::prelude::*;
 
 /// The time before an event is set, and between two goods, at speed 1.
 const DELIVERY: Duration = Duration::from_millis(200);
@@ -122,8 +120,7 @@ impl<'c, 's> Driver<'c, 's> {
             lock.notify(1)?;
             drop(lock);
             if let Some(number) = number {
-                let put = ItemFact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
-                self.runner.emit_at(at_us, put)?;
+                self.runner.emit_at(at_us, ItemFact::put(number, SUPPLIER, number, None))?;
                 self.runner.watch_for(DELIVERY)?;
             }
         }

@@ -16,16 +16,14 @@ use std::collections::HashSet;
 
 use super::args::ManagerArgs;
 use super::connect::Key;
+use crate::Process;
 use crate::manager::{self, Address, Kind, ManagerServer};
-use crate::report::{AnyFact, Names, Parse, Thing};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::held::{LockFact, PermitFact};
 use crate::scenarios::manager::facts::ManagerFact;
-use crate::scenarios::runner::Runner;
-use crate::scenarios::scenario::{CheckResult, Completion, Scenario};
-use crate::{Process, RoleEntry};
+use crate::scenarios::prelude::*;
 use audit::Audit;
 use driver::{Driver, Shown};
 use fixtures::Source;
