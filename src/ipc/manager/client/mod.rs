@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::data::{Kind, ObjectId};
 use super::error::ManagerError;
-use super::store::{Failure, Method, Reply, Request};
+use super::store::{Method, Outcome, Reply, Request};
 use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode};
 use crate::ipc::deadline::{self, Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
@@ -41,9 +41,6 @@ pub(crate) use transfer::ConnectInfo;
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
-
-/// The object's answer to a request.
-type Outcome = std::result::Result<Reply, Failure>;
 
 /// Receives from a socket, blocking or non-blocking.
 type Receive = fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>;
@@ -437,16 +434,7 @@ fn operation(request: &Request) -> Option<(Operation, u64)> {
         Request::Names => Some((Operation::read("manager.names"), NAMES_PART)),
         Request::RemoveName(_) => Some((Operation::change("manager.remove_name"), NAMES_PART)),
         Request::Status => Some((Operation::read("manager.status"), 0)),
-        Request::Call(_)
-        | Request::Release { .. }
-        | Request::Export { .. }
-        | Request::Import(_)
-        | Request::CancelExport(_)
-        | Request::Look(_)
-        | Request::Step(_)
-        | Request::EndWait { .. }
-        | Request::Holds
-        | Request::Settle => None,
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@
 //! object.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Int, Key, Map, Tagged, Variant};
@@ -128,25 +129,19 @@ fn from_form(form: Option<Form>) -> Result<Option<Variant>, JsonError> {
 }
 
 /// Returns the first integer in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.
-fn too_large_number(text: &str) -> Option<&str> {
-    let (mut in_string, mut escaped, mut begin) = (false, false, None);
-    // One more step than there are bytes, to end a number at the end of the text.
-    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' if begin.is_some() => {}
-            b'0'..=b'9' | b'-' => begin = Some(at),
-            _ => {
-                let number = begin.take().map(|begin| &text[begin..at]);
-                let fits = |number: &str| number.parse().is_ok_and(|number: i128| Int::try_from(number).is_ok());
-                if let Some(number) = number.filter(|number| !number.contains(['.', 'e', 'E']) && !fits(number)) {
-                    return Some(number);
-                }
-            }
+fn too_large_number(mut text: &str) -> Option<&str> {
+    let is_too_large = |number: &str| {
+        !number.contains(['"', '.', 'e', 'E'])
+            && !number.parse().is_ok_and(|number: i128| Int::try_from(number).is_ok())
+    };
+    // At every string and number: what is inside a string is none.
+    while let Some(begin) = text.find(|char| matches!(char, '"' | '-' | '0'..='9')) {
+        let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<&RawValue>();
+        let value = values.next()?.ok()?.get();
+        if is_too_large(value) {
+            return Some(value);
         }
+        text = &text[begin + value.len()..];
     }
     None
 }

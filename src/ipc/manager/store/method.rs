@@ -78,6 +78,7 @@ macro_rules! methods {
             pub const ALL: &'static [Method] = &[$(Method::$method),*];
 
             /// Returns the arguments of the method for objects of type `kind`; `None` if the type does not have it.
+            #[allow(clippy::needless_update, reason = "some calls have every property")]
             pub const fn signature(self, kind: Kind) -> Option<Signature> {
                 match (self, kind) {
                     $($((Method::$method, $(Kind::$kind)|*) => Some(signature!($args $($property)*)),)*)*

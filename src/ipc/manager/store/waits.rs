@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::{Failure, ObjectId, Reply, Variant};
+use super::{Failure, Method, ObjectId, Outcome, Reply, Variant};
 
 /// The id of a client's connection. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ pub(crate) struct Caller {
 pub(crate) struct Completion {
     pub(crate) session: SessionId,
     pub(crate) ticket: Ticket,
-    pub(crate) result: Result<Reply, Failure>,
+    pub(crate) result: Outcome,
     pub(crate) object: ObjectId,
 }
 
@@ -216,7 +216,7 @@ impl WaitTable {
     }
 
     /// Ends a wait with an answer.
-    pub(crate) fn complete(&mut self, waiter: Waiter, result: Result<Reply, Failure>) {
+    pub(crate) fn complete(&mut self, waiter: Waiter, result: Outcome) {
         let Waiter { caller: Caller { session, ticket, .. }, object, .. } = waiter;
         self.completed.push(Completion { session, ticket, result, object });
     }
@@ -266,10 +266,11 @@ impl WaitTable {
     }
 }
 
-/// The context of a call, in addition to its arguments.
-pub(crate) struct Context<'a> {
+/// A call of a method, in addition to its arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
     pub(crate) caller: Caller,
     pub(crate) object: ObjectId,
+    pub(crate) method: Method,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) waits: &'a mut WaitTable,
 }

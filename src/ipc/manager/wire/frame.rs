@@ -75,11 +75,6 @@ impl Inbox {
     }
 }
 
-/// A frame of the handshake, which is short.
-pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
-    [&(content.len() as u32).to_le_bytes(), content].concat()
-}
-
 /// Appends a frame to `out`; `write` appends its content. If the content exceeds `limit`, removes the frame and returns
 /// the length as the error.
 pub(super) fn append_frame(
