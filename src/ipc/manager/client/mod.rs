@@ -119,7 +119,7 @@ pub(crate) struct Pending {
     client: Arc<Client>,
     id: u64,
     deadline: Deadline,
-    doing: Doing,
+    pub(crate) doing: Doing,
     is_answered: bool,
     /// The call, if an exploration schedules it.
     scheduled: Option<Box<scheduled::Scheduled>>,
@@ -224,11 +224,6 @@ impl Client {
     #[cfg(test)]
     pub(crate) fn operated(&self, part: u64) -> operation::ObjectId {
         self.route.manager.part(part)
-    }
-
-    /// Whether two proxies belong to the same connection.
-    pub(crate) fn is(&self, other: &Client) -> bool {
-        std::ptr::eq(self, other)
     }
 
     fn send(&self, message: &ToServer, deadline: Deadline) -> Result<()> {
@@ -398,11 +393,6 @@ impl Pending {
             Ok(reply) => Ok(self.client.own_references(reply)),
             Err(failure) => Err(ManagerError::managed(self.doing.to_string(), failure).into()),
         }
-    }
-
-    /// What the request does.
-    pub(crate) fn doing(&self) -> &Doing {
-        &self.doing
     }
 }
 

@@ -145,10 +145,7 @@ impl Store {
             Request::Holds => self.holds(session).into(),
             Request::Settle => Reply::DONE,
             Request::Create { kind, args, name } => self.create(session, kind, args, name)?,
-            Request::Lookup(name) => match self.names.get(&name) {
-                Some(reference) => Reply::Object(reference.clone()),
-                None => return Err(Failure::NoSuchName { name }),
-            },
+            Request::Lookup(name) => Reply::Object(self.names.get(&name).cloned().ok_or(Failure::NoSuchName { name })?),
             Request::Names => {
                 let entry =
                     |(name, reference): (&String, &ObjectRef)| (Key::from(name), reference.kind().name().into());

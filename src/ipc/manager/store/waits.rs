@@ -87,14 +87,6 @@ pub(crate) enum Want {
 }
 
 impl Want {
-    fn line(&self) -> Line {
-        match self {
-            Want::Room(_) => Line::Putters,
-            Want::Done => Line::Joiners,
-            _ => Line::Main,
-        }
-    }
-
     /// The reply if it does not come in time.
     pub(super) fn not_in_time(&self) -> Reply {
         if let Want::Event = self { false.into() } else { Reply::NotInTime }
@@ -137,8 +129,10 @@ pub(crate) struct Waiter {
 impl Waiter {
     fn place(&self) -> Place {
         let line = match self.want {
+            Want::Room(_) => Line::Putters,
+            Want::Done => Line::Joiners,
             Want::Resume { .. } if self.caller.is_scheduled => Line::Scheduled,
-            _ => self.want.line(),
+            _ => Line::Main,
         };
         (self.object, line, self.number)
     }
