@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::fixtures::{Fixtures, PLACES, SUPPLIER, TOTAL, TURNS, key_of};
 use crate::manager::{
-    Array, Barrier, BoundedSemaphore, Condition, Dict, Event, Failure, Guard, JoinableQueue, Kind, List, Lock,
-    ManagerError, Namespace, Proxy, Queue, RLock, Semaphore, Task, Value, Variant,
+    Barrier, BoundedSemaphore, Condition, Event, Failure, Guard, JoinableQueue, Kind, List, Lock, ManagerError, Method,
+    Proxy, Queue, RLock, Semaphore, Task, Value, Variant,
 };
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
@@ -36,35 +36,16 @@ impl Role for Worker {
         match fixtures.kind() {
             Kind::Dict => {
                 let key = key_of(self.number);
-                fixtures.object::<Dict>()?.insert(key.as_str(), key.as_str())?;
-                self.called("dict", "set_item", &[&key, &key].map(|text| json!(text)), None)?;
+                self.call(Method::SetItem, vec![key.as_str().into(), key.into()])?;
             }
-            Kind::List => {
-                let list: List = fixtures.object()?;
-                self.steps(|_| {
-                    list.push(name)?;
-                    self.called("list", "append", &[json!(name)], None)
-                })?;
-            }
+            Kind::List => self.steps(|_| self.call(Method::Append, vec![name.into()]))?,
             Kind::Namespace => {
-                let namespace: Namespace = fixtures.object()?;
-                self.steps(|_| {
-                    let sum = namespace.add(TOTAL, 1)?;
-                    self.called("namespace", "add", &[json!(TOTAL), json!(1)], Some(&sum))
-                })?;
-                namespace.set("by", name)?;
-                self.called("namespace", "set_item", &[json!("by"), json!(name)], None)?;
+                self.steps(|_| self.call(Method::Add, vec![TOTAL.into(), 1.into()]))?;
+                self.call(Method::SetItem, vec!["by".into(), name.into()])?;
             }
-            Kind::Value => {
-                let value: Value = fixtures.object()?;
-                self.steps(|_| self.called("value", "add", &[json!(1)], Some(&value.add(1)?)))?;
-            }
+            Kind::Value => self.steps(|_| self.call(Method::Add, vec![1.into()]))?,
             Kind::Array => {
-                let array: Array = fixtures.object()?;
-                self.steps(|turn| {
-                    let place = i64::from(turn) % PLACES as i64;
-                    self.called("array", "add", &[json!(place), json!(1)], Some(&array.add(place, 1)?))
-                })?;
+                self.steps(|turn| self.call(Method::Add, vec![(turn as usize % PLACES).into(), 1.into()]))?;
             }
             Kind::Lock => self.count(Holdable::Lock("lock"), Lock::acquire)?,
             Kind::RLock => self.count(Holdable::Lock("rlock"), RLock::acquire)?,
@@ -80,12 +61,12 @@ impl Role for Worker {
             Kind::Barrier => self.meet(&fixtures.object()?)?,
             Kind::Queue => {
                 let queue: Queue = fixtures.object()?;
-                self.put_all(|item| queue.put(item), || queue.qsize())?;
+                self.put_all(|item| queue.put(item))?;
                 self.get_all(|| Ok((queue.get()?, None)))?;
             }
             Kind::JoinableQueue => {
                 let queue: JoinableQueue = fixtures.object()?;
-                self.put_all(|item| queue.put(item), || queue.qsize())?;
+                self.put_all(|item| queue.put(item))?;
                 self.get_all(|| queue.get().map(|task| (task.item().clone(), Some(task))))?;
             }
         }
@@ -94,9 +75,13 @@ impl Role for Worker {
 }
 
 impl Worker {
-    fn called(&self, object: &str, method: &str, args: &[serde_json::Value], answer: Option<&Variant>) -> Result<()> {
-        let (object, method, args) = (object.to_owned(), method.to_owned(), args.to_vec());
-        self.ctx.emit(ManagerFact::ObjectCalled { object, method, args, answer: answer.map(Variant::to_json) })
+    /// Calls a method of what is shown of this turn, and reports that.
+    fn call(&self, method: Method, args: Vec<Variant>) -> Result<()> {
+        let (object, shown) = self.fixtures.shown();
+        let told = args.iter().map(Variant::to_json).collect();
+        let answer = shown.call_by_name(method, args, Some(Duration::ZERO))?.filter(|answer| !answer.is_null());
+        let (method, answer) = (method.to_string(), answer.map(|answer| answer.to_json()));
+        self.ctx.emit(ManagerFact::ObjectCalled { object, method, args: told, answer })
     }
 
     /// Performs all turns, with a pause between two.
@@ -121,8 +106,7 @@ impl Worker {
             let again = if P::KIND == Kind::RLock { Some(acquire(&lock)?) } else { None };
             let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
             self.ctx.pause(STEP);
-            count.set(more)?;
-            self.called("count", "set", &[json!(more)], None)?;
+            self.call(Method::Set, vec![more.into()])?;
             again.map_or(Ok(()), Guard::release)?;
             held.release_with(Guard::release)
         })
@@ -162,13 +146,13 @@ impl Worker {
     }
 
     /// Puts items of its own, labelled with their maker.
-    fn put_all(&self, put: impl Fn(Variant) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
+    fn put_all(&self, put: impl Fn(Variant) -> Result<()>) -> Result<()> {
         self.steps(|turn| {
             let (from, number) = (self.ctx.name(), u64::from(turn));
             put(vec![from.into(), number.into()].into())?;
             self.ctx.emit(ItemFact::put(turn, from, number, None))
         })?;
-        self.called("queue", "qsize", &[], Some(&size()?.into()))
+        self.call(Method::Qsize, vec![])
     }
 
     /// Gets items of any worker until the queue is shut down, and marks tasks as done.
