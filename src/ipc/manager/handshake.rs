@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::wire::{HANDSHAKE_LIMIT, HEADER, frame};
+use super::wire::{HANDSHAKE_LIMIT, HEADER};
 use crate::ipc::deadline::Deadline;
 use crate::sys::{fd, socket};
 
@@ -46,7 +46,7 @@ pub(super) fn receive_frame(
 
 /// Sends a frame. A fresh connection has room for it.
 pub(super) fn send_frame(socket: BorrowedFd<'_>, content: &[u8]) -> io::Result<()> {
-    let frame = frame(content);
+    let frame = [&(content.len() as u32).to_le_bytes(), content].concat();
     match socket::send_some(socket, &frame)? {
         count if count == frame.len() => Ok(()),
         _ => Err(io::ErrorKind::WouldBlock.into()),

@@ -114,10 +114,7 @@ impl<'a> ManagerBuilder<'a> {
     /// # Errors
     /// As [`Manager::start`], and [`Error::Os`](crate::Error::Os) if it cannot listen at an address.
     pub fn start(self) -> Result<Manager> {
-        let key = match self.key {
-            Some(key) => key,
-            None => AuthKey::generate().map_err(os("make a random key"))?,
-        };
+        let key = self.key.map_or_else(AuthKey::generate, Ok).map_err(os("make a random key"))?;
         let mut addresses = self.addresses;
         if self.is_private {
             addresses.push(Address::abstract_socket().map_err(os("choose a socket's name"))?);

@@ -2,13 +2,13 @@
 //!
 //! In Chinese data is written as Python shows it, as in the reference program; in English it is JSON.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::manager::Kind;
-use crate::report::{Class, Fact, Language, Noun, Severity, Shape, Thing, Things, Turn, Wording, quoted, say};
+use crate::report::{Language, Turn, quoted};
 use crate::scenarios::barrier::barrier;
 use crate::scenarios::condition::condition;
+use crate::scenarios::prelude::*;
 use crate::scenarios::{delivery_audit, held};
 
 const EVENT: Noun = Noun::new("event", "事件");

@@ -8,11 +8,9 @@ use super::args::ManagerArgs;
 use super::connect::Key;
 use super::facts::{ADVICE, ManagerFact};
 use super::scenario::Manager;
+use crate::Error;
 use crate::manager::{Address, Limits, Serving, Status};
-use crate::report::{Event, Names, Parse, Thing, counted, counter};
-use crate::scenarios::runner::Runner;
-use crate::scenarios::scenario::{CheckResult, Completion, Observer, Scenario};
-use crate::{Error, RoleEntry};
+use crate::scenarios::prelude::*;
 
 /// A manager for others.
 pub(super) struct Serve {

@@ -76,14 +76,14 @@ impl Client {
     }
 
     /// Checks the data to be sent to the manager, as far as possible on this side.
-    fn check(&self, args: &mut [Variant]) -> Result<()> {
+    fn check(self: &Arc<Self>, args: &mut [Variant]) -> Result<()> {
         for arg in args {
             if !arg.is_within_depth(DEPTH_LIMIT) {
                 return Err(ManagerError::managed("sending data", Failure::TooDeep).into());
             }
             let mut all_own = true;
             arg.each_reference(&mut |reference| {
-                all_own &= Object::of(reference).is_some_and(|object| object.0.client.is(self));
+                all_own &= Object::of(reference).is_some_and(|object| Arc::ptr_eq(&object.0.client, self));
             });
             if !all_own {
                 return Err(ManagerError::ForeignReference.into());
@@ -146,25 +146,24 @@ impl Object {
         args: Vec<Variant>,
         timeout: Option<Duration>,
     ) -> Result<Option<Variant>> {
-        let reply = self.call(method, args, timeout)?;
         let dict = |entries: Vec<(&str, Variant)>| {
             entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>().into()
         };
-        Ok(match reply {
-            Reply::NotInTime => None,
-            Reply::Variant(variant) | Reply::Item(variant) => Some(variant),
-            Reply::Acquired { .. } => Some(Variant::from(true)),
-            Reply::Woken { notified, .. } => Some(Variant::from(notified)),
-            Reply::Arrived { index, .. } => Some(Variant::from(index)),
+        Ok(Some(match self.call(method, args, timeout)? {
+            Reply::NotInTime => return Ok(None),
+            Reply::Variant(variant) | Reply::Item(variant) => variant,
+            Reply::Acquired { .. } => true.into(),
+            Reply::Woken { notified, .. } => notified.into(),
+            Reply::Arrived { index, .. } => index.into(),
             Reply::Leased { lease, deliveries, item } => {
-                Some(dict(vec![("lease", lease.into()), ("deliveries", deliveries.into()), ("item", item)]))
+                dict(vec![("lease", lease.into()), ("deliveries", deliveries.into()), ("item", item)])
             }
             Reply::Swapped(Swap { swapped, found }) => {
-                Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Variant::Null))]))
+                dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or_default())])
             }
-            Reply::Object(reference) => Some(reference.into()),
+            Reply::Object(reference) => reference.into(),
             Reply::Status(_) | Reply::Look { .. } | Reply::Waits => return Err(ManagerError::gone().into()),
-        })
+        }))
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {

@@ -17,7 +17,6 @@ mod transfer;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -29,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::data::{Kind, ObjectId};
 use super::error::ManagerError;
-use super::store::{Failure, Method, Reply, Request};
+use super::store::{Method, Outcome, Reply, Request};
 use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode};
 use crate::ipc::deadline::{self, Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
@@ -42,9 +41,6 @@ pub(crate) use transfer::ConnectInfo;
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
-
-/// The object's answer to a request.
-type Outcome = std::result::Result<Reply, Failure>;
 
 /// Receives from a socket, blocking or non-blocking.
 type Receive = fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>;
@@ -114,7 +110,6 @@ struct Incoming {
 #[derive(Debug)]
 struct Reader {
     inbox: Inbox,
-    key: Option<FrameKey>,
     scratch: Vec<u8>,
 }
 
@@ -124,7 +119,7 @@ pub(crate) struct Pending {
     client: Arc<Client>,
     id: u64,
     deadline: Deadline,
-    doing: Doing,
+    pub(crate) doing: Doing,
     is_answered: bool,
     /// The call, if an exploration schedules it.
     scheduled: Option<Box<scheduled::Scheduled>>,
@@ -162,7 +157,8 @@ impl Client {
         check_not_forked()?;
         crate::sys::fork::note_origin().map_err(crate::ipc::error::os("connect to a manager"))?;
         let (socket, Welcome { frame_limit, sealing, opening }) = handshake::connect(&route, time)?;
-        let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
+        // The manager is authenticated: the length of an answer is its choice.
+        let reader = Reader { inbox: Inbox::new(usize::MAX, opening), scratch: vec![0; SCRATCH] };
         Ok(Arc::new(Client {
             socket,
             route,
@@ -228,11 +224,6 @@ impl Client {
     #[cfg(test)]
     pub(crate) fn operated(&self, part: u64) -> operation::ObjectId {
         self.route.manager.part(part)
-    }
-
-    /// Whether two proxies belong to the same connection.
-    pub(crate) fn is(&self, other: &Client) -> bool {
-        std::ptr::eq(self, other)
     }
 
     fn send(&self, message: &ToServer, deadline: Deadline) -> Result<()> {
@@ -381,12 +372,11 @@ impl Reader {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(answers),
             Ok(_) | Err(_) => return None,
         };
-        // The manager is authenticated: the length of an answer is its choice.
-        let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
-            answers.push(decode(content)?);
-            Ok(ControlFlow::Continue(()))
-        });
-        fed.ok().map(|()| answers)
+        self.inbox.feed(&self.scratch[..count]);
+        while let Some(content) = self.inbox.next().ok()? {
+            answers.push(decode(content).ok()?);
+        }
+        Some(answers)
     }
 }
 
@@ -403,11 +393,6 @@ impl Pending {
             Ok(reply) => Ok(self.client.own_references(reply)),
             Err(failure) => Err(ManagerError::managed(self.doing.to_string(), failure).into()),
         }
-    }
-
-    /// What the request does.
-    pub(crate) fn doing(&self) -> &Doing {
-        &self.doing
     }
 }
 
@@ -439,16 +424,7 @@ fn operation(request: &Request) -> Option<(Operation, u64)> {
         Request::Names => Some((Operation::read("manager.names"), NAMES_PART)),
         Request::RemoveName(_) => Some((Operation::change("manager.remove_name"), NAMES_PART)),
         Request::Status => Some((Operation::read("manager.status"), 0)),
-        Request::Call(_)
-        | Request::Release { .. }
-        | Request::Export { .. }
-        | Request::Import(_)
-        | Request::CancelExport(_)
-        | Request::Look(_)
-        | Request::Step(_)
-        | Request::EndWait { .. }
-        | Request::Holds
-        | Request::Settle => None,
+        _ => None,
     }
 }
 

@@ -30,16 +30,7 @@ impl TryFrom<i128> for Int {
 
 conversions! {
     Int:
-    i8, number => Int(number.into());
-    i16, number => Int(number.into());
-    i32, number => Int(number.into());
-    i64, number => Int(number.into());
-    isize, number => Int(number as i128);
-    u8, number => Int(number.into());
-    u16, number => Int(number.into());
-    u32, number => Int(number.into());
-    u64, number => Int(number.into());
-    usize, number => Int(number as i128);
+    i8 | i16 | i32 | i64 | isize | u8 | u16 | u32 | u64 | usize, number => Int(number as i128);
 }
 
 #[cfg(test)]

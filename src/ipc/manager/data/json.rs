@@ -5,7 +5,7 @@
 //! `{"$object": 7, "kind": "dict"}` for a reference, which cannot be read back: a number alone gives no access to an
 //! object.
 
-use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Int, Key, Map, Tagged, Variant};
@@ -24,19 +24,6 @@ pub enum JsonError {
     BadForm(&'static str),
 }
 
-/// The shapes that JSON lacks, as JSON.
-#[derive(Serialize, Deserialize)]
-enum Form {
-    #[serde(rename = "$bytes")]
-    Bytes(String),
-    #[serde(rename = "$float")]
-    Float(String),
-    #[serde(rename = "$dict")]
-    Dict(Vec<(Value, Value)>),
-    #[serde(rename = "$tagged")]
-    Tagged(String, Vec<Value>),
-}
-
 /// Only these keys of an object are forms, and only alone.
 const FORMS: [&str; 5] = ["$bytes", "$float", "$dict", "$tagged", "$object"];
 
@@ -53,9 +40,9 @@ impl Variant {
                 Err(_) => json!(number.get() as i64),
             },
             Variant::Float(number) if number.is_finite() => json!(number),
-            Variant::Float(number) => json!(Form::Float(number.to_string().to_lowercase())),
+            Variant::Float(number) => json!({"$float": number.to_string().to_lowercase()}),
             Variant::Str(text) => json!(text),
-            Variant::Bytes(bytes) => json!(Form::Bytes(to_hex(bytes))),
+            Variant::Bytes(bytes) => json!({"$bytes": to_hex(bytes)}),
             Variant::List(items) => list(items).into(),
             Variant::Dict(map) if map.iter().all(|(key, _)| key.as_str().is_some_and(|key| !key.starts_with('$'))) => {
                 let entry =
@@ -63,11 +50,11 @@ impl Variant {
                 Value::Object(map.iter().map(entry).collect())
             }
             Variant::Dict(map) => {
-                let pair = |(key, variant): (&Key, &Variant)| (key.as_datum().to_json(), variant.to_json());
-                json!(Form::Dict(map.iter().map(pair).collect()))
+                let pair = |(key, variant): (&Key, &Variant)| json!([key.as_datum().to_json(), variant.to_json()]);
+                json!({"$dict": map.iter().map(pair).collect::<Value>()})
             }
             Variant::Object(reference) => json!({"$object": reference.id().0, "kind": reference.kind().name()}),
-            Variant::Tagged(tagged) => json!(Form::Tagged(tagged.tag.clone(), list(&tagged.items))),
+            Variant::Tagged(tagged) => json!({"$tagged": [tagged.tag, list(&tagged.items)]}),
         }
     }
 
@@ -95,8 +82,9 @@ fn from_value(value: Value) -> Result<Variant, JsonError> {
         },
         Value::String(text) => Variant::Str(text),
         Value::Array(items) => from_values(items)?.into(),
-        Value::Object(object) => match FORMS.iter().find(|form| object.contains_key(**form)) {
-            Some(form) => from_form(serde_json::from_value(object.into()).ok())?.ok_or(JsonError::BadForm(form))?,
+        Value::Object(mut object) => match FORMS.into_iter().find(|form| object.contains_key(*form)) {
+            Some(form) if object.len() == 1 => from_form(form, object.remove(form).unwrap_or_default())?,
+            Some(form) => return Err(JsonError::BadForm(form)),
             None => {
                 let entry = |(key, value)| Ok((Key::from(key), from_value(value)?));
                 object.into_iter().map(entry).collect::<Result<Map, JsonError>>()?.into()
@@ -109,44 +97,38 @@ fn from_values(values: Vec<Value>) -> Result<Vec<Variant>, JsonError> {
     values.into_iter().map(from_value).collect()
 }
 
-/// `None` if the form is malformed.
-fn from_form(form: Option<Form>) -> Result<Option<Variant>, JsonError> {
+fn from_form(form: &'static str, content: Value) -> Result<Variant, JsonError> {
+    let bad = || JsonError::BadForm(form);
     Ok(match form {
-        None => None,
-        Some(Form::Bytes(digits)) => from_hex(&digits).map(Variant::Bytes),
-        Some(Form::Float(number)) => number.parse().ok().map(Variant::Float),
-        Some(Form::Tagged(tag, items)) => Some(Variant::Tagged(Box::new(Tagged { tag, items: from_values(items)? }))),
-        Some(Form::Dict(pairs)) => {
-            let mut map = Map::new();
-            for (key, value) in pairs {
-                let Ok(key) = Key::try_from(from_value(key)?) else { return Ok(None) };
-                map.insert(key, from_value(value)?);
-            }
-            Some(map.into())
+        "$bytes" => content.as_str().and_then(from_hex).map(Variant::Bytes).ok_or_else(bad)?,
+        "$float" => Variant::Float(content.as_str().and_then(|number| number.parse().ok()).ok_or_else(bad)?),
+        "$dict" => {
+            let pairs: Vec<(Value, Value)> = serde_json::from_value(content).map_err(|_| bad())?;
+            let entry = |(key, value)| Ok((Key::try_from(from_value(key)?).map_err(|_| bad())?, from_value(value)?));
+            pairs.into_iter().map(entry).collect::<Result<Map, JsonError>>()?.into()
         }
+        "$tagged" => {
+            let (tag, items) = serde_json::from_value(content).map_err(|_| bad())?;
+            Variant::Tagged(Box::new(Tagged { tag, items: from_values(items)? }))
+        }
+        _ => return Err(bad()),
     })
 }
 
 /// Returns the first integer in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.
-fn too_large_number(text: &str) -> Option<&str> {
-    let (mut in_string, mut escaped, mut begin) = (false, false, None);
-    // One more step than there are bytes, to end a number at the end of the text.
-    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' if begin.is_some() => {}
-            b'0'..=b'9' | b'-' => begin = Some(at),
-            _ => {
-                let number = begin.take().map(|begin| &text[begin..at]);
-                let fits = |number: &str| number.parse().is_ok_and(|number: i128| Int::try_from(number).is_ok());
-                if let Some(number) = number.filter(|number| !number.contains(['.', 'e', 'E']) && !fits(number)) {
-                    return Some(number);
-                }
-            }
+fn too_large_number(mut text: &str) -> Option<&str> {
+    let is_too_large = |number: &str| {
+        !number.contains(['"', '.', 'e', 'E'])
+            && !number.parse().is_ok_and(|number: i128| Int::try_from(number).is_ok())
+    };
+    // At every string and number: what is inside a string is none.
+    while let Some(begin) = text.find(|char| matches!(char, '"' | '-' | '0'..='9')) {
+        let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<&RawValue>();
+        let value = values.next()?.ok()?.get();
+        if is_too_large(value) {
+            return Some(value);
         }
+        text = &text[begin + value.len()..];
     }
     None
 }

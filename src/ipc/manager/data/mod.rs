@@ -11,15 +11,15 @@
 //! | `decode` | decoding data from a peer, with a limit on its depth |
 //! | `json` | to and from JSON |
 
-/// Defines how a type is made from others, one a line.
+/// Defines how a type is made from others.
 macro_rules! conversions {
-    ($into:ty: $($from:ty, $value:ident => $made:expr;)*) => {$(
+    ($into:ty: $($($from:ty)|+, $value:ident => $made:expr;)*) => {$($(
         impl From<$from> for $into {
             fn from($value: $from) -> Self {
                 $made
             }
         }
-    )*};
+    )+)*};
 }
 
 mod decode;

@@ -109,12 +109,7 @@ impl Barrier {
     ///
     /// The id of a process that died is known if it was connected through a Unix socket.
     pub fn break_cause(error: &Error) -> Option<BreakCause> {
-        match error {
-            Error::Manager(ManagerError::Managed { source, .. }) => match **source {
-                Failure::BrokenBarrier(cause) => Some(cause),
-                _ => None,
-            },
-            _ => None,
-        }
+        let Error::Manager(ManagerError::Managed { source, .. }) = error else { return None };
+        if let Failure::BrokenBarrier(cause) = **source { Some(cause) } else { None }
     }
 }

@@ -298,6 +298,6 @@ impl<T> Later<T> {
 
 impl<T> std::fmt::Debug for Later<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, pending", self.pending.doing())
+        write!(f, "{}, pending", self.pending.doing)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::ipc::manager::data::ObjectId;
 use crate::ipc::manager::status::Refusal;
-use crate::ipc::manager::store::{Failure, Reply, SessionId};
+use crate::ipc::manager::store::{Failure, Outcome, Reply, SessionId};
 use crate::ipc::manager::wire::{FrameKey, ToClient, encode};
 use crate::sys::socket;
 
@@ -70,7 +70,7 @@ impl Connection {
     }
 
     /// Appends the answer to request `id` to the data to be sent. `object` is the object that answers.
-    pub(super) fn answer(&self, id: u64, result: Result<Reply, Failure>, object: Option<ObjectId>, limit: usize) {
+    pub(super) fn answer(&self, id: u64, result: Outcome, object: Option<ObjectId>, limit: usize) {
         let message = ToClient { id, result };
         let mut outgoing = self.outgoing();
         let Outgoing { key, bytes, items, .. } = &mut *outgoing;

@@ -4,7 +4,6 @@
 //! exchange over the socket plus the work itself.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +14,7 @@ use super::listener::Handshake;
 use super::state::ServerState;
 use crate::ipc::deadline::{Deadline, LIVENESS_CHECK_NS};
 use crate::ipc::manager::handshake::{receive_frame, send_frame};
-use crate::ipc::manager::wire::{FrameKey, Inbox, Refused, ToServer, Transport, Welcome, answer, decode};
+use crate::ipc::manager::wire::{Broken, FrameKey, Inbox, Refused, ToServer, Transport, Welcome, answer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
 use crate::sys::socket;
@@ -61,12 +60,14 @@ pub(super) fn start_thread<'scope>(
 }
 
 /// Serves a client until it disconnects or must be disconnected.
-fn serve(state: &ServerState, client: &Connection, mut key: Option<FrameKey>) {
-    let (mut scratch, mut inbox) = (vec![0; FEW], Inbox::default());
+fn serve(state: &ServerState, client: &Connection, key: Option<FrameKey>) {
+    let (mut scratch, mut inbox) = (vec![0; FEW], Inbox::new(state.limits.frame, key));
     while let Ok(count @ 1..) = receive(client, &mut scratch) {
-        let now_ns = monotonic_ns();
-        client.busy_ns.store(now_ns, Relaxed);
-        if process(state, client, &scratch[..count], now_ns, &mut inbox, &mut key).is_break() {
+        inbox.feed(&scratch[..count]);
+        if process(state, client, &mut inbox).is_err() {
+            client.end(|refused| &mut refused.broken);
+        }
+        if client.is_over.load(Relaxed) {
             break;
         }
         if count == FEW {
@@ -107,16 +108,11 @@ fn authenticate(state: &ServerState, socket: BorrowedFd<'_>, transport: Transpor
     authenticated.inspect_err(refuse).ok()
 }
 
-/// Processes the requests in bytes that were received at `now_ns`.
-fn process(
-    state: &ServerState,
-    client: &Connection,
-    bytes: &[u8],
-    mut now_ns: u64,
-    inbox: &mut Inbox,
-    key: &mut Option<FrameKey>,
-) -> ControlFlow<()> {
-    let fed = inbox.feed(bytes, state.limits.frame, key, |content| {
+/// Processes the requests that have just arrived.
+fn process(state: &ServerState, client: &Connection, inbox: &mut Inbox) -> Result<(), Broken> {
+    let mut now_ns = monotonic_ns();
+    client.busy_ns.store(now_ns, Relaxed);
+    while let Some(content) = inbox.next()? {
         let ToServer { id, request } = decode(content)?;
         state.request(client, id, request, now_ns);
         while client.is_full() && !client.is_over.load(Relaxed) {
@@ -127,16 +123,12 @@ fn process(
                 let _ = wait_writable(client, Some(now_ns + LIVENESS_CHECK_NS));
             }
         }
-        Ok(if client.is_over.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    });
-    if fed.is_err() {
-        client.end(|refused| &mut refused.broken);
-    }
-    if client.is_over.load(Relaxed) {
-        return ControlFlow::Break(());
+        if client.is_over.load(Relaxed) {
+            return Ok(());
+        }
     }
     state.send(client, now_ns);
-    ControlFlow::Continue(())
+    Ok(())
 }
 
 /// Blocks for the next bytes; 0 is the end.

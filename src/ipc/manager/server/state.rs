@@ -83,7 +83,7 @@ impl ServerState {
         if let Request::Settle = request {
             self.settle();
         }
-        let object = request.object();
+        let object = request.call().map(|call| call.object);
         // Data that fits into a request also fits into an answer, with its overhead.
         let limit = if request.takes_away() { usize::MAX } else { self.limits.frame.saturating_add(1024) };
         let ticket = Ticket(id.unwrap_or(u64::MAX));

@@ -1,7 +1,6 @@
 //! The server in a thread of the test, with peers that know the protocol and violate it.
 
 use std::io::Read;
-use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ impl Serving {
     fn stranger(&self) -> Peer {
         let (ours, theirs) = socket::stream_pair().expect("a pair");
         socket::pass_descriptors(self.endpoint.as_fd(), &[theirs.as_fd()]).expect("room");
-        Peer { socket: ours, inbox: Inbox::default() }
+        Peer { socket: ours, inbox: Inbox::new(usize::MAX, None) }
     }
 
     /// A connection that has authenticated.
@@ -115,11 +114,10 @@ impl Peer {
                 Ok(0) | Err(_) => return frames,
                 Ok(count) => count,
             };
-            let each = |content: &[u8]| {
+            self.inbox.feed(&room[..count]);
+            while let Some(content) = self.inbox.next().expect("well-formed") {
                 frames.push(content.to_vec());
-                Ok(ControlFlow::Continue(()))
-            };
-            self.inbox.feed(&room[..count], usize::MAX, &mut None, each).expect("well-formed");
+            }
         }
         frames
     }

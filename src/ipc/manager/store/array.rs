@@ -8,7 +8,7 @@
 //! `multiprocessing.Array`.
 
 use super::slice::{place, places};
-use super::{Args, Failure, Method, Reply, Variant};
+use super::{Args, Failure, Method, Outcome, Reply, Variant};
 
 /// The type of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +16,10 @@ struct Typecode(char);
 
 impl Typecode {
     fn new(code: &str) -> Result<Self, Failure> {
-        let one = |code: &&str| code.len() == 1 && "cbBuhHiIlLqQfd".contains(*code);
-        let code = Some(code).filter(one).and_then(|code| code.chars().next());
-        code.map(Typecode)
-            .ok_or_else(|| Failure::bad_argument("one of the typecodes c b B u h H i I l L q Q f d", "another"))
+        match code.parse() {
+            Ok(code) if "cbBuhHiIlLqQfd".contains::<char>(code) => Ok(Typecode(code)),
+            _ => Err(Failure::bad_argument("one of the typecodes c b B u h H i I l L q Q f d", "another")),
+        }
     }
 
     /// The minimum and maximum of the type; `None` if it is not an integer type.
@@ -52,9 +52,8 @@ impl Typecode {
             }
             ('d', _) => variant.as_f64().map(f64::to_bits).ok_or_else(|| wrong("a number")),
             ('u', _) => {
-                let mut chars = variant.as_str().ok_or_else(|| wrong("one character"))?.chars();
-                let (char, rest) = (chars.next(), chars.next());
-                char.filter(|_| rest.is_none()).map(u64::from).ok_or_else(|| wrong("one character"))
+                let char = variant.as_str().and_then(|text| text.parse::<char>().ok());
+                char.map(u64::from).ok_or_else(|| wrong("one character"))
             }
             _ => match variant.as_bytes() {
                 Some([byte]) => Ok(u64::from(*byte)),
@@ -104,7 +103,7 @@ impl Array {
         Ok(Array { typecode, words })
     }
 
-    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Outcome {
         let (typecode, len) = (self.typecode, self.words.len());
         Ok(match method {
             Method::Len => len.into(),

@@ -45,8 +45,8 @@ impl Barrier {
         Ok(Barrier { parties, has_action, default_timeout, leader: None, broken: None })
     }
 
-    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
-        match method {
+    pub(crate) fn call(&mut self, cx: &mut Context, mut args: Args, waits: &mut WaitTable) -> Result<Step, Failure> {
+        match cx.method {
             Method::Wait => {
                 cx.timeout = cx.timeout.or(self.default_timeout);
                 return Ok(Step::Wait(Want::Parties));
@@ -59,14 +59,14 @@ impl Barrier {
                 }
                 self.leader = None;
                 if went_well {
-                    self.release(self.parties - 1, cx.object, cx.waits);
+                    self.release(self.parties - 1, cx.object, waits);
                 } else {
                     self.break_it(BreakCause::ActionFailed);
                 }
             }
             Method::Abort => self.break_it(BreakCause::Aborted),
             Method::Reset => {
-                cx.waits.fail_all(cx.object, &Failure::BrokenBarrier(BreakCause::Reset));
+                waits.fail_all(cx.object, &Failure::BrokenBarrier(BreakCause::Reset));
                 self.leader = None;
                 self.broken = None;
             }
@@ -74,7 +74,7 @@ impl Barrier {
             Method::NWaiting | Method::Snapshot => {
                 // Not those that only wait for the action.
                 let released = if self.leader.is_some() { self.parties as usize - 1 } else { 0 };
-                return Ok(cx.waits.queue(cx.object, Line::Main).count().saturating_sub(released).into());
+                return Ok(waits.queue(cx.object, Line::Main).count().saturating_sub(released).into());
             }
             Method::Broken => return Ok(self.broken.is_some().into()),
             _ => return Err(args.no_such_method()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Method, ObjectId, ObjectRef, Status, Variant};
+use super::{Failure, Kind, Method, ObjectId, ObjectRef, Status, Variant};
 
 /// A call of a method of an object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,22 +95,19 @@ impl Request {
     /// Whether the answer may hold the only copy of something: it must not be refused for its length.
     pub(crate) fn takes_away(&self) -> bool {
         use Method::{CompareAndSwap, CompareAndSwapAt, Get, Pop, PopItem, RemoveAt, SetDefault};
-        match self {
-            Request::Call(call) | Request::Step(call) => {
-                matches!(call.method, Get | Pop | PopItem | RemoveAt | SetDefault | CompareAndSwap | CompareAndSwapAt)
-            }
-            _ => false,
-        }
+        self.call().is_some_and(|call| {
+            matches!(call.method, Get | Pop | PopItem | RemoveAt | SetDefault | CompareAndSwap | CompareAndSwapAt)
+        })
     }
 
-    /// The object that a call addresses.
-    pub(crate) fn object(&self) -> Option<ObjectId> {
-        match self {
-            Request::Call(call) | Request::Step(call) => Some(call.object),
-            _ => None,
-        }
+    /// The call, if it is one.
+    pub(crate) fn call(&self) -> Option<&Call> {
+        if let Request::Call(call) | Request::Step(call) = self { Some(call) } else { None }
     }
 }
+
+/// The object's answer to a request.
+pub(crate) type Outcome = Result<Reply, Failure>;
 
 /// The reply to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,9 @@ use std::mem;
 use super::container::Container;
 use super::dict::{check_key, missing};
 use super::slice::place;
-use super::{Args, DEPTH_LIMIT, Failure, Key, Kind, Method, Object, ObjectId, ObjectRef, Reply, Swap, Variant};
+use super::{
+    Args, DEPTH_LIMIT, Failure, Key, Kind, Method, Object, ObjectId, ObjectRef, Outcome, Reply, Swap, Variant,
+};
 use crate::ipc::manager::data::add;
 
 /// The operation on one place.
@@ -73,7 +75,7 @@ impl Change {
         objects: &mut HashMap<ObjectId, Object>,
         (mut object, mut kind): (ObjectId, Kind),
         path: Vec<Key>,
-    ) -> Result<Reply, Failure> {
+    ) -> Outcome {
         let new_levels = match self {
             Change::Push(_) => path.len(),
             // The first step leads to what an object holds.
@@ -175,7 +177,7 @@ impl Change {
     }
 
     /// Applies the change to a place, which may be empty. Leaves it unchanged on failure.
-    fn change(&mut self, place: &mut Option<Variant>) -> Result<Reply, Failure> {
+    fn change(&mut self, place: &mut Option<Variant>) -> Outcome {
         match self {
             Change::Get { default } => Ok(place.clone().or_else(|| default.take()).unwrap_or_default().into()),
             Change::Set(variant) => {

@@ -15,18 +15,18 @@
 use std::time::Duration;
 
 use super::waits::{Line, Notice};
-use super::{Args, Caller, Failure, Method, Mutex, Object, ObjectId, Reply, Store, Want};
+use super::{Args, Context, Failure, Method, Mutex, Object, ObjectId, Reply, Store, Want};
 
 impl Store {
     /// Calls a method of a condition, whose lock other conditions may share. Returns `None` if the call waits.
     pub(super) fn call_condition(
         &mut self,
-        (condition, lock): (ObjectId, ObjectId),
-        (caller, timeout): (Caller, Option<Duration>),
-        method: Method,
+        lock: ObjectId,
+        cx: Context,
         mut args: Args,
     ) -> Result<Option<Reply>, Failure> {
-        let count = match method {
+        let Context { caller, object: condition, timeout, .. } = cx;
+        let count = match cx.method {
             Method::Wait => {
                 let mutex = self.mutex(lock).ok_or(Failure::NoSuchObject)?;
                 let held = mutex.held_by(caller).ok_or(Failure::WaitUnacquired)?;
@@ -43,7 +43,7 @@ impl Store {
             }
             Method::Notify => args.or(1, Args::int)?,
             Method::NotifyAll => usize::MAX,
-            _ => return self.call_object(lock, (caller, timeout), method, args),
+            _ => return self.call_object(Context { object: lock, ..cx }, args),
         };
         let mutex = self.mutex(lock).ok_or(Failure::NoSuchObject)?;
         mutex.held_by(caller).ok_or(Failure::NotifyUnacquired)?;

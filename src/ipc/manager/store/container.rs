@@ -3,7 +3,7 @@
 //! # Standard
 //! Python's managed `Value` holds any data; its typecode is only a note. For the others see their files.
 
-use super::{Args, Failure, Kind, Map, Method, Reply, Variant, dict, list};
+use super::{Args, Failure, Kind, Map, Method, Outcome, Variant, dict, list};
 
 /// An object that holds data: a list object a list, a dict or namespace object a dict, a value object anything.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Container {
         Ok(Container { kind, content, typecode })
     }
 
-    pub(crate) fn call(&mut self, method: Method, args: Args) -> Result<Reply, Failure> {
+    pub(crate) fn call(&mut self, method: Method, args: Args) -> Outcome {
         let kind = self.kind;
         Ok(match (method, &mut self.content) {
             (Method::Copy | Method::Snapshot, content) => content.clone().into(),

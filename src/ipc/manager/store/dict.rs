@@ -4,10 +4,10 @@
 //! Python `dict` with the methods of `DictProxy` (3.14), and `Namespace`, whose names are strings. Differs: a copy of
 //! the keys or entries is one answer; a name may begin with `_`.
 
-use super::{Args, Failure, Key, Kind, Map, Method, Reply, Variant};
+use super::{Args, Failure, Key, Kind, Map, Method, Outcome, Reply, Variant};
 
 /// Calls a method of a dict or namespace object.
-pub(super) fn call(map: &mut Map, kind: Kind, method: Method, mut args: Args) -> Result<Reply, Failure> {
+pub(super) fn call(map: &mut Map, kind: Kind, method: Method, mut args: Args) -> Outcome {
     Ok(match method {
         Method::Len => map.len().into(),
         Method::Contains => map.contains(&args.step()?).into(),

@@ -7,14 +7,14 @@
 use std::collections::HashSet;
 
 use super::slice::{bound, place, places, range};
-use super::{Args, Failure, Kind, Method, Reply, Variant};
+use super::{Args, Failure, Kind, Method, Outcome, Reply, Variant};
 use crate::ipc::manager::data::compare;
 
 /// The maximum length of a list made by repetition.
 const REPEAT_LIMIT: usize = 1 << 24;
 
 /// Calls a method of a list object.
-pub(super) fn call(items: &mut Vec<Variant>, method: Method, mut args: Args) -> Result<Reply, Failure> {
+pub(super) fn call(items: &mut Vec<Variant>, method: Method, mut args: Args) -> Outcome {
     let len = items.len();
     Ok(match method {
         Method::Len => len.into(),

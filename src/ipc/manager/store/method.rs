@@ -15,10 +15,14 @@ use crate::ipc::manager::data::Kind;
 pub struct Signature {
     needed: &'static [&'static str],
     optional: &'static [&'static str],
+    /// Whether a call leaves the object as it is.
+    reads_only: bool,
     may_wait: bool,
 }
 
 impl Signature {
+    const PLAIN: Signature = Signature { needed: &[], optional: &[], reads_only: false, may_wait: false };
+
     /// Whether a call may wait for other clients.
     pub fn may_wait(self) -> bool {
         self.may_wait
@@ -44,21 +48,22 @@ impl fmt::Display for Signature {
     }
 }
 
-/// `needed, …; optional, …`, followed by `waits` if a call may wait for other clients.
+/// `(needed, …; optional, …)`, followed by the properties that a call has.
 macro_rules! signature {
-    (($($needed:ident),* $(; $($optional:ident),*)?) $($waits:ident)?) => {
+    (($($needed:ident),* $(; $($optional:ident),*)?) $($property:ident)*) => {
         Signature {
             needed: &[$(stringify!($needed)),*],
             optional: &[$($(stringify!($optional)),*)?],
-            may_wait: !matches!(&[$(stringify!($waits)),*] as &[&str], []),
+            $($property: true,)*
+            ..Signature::PLAIN
         }
     };
 }
 
 /// Defines [`Method`] and the properties of each. A line is a name and, for each group of types at which it takes the
-/// same arguments, `[Type, …](needed, …; optional, …)`.
+/// same arguments, `[Type | …](needed, …; optional, …)` and the properties of a call: `reads_only`, `may_wait`.
 macro_rules! methods {
-    ($($(#[doc = $doc:literal])* $method:ident: $([$($kind:ident)|*] $args:tt $($waits:ident)?),*;)*) => {
+    ($($(#[doc = $doc:literal])* $method:ident: $([$($kind:ident)|*] $args:tt $($property:ident)*),*;)*) => {
         /// A method of an object in a manager.
         ///
         /// Names are Python's without underscores at the ends (`get_item` is `__getitem__`), in lower case.
@@ -73,9 +78,10 @@ macro_rules! methods {
             pub const ALL: &'static [Method] = &[$(Method::$method),*];
 
             /// Returns the arguments of the method for objects of type `kind`; `None` if the type does not have it.
+            #[allow(clippy::needless_update, reason = "some calls have every property")]
             pub const fn signature(self, kind: Kind) -> Option<Signature> {
                 match (self, kind) {
-                    $($((Method::$method, $(Kind::$kind)|*) => Some(signature!($args $($waits)?)),)*)*
+                    $($((Method::$method, $(Kind::$kind)|*) => Some(signature!($args $($property)*)),)*)*
                     _ => None,
                 }
             }
@@ -85,31 +91,31 @@ macro_rules! methods {
 
 methods! {
     /// The number of items.
-    Len: [List | Dict | Array | Queue | JoinableQueue]();
+    Len: [List | Dict | Array | Queue | JoinableQueue]() reads_only;
     /// Whether there is such an item, key or attribute.
-    Contains: [List](value), [Dict](key), [Namespace](name);
+    Contains: [List](value) reads_only, [Dict](key) reads_only, [Namespace](name) reads_only;
     /// The item at an index, or for a key or name. An error if there is none.
-    GetItem: [List | Array](index), [Dict](key), [Namespace](name);
+    GetItem: [List | Array](index) reads_only, [Dict](key) reads_only, [Namespace](name) reads_only;
     /// Sets the item at an index, or for a key or name.
     SetItem: [List | Array](index, value), [Dict](key, value), [Namespace](name, value);
     /// Removes the item at an index, or for a key or name.
     DelItem: [List](index), [Dict](key), [Namespace](name);
     /// The items of a slice.
-    GetSlice: [List | Array](; begin, end, step);
+    GetSlice: [List | Array](; begin, end, step) reads_only;
     /// Replaces the items of a slice. `null` leaves a bound open.
     SetSlice: [List | Array](begin, end, step, items);
     /// Removes the items of a slice.
     DelSlice: [List](; begin, end, step);
     /// The item for a key, or a default; a value; the next item of a queue.
-    Get: [Dict](key; default), [Value](), [Queue | JoinableQueue]() waits;
+    Get: [Dict](key; default) reads_only, [Value]() reads_only, [Queue | JoinableQueue]() may_wait;
     /// Replaces a value; sets an event.
     Set: [Value](value), [Event]();
     /// The keys in the order of insertion.
-    Keys: [Dict]();
+    Keys: [Dict]() reads_only;
     /// The values in the order of insertion.
-    Values: [Dict]();
+    Values: [Dict]() reads_only;
     /// Pairs of key and value in the order of insertion.
-    Items: [Dict]();
+    Items: [Dict]() reads_only;
     /// Removes and returns the item at an index (default: the last), or for a key.
     Pop: [List](; index), [Dict](key; default);
     /// Removes and returns the entry that was inserted last.
@@ -119,7 +125,7 @@ methods! {
     /// Sets the entries of a dict or of a list of pairs.
     Update: [Dict | Namespace](entries);
     /// A copy with the entries of another.
-    Or: [Dict](entries);
+    Or: [Dict](entries) reads_only;
     /// A new dict of these keys, all with the same value.
     FromKeys: [Dict](keys; value);
     /// Appends an item.
@@ -131,43 +137,43 @@ methods! {
     /// Removes the first equal item.
     Remove: [List](value);
     /// The index of the first equal item.
-    Index: [List](value; begin, end);
+    Index: [List](value; begin, end) reads_only;
     /// The number of equal items.
-    Count: [List](value);
+    Count: [List](value) reads_only;
     /// Reverses the list.
     Reverse: [List]();
     /// The items, or keys, in reverse order.
-    Reversed: [List | Dict]();
+    Reversed: [List | Dict]() reads_only;
     /// Sorts the list.
     Sort: [List](; reverse);
     /// The items followed by those of another list.
-    Concat: [List](items);
+    Concat: [List](items) reads_only;
     /// The items, repeated.
-    Repeat: [List](times);
+    Repeat: [List](times) reads_only;
     /// Repeats the list's items in place.
     RepeatInPlace: [List](times);
     /// A consistent copy of everything.
-    Copy: [List | Dict | Namespace | Array]();
+    Copy: [List | Dict | Namespace | Array]() reads_only;
     /// Removes everything; resets an event.
     Clear: [List | Dict | Event]();
     /// The type of a value or of an array's elements.
-    Typecode: [Value | Array]();
+    Typecode: [Value | Array]() reads_only;
     /// Acquires a lock or a permit, waiting until one is free.
-    Acquire: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]() waits;
+    Acquire: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]() may_wait;
     /// Releases it.
     Release: [Lock | RLock | Condition](; permit), [Semaphore | BoundedSemaphore](; count);
     /// Whether acquiring it would wait now.
-    Locked: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]();
+    Locked: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]() reads_only;
     /// The number of free permits.
-    GetValue: [Semaphore | BoundedSemaphore]();
+    GetValue: [Semaphore | BoundedSemaphore]() reads_only;
     /// Waits for a notification, the event, or the other parties.
-    Wait: [Condition | Event | Barrier]() waits;
+    Wait: [Condition | Barrier]() may_wait, [Event]() reads_only may_wait;
     /// Wakes some of the waiters.
     Notify: [Condition](; count);
     /// Wakes all waiters.
     NotifyAll: [Condition]();
     /// Whether the event is set.
-    IsSet: [Event]();
+    IsSet: [Event]() reads_only;
     /// Reports that the barrier's action is finished.
     Finish: [Barrier](; went_well);
     /// Breaks the barrier.
@@ -175,29 +181,29 @@ methods! {
     /// Repairs a broken barrier; breaks it for present waiters.
     Reset: [Barrier]();
     /// The number of parties.
-    Parties: [Barrier]();
+    Parties: [Barrier]() reads_only;
     /// The number of parties that wait.
-    NWaiting: [Barrier]();
+    NWaiting: [Barrier]() reads_only;
     /// Whether the barrier is broken.
-    Broken: [Barrier]();
+    Broken: [Barrier]() reads_only;
     /// Puts an item in, waiting for room.
-    Put: [Queue | JoinableQueue](item) waits;
+    Put: [Queue | JoinableQueue](item) may_wait;
     /// Reports an item as done.
     TaskDone: [Queue | JoinableQueue](; lease);
     /// Waits until all items are reported as done.
-    Join: [Queue | JoinableQueue]() waits;
+    Join: [Queue | JoinableQueue]() reads_only may_wait;
     /// Shuts the queue down: nothing more can be put, and with `now` its items are dropped.
     Shutdown: [Queue | JoinableQueue](; now);
     /// The number of items.
-    Qsize: [Queue | JoinableQueue]();
+    Qsize: [Queue | JoinableQueue]() reads_only;
     /// Whether there are no items.
-    Empty: [Queue | JoinableQueue]();
+    Empty: [Queue | JoinableQueue]() reads_only;
     /// Whether there is no room.
-    Full: [Queue | JoinableQueue]();
+    Full: [Queue | JoinableQueue]() reads_only;
     /// The number of items that are not reported as done.
-    Unfinished: [Queue | JoinableQueue]();
+    Unfinished: [Queue | JoinableQueue]() reads_only;
     /// The items that were delivered as often as allowed.
-    DeadLetters: [Queue | JoinableQueue]();
+    DeadLetters: [Queue | JoinableQueue]() reads_only;
     /// Atomically adds to a number, and returns the sum.
     Add: [List | Array](index, amount; default), [Dict](key, amount; default), [Namespace](name, amount; default),
         [Value](amount; default);
@@ -205,7 +211,7 @@ methods! {
     CompareAndSwap: [List | Array](index, expected, new), [Dict](key, expected, new), [Namespace](name, expected, new),
         [Value](expected, new);
     /// The value at a path: a list of keys and indices.
-    GetAt: [List | Dict | Namespace | Value | Array](path);
+    GetAt: [List | Dict | Namespace | Value | Array](path) reads_only;
     /// Sets the value at a path.
     SetAt: [List | Dict | Namespace | Value | Array](path, value);
     /// Removes the value at a path.
@@ -218,25 +224,13 @@ methods! {
     CompareAndSwapAt: [List | Dict | Namespace | Value | Array](path, expected, new);
     /// The object's state, for display.
     Snapshot: [List | Dict | Namespace | Lock | RLock | Semaphore | BoundedSemaphore | Condition | Event | Barrier | Queue
-        | JoinableQueue | Value | Array]();
+        | JoinableQueue | Value | Array]() reads_only;
 }
 
 impl Method {
     /// Whether a call leaves the object as it is.
     pub(crate) fn reads_only(self, kind: Kind) -> bool {
-        use Method::{
-            Broken, Concat, Contains, Copy, Count, DeadLetters, Empty, Full, Get, GetAt, GetItem, GetSlice, GetValue,
-            Index, IsSet, Items, Join, Keys, Len, Locked, NWaiting, Or, Parties, Qsize, Repeat, Reversed, Snapshot,
-            Typecode, Unfinished, Values, Wait,
-        };
-        match self {
-            Get => !matches!(kind, Kind::Queue | Kind::JoinableQueue),
-            Wait => kind == Kind::Event,
-            Broken | Concat | Contains | Copy | Count | DeadLetters | Empty | Full | GetAt | GetItem | GetSlice
-            | GetValue | Index | IsSet | Items | Join | Keys | Len | Locked | NWaiting | Or | Parties | Qsize
-            | Repeat | Reversed | Snapshot | Typecode | Unfinished | Values => true,
-            _ => false,
-        }
+        self.signature(kind).is_some_and(|signature| signature.reads_only)
     }
 }
 

@@ -45,10 +45,9 @@ mod tests;
 mod waits;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 pub use call::Swap;
-pub(crate) use call::{Call, Reply, Request, TransferToken};
+pub(crate) use call::{Call, Outcome, Reply, Request, TransferToken};
 pub use failure::Failure;
 pub use method::{Method, Signature, UnknownMethod};
 pub(crate) use waits::{Completion, SessionId, Ticket};
@@ -123,7 +122,7 @@ impl Store {
         ticket: Ticket,
         request: Request,
         now_ns: u64,
-    ) -> Option<Result<Reply, Failure>> {
+    ) -> Option<Outcome> {
         self.waits.now_ns = now_ns;
         self.requests +=
             u64::from(!matches!(request, Request::Status | Request::Look(_) | Request::Holds | Request::Settle));
@@ -137,18 +136,16 @@ impl Store {
 
     /// Returns `None` if the call waits.
     fn step(&mut self, session: SessionId, ticket: Ticket, request: Request) -> Result<Option<Reply>, Failure> {
+        let caller = |call: &Call, is_scheduled| Caller { session, thread: call.thread, ticket, is_scheduled };
         let reply = match request {
-            Request::Call(call) => return self.call(session, ticket, call, false),
-            Request::Step(call) => return self.step_of(session, ticket, call),
+            Request::Call(call) => return self.call(caller(&call, false), call),
+            Request::Step(call) => return self.step_of(caller(&call, true), call),
             Request::EndWait { in_time } => self.end_wait(session, in_time)?,
-            Request::Look(call) => self.look(session, ticket, &call),
+            Request::Look(call) => self.look(caller(&call, true), &call),
             Request::Holds => self.holds(session).into(),
             Request::Settle => Reply::DONE,
             Request::Create { kind, args, name } => self.create(session, kind, args, name)?,
-            Request::Lookup(name) => match self.names.get(&name) {
-                Some(reference) => Reply::Object(reference.clone()),
-                None => return Err(Failure::NoSuchName { name }),
-            },
+            Request::Lookup(name) => Reply::Object(self.names.get(&name).cloned().ok_or(Failure::NoSuchName { name })?),
             Request::Names => {
                 let entry =
                     |(name, reference): (&String, &ObjectRef)| (Key::from(name), reference.kind().name().into());
@@ -181,13 +178,7 @@ impl Store {
         Ok(Some(reply))
     }
 
-    fn create(
-        &mut self,
-        session: SessionId,
-        kind: Kind,
-        mut args: Vec<Variant>,
-        name: Option<String>,
-    ) -> Result<Reply, Failure> {
+    fn create(&mut self, session: SessionId, kind: Kind, mut args: Vec<Variant>, name: Option<String>) -> Outcome {
         if let Some(known) = name.as_ref().and_then(|name| self.names.get_key_value(name)) {
             let (name, reference) = known;
             return match reference.kind() == kind {
@@ -219,43 +210,31 @@ impl Store {
         reference
     }
 
-    fn call(
-        &mut self,
-        session: SessionId,
-        ticket: Ticket,
-        call: Call,
-        is_scheduled: bool,
-    ) -> Result<Option<Reply>, Failure> {
-        let Call { object, method, mut args, timeout, thread } = call;
-        let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
+    fn call(&mut self, caller: Caller, call: Call) -> Result<Option<Reply>, Failure> {
+        let Call { object, method, mut args, timeout, .. } = call;
+        let own = self.sessions.get(&caller.session).and_then(|session| session.references.get(&object));
         let kind = own.ok_or(Failure::NoSuchObject)?.0.kind();
-        self.admit(session, &mut args)?;
+        self.admit(caller.session, &mut args)?;
         let mut args = Args::new(Some(method), kind, args, self.memory)?;
         if let Some((path, change)) = Change::read(method, kind, &mut args)? {
             return change.apply(&mut self.objects, (object, kind), path).map(Some);
         }
-        let caller = Caller { session, thread, ticket, is_scheduled };
-        if let Some(Object::Condition(lock)) = self.objects.get(&object) {
-            return self.call_condition((object, lock.id()), (caller, timeout), method, args);
+        let cx = Context { caller, object, method, timeout };
+        match self.objects.get(&object) {
+            Some(Object::Condition(lock)) => self.call_condition(lock.id(), cx, args),
+            _ => self.call_object(cx, args),
         }
-        self.call_object(object, (caller, timeout), method, args)
     }
 
     /// Calls a method that needs no other object. Returns `None` if the call waits.
-    fn call_object(
-        &mut self,
-        id: ObjectId,
-        (caller, timeout): (Caller, Option<Duration>),
-        method: Method,
-        args: Args,
-    ) -> Result<Option<Reply>, Failure> {
-        let object = self.objects.get_mut(&id).ok_or(Failure::NoSuchObject)?;
+    fn call_object(&mut self, cx: Context, args: Args) -> Result<Option<Reply>, Failure> {
+        let object = self.objects.get_mut(&cx.object).ok_or(Failure::NoSuchObject)?;
         if object.can_be_held()
-            && let Some(session) = self.sessions.get_mut(&caller.session)
+            && let Some(session) = self.sessions.get_mut(&cx.caller.session)
         {
-            session.touched.insert(id);
+            session.touched.insert(cx.object);
         }
-        object.call(Context { caller, object: id, timeout, waits: &mut self.waits }, method, args)
+        object.call(cx, args, &mut self.waits)
     }
 
     /// Checks a client's arguments: not nested too deeply, and every reference in them is the client's own.

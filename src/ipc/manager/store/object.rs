@@ -11,8 +11,8 @@ use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::waits::Line;
 use super::{
-    Args, Caller, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable,
-    Waiter, Want,
+    Args, Caller, Context, Failure, Kind, Method, ObjectId, ObjectRef, Outcome, Reply, SessionId, Step, Variant,
+    WaitTable, Waiter, Want,
 };
 use crate::ipc::sync::BreakCause;
 
@@ -53,29 +53,34 @@ impl Object {
     }
 
     /// Calls a method that needs no other object. Returns `None` if the call waits.
-    pub(crate) fn call(&mut self, mut cx: Context<'_>, method: Method, args: Args) -> Result<Option<Reply>, Failure> {
-        let session = cx.caller.session;
+    pub(crate) fn call(
+        &mut self,
+        mut cx: Context,
+        args: Args,
+        waits: &mut WaitTable,
+    ) -> Result<Option<Reply>, Failure> {
+        let Context { caller: Caller { session, .. }, method, .. } = cx;
         let step = match self {
             Object::Container(container) => return container.call(method, args).map(Some),
             Object::Array(array) => return array.call(method, args).map(Some),
             Object::Mutex(mutex) => mutex.call(cx.caller, method, args)?,
             Object::Semaphore(semaphore) => semaphore.call(session, method, args)?,
             Object::Event(event) => event.call(method, args)?,
-            Object::Barrier(barrier) => barrier.call(&mut cx, method, args)?,
+            Object::Barrier(barrier) => barrier.call(&mut cx, args, waits)?,
             Object::Queue(queue) => queue.call(session, method, args)?,
             Object::Condition(_) => return Err(args.no_such_method()),
         };
         let reply = match step {
             Step::Reply(reply) => Some(reply),
-            Step::Wait(want) => self.wait(&mut cx, want)?,
+            Step::Wait(want) => self.wait(cx, want, waits)?,
         };
-        self.serve(cx.object, cx.waits);
+        self.serve(cx.object, waits);
         Ok(reply)
     }
 
     /// Completes a call if what it wants is available; otherwise makes it wait.
-    fn wait(&mut self, cx: &mut Context<'_>, want: Want) -> Result<Option<Reply>, Failure> {
-        let mut waiter = cx.waits.waiter(cx.caller, cx.object, want, cx.timeout);
+    fn wait(&mut self, cx: Context, want: Want, waits: &mut WaitTable) -> Result<Option<Reply>, Failure> {
+        let mut waiter = waits.waiter(cx.caller, cx.object, want, cx.timeout);
         match self.attempt(&mut waiter) {
             Some(result) => result.map(Some),
             // Arriving at a barrier counts even if the timeout is zero.
@@ -84,7 +89,7 @@ impl Object {
             {
                 Ok(Some(waiter.want.not_in_time()))
             }
-            None => cx.waits.park(waiter).map(|()| None),
+            None => waits.park(waiter).map(|()| None),
         }
     }
 
@@ -100,7 +105,7 @@ impl Object {
     }
 
     /// Completes a waiter's call if what it wants is available.
-    pub(super) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
+    pub(super) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Outcome> {
         match self {
             Object::Mutex(mutex) => mutex.attempt(waiter).map(Ok),
             Object::Semaphore(semaphore) => semaphore.attempt(waiter.caller.session).map(Ok),

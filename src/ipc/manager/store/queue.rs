@@ -19,7 +19,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Args, Failure, Method, Reply, SessionId, Step, Variant, Waiter, Want};
+use super::{Args, Failure, Method, Outcome, Reply, SessionId, Step, Variant, Waiter, Want};
 
 #[derive(Debug)]
 struct Item {
@@ -115,7 +115,7 @@ impl Queue {
 
     /// Takes the item of a waiting producer, gives an item to a waiting consumer, or ends a join when all tasks are
     /// done.
-    pub(crate) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
+    pub(crate) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Outcome> {
         match &mut waiter.want {
             Want::Room(_) if self.is_shut => Some(Err(Failure::ShutDown)),
             Want::Room(variant) => self.has_room().then(|| {

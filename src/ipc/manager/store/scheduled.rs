@@ -7,17 +7,17 @@
 //! acquire it first. A client has one call at a time.
 
 use super::waits::{Caller, Want};
-use super::{Call, Failure, Object, Reply, SessionId, Store, Ticket};
+use super::{Call, Failure, Object, Outcome, Reply, SessionId, Store};
 
 impl Store {
     /// Makes a call. Returns [`Reply::Waits`] if it waits, and `None` if it has just ended a wait that is its own, too.
-    pub(super) fn step_of(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Option<Reply>, Failure> {
-        let reply = self.call(session, ticket, call, true)?;
-        Ok(reply.or_else(|| self.waits.waits(session).then_some(Reply::Waits)))
+    pub(super) fn step_of(&mut self, caller: Caller, call: Call) -> Result<Option<Reply>, Failure> {
+        let reply = self.call(caller, call)?;
+        Ok(reply.or_else(|| self.waits.waits(caller.session).then_some(Reply::Waits)))
     }
 
     /// Ends the wait of a session, if it has not ended yet.
-    pub(super) fn end_wait(&mut self, session: SessionId, in_time: bool) -> Result<Reply, Failure> {
+    pub(super) fn end_wait(&mut self, session: SessionId, in_time: bool) -> Outcome {
         let Some(mut waiter) = self.waits.take_of_session(session) else { return Ok(Reply::DONE) };
         if !in_time {
             self.give_up(waiter);
@@ -31,19 +31,18 @@ impl Store {
     }
 
     /// Returns whether the next step of a call can be made without waiting.
-    pub(super) fn look(&self, session: SessionId, ticket: Ticket, call: &Call) -> Reply {
+    pub(super) fn look(&self, caller: Caller, call: &Call) -> Reply {
         let lock = match self.objects.get(&call.object) {
             Some(Object::Condition(lock)) => Some(lock.id()),
             _ => None,
         };
-        let caller = Caller { session, thread: call.thread, ticket, is_scheduled: true };
-        let can_go = match self.waits.of_session(session) {
+        let can_go = match self.waits.of_session(caller.session) {
             Some(waiter) => match (&waiter.want, self.objects.get(&waiter.object)) {
                 (Want::Resume { .. }, Some(Object::Mutex(mutex))) => mutex.can_be_acquired_by(caller),
                 _ => false,
             },
             // What is refused does not wait.
-            None if !self.is_well_formed(session, call) => true,
+            None if !self.is_well_formed(caller.session, call) => true,
             None => {
                 let object = self.objects.get(&lock.unwrap_or(call.object));
                 object.is_none_or(|object| !object.would_wait(caller, call.method))

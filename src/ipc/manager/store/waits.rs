@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::{Failure, ObjectId, Reply, Variant};
+use super::{Failure, Method, ObjectId, Outcome, Reply, Variant};
 
 /// The id of a client's connection. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ pub(crate) struct Caller {
 pub(crate) struct Completion {
     pub(crate) session: SessionId,
     pub(crate) ticket: Ticket,
-    pub(crate) result: Result<Reply, Failure>,
+    pub(crate) result: Outcome,
     pub(crate) object: ObjectId,
 }
 
@@ -87,14 +87,6 @@ pub(crate) enum Want {
 }
 
 impl Want {
-    fn line(&self) -> Line {
-        match self {
-            Want::Room(_) => Line::Putters,
-            Want::Done => Line::Joiners,
-            _ => Line::Main,
-        }
-    }
-
     /// The reply if it does not come in time.
     pub(super) fn not_in_time(&self) -> Reply {
         if let Want::Event = self { false.into() } else { Reply::NotInTime }
@@ -137,8 +129,10 @@ pub(crate) struct Waiter {
 impl Waiter {
     fn place(&self) -> Place {
         let line = match self.want {
+            Want::Room(_) => Line::Putters,
+            Want::Done => Line::Joiners,
             Want::Resume { .. } if self.caller.is_scheduled => Line::Scheduled,
-            _ => self.want.line(),
+            _ => Line::Main,
         };
         (self.object, line, self.number)
     }
@@ -216,7 +210,7 @@ impl WaitTable {
     }
 
     /// Ends a wait with an answer.
-    pub(crate) fn complete(&mut self, waiter: Waiter, result: Result<Reply, Failure>) {
+    pub(crate) fn complete(&mut self, waiter: Waiter, result: Outcome) {
         let Waiter { caller: Caller { session, ticket, .. }, object, .. } = waiter;
         self.completed.push(Completion { session, ticket, result, object });
     }
@@ -266,10 +260,11 @@ impl WaitTable {
     }
 }
 
-/// The context of a call, in addition to its arguments.
-pub(crate) struct Context<'a> {
+/// A call of a method, in addition to its arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
     pub(crate) caller: Caller,
     pub(crate) object: ObjectId,
+    pub(crate) method: Method,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) waits: &'a mut WaitTable,
 }

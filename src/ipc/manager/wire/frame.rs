@@ -5,7 +5,7 @@
 //! its encrypted form. A length above the limit is refused on arrival, before memory is allocated for it; buffers grow
 //! as bytes arrive.
 
-use std::ops::ControlFlow;
+use std::ops::Range;
 
 use super::seal::{FrameKey, sealed_len};
 
@@ -24,75 +24,55 @@ pub(crate) enum Broken {
     NoMessage,
 }
 
-/// Received bytes that do not form a whole frame yet.
-#[derive(Debug, Default)]
+/// Received bytes, read frame by frame.
+#[derive(Debug)]
 pub(crate) struct Inbox {
-    partial: Vec<u8>,
+    /// The longest content that is accepted.
+    limit: usize,
+    key: Option<FrameKey>,
+    bytes: Vec<u8>,
+    /// How many of the bytes belong to frames that were read.
+    used: usize,
 }
 
 impl Inbox {
-    /// Adds `fresh` bytes and passes every whole frame to `each`, until it returns a break; keeps the rest.
-    pub(crate) fn feed(
-        &mut self,
-        fresh: &[u8],
-        limit: usize,
-        key: &mut Option<FrameKey>,
-        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Broken>,
-    ) -> Result<(), Broken> {
-        let kept = !self.partial.is_empty();
-        if kept {
-            self.partial.extend_from_slice(fresh);
-        }
-        let bytes = if kept { &self.partial[..] } else { fresh };
-        let mut used = 0;
-        while let Some((content, end)) = next_frame(&bytes[used..], limit, key)? {
-            let flow = each(content);
-            used += end;
-            if flow?.is_break() {
-                break;
+    pub(crate) fn new(limit: usize, key: Option<FrameKey>) -> Self {
+        Inbox { limit, key, bytes: Vec::new(), used: 0 }
+    }
+
+    /// Adds `fresh` bytes.
+    pub(crate) fn feed(&mut self, fresh: &[u8]) {
+        self.bytes.extend_from_slice(fresh);
+    }
+
+    /// Returns the content of the next frame; `None` until all of it has arrived.
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Broken> {
+        let Some(sent) = self.next_frame()? else {
+            self.bytes.drain(..self.used);
+            self.used = 0;
+            if self.bytes.is_empty() {
+                self.bytes.shrink_to(ROOM_KEPT);
             }
+            return Ok(None);
+        };
+        self.used = sent.end;
+        match &mut self.key {
+            Some(key) => key.open(&self.bytes[sent]).ok_or(Broken::WrongSeal).map(Some),
+            None => Ok(Some(&self.bytes[sent])),
         }
-        if !kept {
-            self.partial.extend_from_slice(&fresh[used..]);
-        } else if used == self.partial.len() {
-            self.partial.clear();
-            self.partial.shrink_to(ROOM_KEPT);
-        } else {
-            self.partial.drain(..used);
+    }
+
+    /// Returns where the next frame is, without its header, if all of it has arrived.
+    fn next_frame(&self) -> Result<Option<Range<usize>>, Broken> {
+        let Some(header) = self.bytes[self.used..].first_chunk::<HEADER>() else { return Ok(None) };
+        let (len, limit) = (u32::from_le_bytes(*header) as usize, self.limit);
+        if len > limit {
+            return Err(Broken::TooLong { bytes: len, limit });
         }
-        Ok(())
+        let begin = self.used + HEADER;
+        let end = begin + if self.key.is_some() { sealed_len(len) } else { len };
+        Ok((end <= self.bytes.len()).then_some(begin..end))
     }
-
-    /// Whether nothing is left over.
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.partial.is_empty()
-    }
-}
-
-/// Returns the content of the first frame, and where the next begins; `None` until all of it has arrived.
-fn next_frame<'a>(
-    bytes: &'a [u8],
-    limit: usize,
-    key: &'a mut Option<FrameKey>,
-) -> Result<Option<(&'a [u8], usize)>, Broken> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
-    let len = u32::from_le_bytes(*header) as usize;
-    if len > limit {
-        return Err(Broken::TooLong { bytes: len, limit });
-    }
-    let sent_len = if key.is_some() { sealed_len(len) } else { len };
-    let Some(sent) = rest.get(..sent_len) else { return Ok(None) };
-    let content = match key {
-        Some(key) => key.open(sent).ok_or(Broken::WrongSeal)?,
-        None => sent,
-    };
-    Ok(Some((content, HEADER + sent_len)))
-}
-
-/// A frame of the handshake, which is short.
-pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
-    [&(content.len() as u32).to_le_bytes(), content].concat()
 }
 
 /// Appends a frame to `out`; `write` appends its content. If the content exceeds `limit`, removes the frame and returns
@@ -135,12 +115,16 @@ mod tests {
         out
     }
 
-    fn read(inbox: &mut Inbox, fresh: &[u8], key: &mut Option<FrameKey>) -> Result<Vec<Vec<u8>>, Broken> {
+    fn inbox(key: Option<FrameKey>) -> Inbox {
+        Inbox::new(1000, key)
+    }
+
+    fn read(inbox: &mut Inbox, fresh: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
+        inbox.feed(fresh);
         let mut frames = Vec::new();
-        inbox.feed(fresh, 1000, key, |content| {
+        while let Some(content) = inbox.next()? {
             frames.push(content.to_vec());
-            Ok(ControlFlow::Continue(()))
-        })?;
+        }
         Ok(frames)
     }
 
@@ -152,28 +136,28 @@ mod tests {
             cuts in prop::collection::vec(1..30_usize, 1..20),
             sealed in any::<bool>(),
         ) {
-            let (mut writer, mut reader) = if sealed { let (a, b) = key_pair(); (Some(a), Some(b)) } else { (None, None) };
+            let (mut writer, reader) = if sealed { let (a, b) = key_pair(); (Some(a), Some(b)) } else { (None, None) };
             let bytes = framed(&contents, &mut writer);
-            let (mut inbox, mut at, mut got) = (Inbox::default(), 0, Vec::new());
+            let (mut inbox, mut at, mut got) = (inbox(reader), 0, Vec::new());
             for cut in cuts.iter().cycle() {
                 let end = (at + cut).min(bytes.len());
-                got.extend(read(&mut inbox, &bytes[at..end], &mut reader).expect("well-formed"));
+                got.extend(read(&mut inbox, &bytes[at..end]).expect("well-formed"));
                 at = end;
                 if at == bytes.len() { break }
             }
             prop_assert_eq!(got, contents);
-            prop_assert!(inbox.is_empty());
+            prop_assert!(inbox.bytes.is_empty());
         }
 
         #[test]
         fn any_bytes_are_frames_or_refused(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20)) {
-            let mut inbox = Inbox::default();
+            let mut inbox = inbox(None);
             for chunk in chunks {
-                match read(&mut inbox, &chunk, &mut None) {
+                match read(&mut inbox, &chunk) {
                     Ok(frames) => prop_assert!(frames.iter().all(|frame| frame.len() <= 1000)),
                     Err(_) => break,
                 }
-                prop_assert!(inbox.partial.len() <= 1000 + HEADER + 60);
+                prop_assert!(inbox.bytes.len() <= 1000 + HEADER + 60);
             }
         }
 
@@ -183,7 +167,7 @@ mod tests {
             let mut bytes = framed(&[content], &mut Some(writer));
             let bit = bit.index(8 * (bytes.len() - HEADER)) + 8 * HEADER;
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(read(&mut Inbox::default(), &bytes, &mut Some(reader)), Err(Broken::WrongSeal));
+            prop_assert_eq!(read(&mut inbox(Some(reader)), &bytes), Err(Broken::WrongSeal));
         }
     }
 
@@ -192,32 +176,28 @@ mod tests {
         let (writer, reader) = key_pair();
         let mut writer = Some(writer);
         let (first, second) = (framed(&[vec![1]], &mut writer), framed(&[vec![1]], &mut writer));
-        let mut reader = Some(reader);
-        let mut inbox = Inbox::default();
-        assert!(read(&mut inbox, &first, &mut reader).is_ok());
-        assert_eq!(read(&mut inbox, &first, &mut reader), Err(Broken::WrongSeal));
+        let mut known = inbox(Some(reader));
+        assert!(read(&mut known, &first).is_ok());
+        assert_eq!(read(&mut known, &first), Err(Broken::WrongSeal));
         let (_, reader) = key_pair();
-        assert_eq!(read(&mut Inbox::default(), &second, &mut Some(reader)), Err(Broken::WrongSeal));
+        assert_eq!(read(&mut inbox(Some(reader)), &second), Err(Broken::WrongSeal));
     }
 
     #[test]
     fn four_gigabytes_are_refused_by_their_header() {
-        let mut inbox = Inbox::default();
-        let refused = read(&mut inbox, &[0xff; HEADER], &mut None);
+        let mut inbox = inbox(None);
+        let refused = read(&mut inbox, &[0xff; HEADER]);
         assert_eq!(refused, Err(Broken::TooLong { bytes: 0xffff_ffff, limit: 1000 }));
-        assert_eq!(inbox.partial.capacity(), 0);
+        assert!(inbox.bytes.capacity() < 1000);
     }
 
     #[test]
     fn stop_keeps_the_rest_for_later() {
         let bytes = framed(&[vec![1], vec![2], vec![3]], &mut None);
-        let (mut inbox, mut seen) = (Inbox::default(), Vec::new());
+        let (mut inbox, mut seen) = (inbox(None), Vec::new());
         for fresh in [&bytes[..], &[], &[]] {
-            let each = |content: &[u8]| {
-                seen.push(content[0]);
-                Ok(ControlFlow::Break(()))
-            };
-            inbox.feed(fresh, 1000, &mut None, each).expect("well-formed");
+            inbox.feed(fresh);
+            seen.push(inbox.next().expect("well-formed").expect("a frame")[0]);
         }
         assert_eq!(seen, [1, 2, 3]);
     }

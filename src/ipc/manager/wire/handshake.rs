@@ -64,13 +64,6 @@ impl Refused {
     }
 }
 
-/// The keys of a connection, for one side.
-#[derive(Debug)]
-struct Keys {
-    sealing: FrameKey,
-    opening: FrameKey,
-}
-
 /// What both sides know when both have authenticated.
 #[derive(Debug)]
 pub(crate) struct Welcome {
@@ -96,11 +89,20 @@ fn begin(transport: Transport, key: &AuthKey, is_client: bool) -> HandshakeState
     build().expect("the pattern is known, and needs nothing but a pre-shared key")
 }
 
-impl Keys {
-    fn new(finished: HandshakeState) -> Self {
+/// The state of one side after the server's answer: the client has yet to confirm that it is not a replay.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    transport: Transport,
+    frame_limit: u32,
+    sealing: FrameKey,
+    opening: FrameKey,
+}
+
+impl Answered {
+    fn new(finished: HandshakeState, transport: Transport, frame_limit: u32) -> Self {
         let state = finished.into_stateless_transport_mode().expect("both messages have been exchanged");
         let state = Arc::new(state);
-        Keys { sealing: FrameKey::new(Arc::clone(&state)), opening: FrameKey::new(state) }
+        Answered { transport, frame_limit, sealing: FrameKey::new(Arc::clone(&state)), opening: FrameKey::new(state) }
     }
 
     /// Encrypts an empty message, which proves that its sender has the keys.
@@ -115,10 +117,21 @@ impl Keys {
     }
 
     /// The welcome to a connection whose frames are encrypted if necessary.
-    fn welcome(self, transport: Transport, frame_limit: usize) -> Welcome {
-        let keys = (transport == Transport::Tcp).then_some((self.sealing, self.opening));
+    fn welcome(self) -> Welcome {
+        let keys = (self.transport == Transport::Tcp).then_some((self.sealing, self.opening));
         let (sealing, opening) = keys.unzip();
-        Welcome { frame_limit, sealing, opening }
+        Welcome { frame_limit: self.frame_limit as usize, sealing, opening }
+    }
+
+    /// Checks the client's confirmation, on the server's side. Returns the last frame to send too.
+    pub(crate) fn finish(mut self, confirmation: &[u8]) -> std::result::Result<(Vec<u8>, Welcome), Refused> {
+        if confirmation.len() != TAG {
+            return Err(Refused::OtherProtocol);
+        }
+        if !self.is_proof(confirmation) {
+            return Err(Refused::WrongKey);
+        }
+        Ok((self.proof(), self.welcome()))
     }
 }
 
@@ -154,13 +167,13 @@ pub(crate) fn initiate(
     check(&answer, SECOND)?;
     let mut limit = [0; LIMIT];
     state.read_message(&answer, &mut limit).map_err(|_| not_proved())?;
-    let mut keys = Keys::new(state);
-    let last = exchange(&keys.proof())?;
+    let mut answered = Answered::new(state, transport, u32::from_le_bytes(limit));
+    let last = exchange(&answered.proof())?;
     check(&last, TAG)?;
-    if !keys.is_proof(&last) {
+    if !answered.is_proof(&last) {
         return Err(not_proved().into());
     }
-    Ok(keys.welcome(transport, u32::from_le_bytes(limit) as usize))
+    Ok(answered.welcome())
 }
 
 fn not_proved() -> ManagerError {
@@ -175,14 +188,6 @@ fn check(frame: &[u8], len: usize) -> std::result::Result<(), ManagerError> {
     if frame.len() == len { Ok(()) } else { Err(HandshakeError::NoManager.into()) }
 }
 
-/// The server's side, after its answer: the client has yet to confirm that it is not a replay.
-#[derive(Debug)]
-pub(crate) struct Answered {
-    transport: Transport,
-    frame_limit: usize,
-    keys: Keys,
-}
-
 /// Answers a client's hello. Returns the frame to send too.
 pub(crate) fn answer(
     transport: Transport,
@@ -193,25 +198,11 @@ pub(crate) fn answer(
     let hello = hello.strip_prefix(PROTOCOL).filter(|hello| hello.len() == FIRST).ok_or(Refused::OtherProtocol)?;
     let mut state = begin(transport, key, false);
     state.read_message(hello, &mut []).map_err(|_| Refused::WrongKey)?;
-    let limit = u32::try_from(frame_limit).unwrap_or(u32::MAX).to_le_bytes();
+    let limit = u32::try_from(frame_limit).unwrap_or(u32::MAX);
     let mut answer = vec![0; SECOND];
     // Without random bytes no handshake can succeed.
-    state.write_message(&limit, &mut answer).map_err(|_| Refused::OtherProtocol)?;
-    Ok((answer, Answered { transport, frame_limit, keys: Keys::new(state) }))
-}
-
-impl Answered {
-    /// Checks the client's confirmation. Returns the last frame to send too.
-    pub(crate) fn finish(mut self, confirmation: &[u8]) -> std::result::Result<(Vec<u8>, Welcome), Refused> {
-        if confirmation.len() != TAG {
-            return Err(Refused::OtherProtocol);
-        }
-        if !self.keys.is_proof(confirmation) {
-            return Err(Refused::WrongKey);
-        }
-        let last = self.keys.proof();
-        Ok((last, self.keys.welcome(self.transport, self.frame_limit)))
-    }
+    state.write_message(&limit.to_le_bytes(), &mut answer).map_err(|_| Refused::OtherProtocol)?;
+    Ok((answer, Answered::new(state, transport, limit)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{Broken, append_frame};
 use super::seal::FrameKey;
-use crate::ipc::manager::store::{Failure, Reply, Request};
+use crate::ipc::manager::store::{Outcome, Request};
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) struct ToServer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ToClient {
     pub(crate) id: u64,
-    pub(crate) result: Result<Reply, Failure>,
+    pub(crate) result: Outcome,
 }
 
 /// Appends a message as a frame to `out`. If it is longer than `limit`, its length is the error.

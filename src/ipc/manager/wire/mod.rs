@@ -13,7 +13,7 @@ mod key;
 mod message;
 mod seal;
 
-pub(crate) use frame::{HANDSHAKE_LIMIT, HEADER, Inbox, frame};
+pub(crate) use frame::{Broken, HANDSHAKE_LIMIT, HEADER, Inbox};
 pub use handshake::HandshakeError;
 pub(crate) use handshake::{Refused, Transport, Welcome, answer, initiate};
 pub(crate) use key::random;

@@ -16,7 +16,7 @@ mod parse;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::connect::Key;
 use super::facts::ManagerFact;
 use crate::Error;
+use crate::ipc::deadline::Deadline;
 use crate::manager::{Address, Failure as Refusal, Kind, Manager, ManagerError, Method, Object, Variant};
 use crate::outcome::{Failure, MachineryError, Outcome};
 use crate::report::{Screen, quoted};
@@ -42,19 +43,18 @@ pub(super) fn run(
     manager: Option<(&Address, &Path)>,
     timeout: Option<Duration>,
 ) -> Result<Outcome, Failure> {
-    // A deadline beyond the clock's range never comes.
-    let deadline = || timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     // The time to connect counts towards the first call.
-    let mut first = deadline();
+    let mut deadline = Deadline::within(timeout);
     let manager = connect(manager, timeout).map_err(Failure::of_preparing)?;
     let mut out = Screen::stdout();
     for call in calls {
-        let caller = Caller { manager: &manager, timeout, deadline: first.take().or_else(deadline) };
+        let caller = Caller { manager: &manager, timeout, deadline };
         let answer = caller.answer(call).map_err(|error| failure(call, error))?;
         match out.write_all(format!("{answer}\n").as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
             written => written.context("cannot write to stdout").map_err(Failure::machinery)?,
         }
+        deadline = Deadline::within(timeout);
     }
     Ok(Outcome::Fine)
 }
@@ -109,16 +109,12 @@ fn connect(manager: Option<(&Address, &Path)>, timeout: Option<Duration>) -> any
 struct Caller<'a> {
     manager: &'a Manager,
     timeout: Option<Duration>,
-    deadline: Option<Instant>,
+    deadline: Deadline,
 }
 
 impl Caller<'_> {
-    fn left(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
     fn answer(&self, call: &Call) -> anyhow::Result<Value> {
-        self.manager.set_deadline(self.left().map(|left| left + ANSWER_TIME));
+        self.manager.set_deadline(self.deadline.left().map(|left| left + ANSWER_TIME));
         Ok(match call {
             Call::List => {
                 let names = self.manager.names()?.into_iter();
@@ -139,7 +135,7 @@ impl Caller<'_> {
                 let object = self.lookup(name)?;
                 let (method, may_wait) = method_of(object.kind(), typed)?;
                 let args = self.data(args)?;
-                let timeout = if may_wait { self.left() } else { Some(Duration::ZERO) };
+                let timeout = if may_wait { self.deadline.left() } else { Some(Duration::ZERO) };
                 let answer = object.call_by_name(method, args, timeout);
                 match answer.map_err(|error| as_typed(error, &method.to_string(), typed))? {
                     Some(answer) => answer.to_json(),

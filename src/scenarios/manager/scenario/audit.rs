@@ -3,11 +3,10 @@
 use super::driver::Shown;
 use super::fixtures::TURNS;
 use crate::manager::Kind;
-use crate::report::{Allowance, Event, counted, counter};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
 use crate::scenarios::manager::facts::{ADVICE, ManagerFact};
-use crate::scenarios::scenario::{CheckResult, Completion, Observer};
+use crate::scenarios::prelude::*;
 
 /// The audit, one page per type.
 #[derive(Debug, Default)]
@@ -136,11 +135,12 @@ impl Audit {
         is_shared: bool,
         completion: &Completion,
     ) -> CheckResult {
-        let sum = |(page, Shown { kind, fixtures, before }): (&Page, &Shown)| {
+        let sum = |(page, Shown { fixtures, before }): (&Page, &Shown)| {
+            let kind = fixtures.kind();
             // What was in the dict before is written again; all other marks are counted.
-            let before = if *kind == Kind::Dict { 0 } else { *before };
+            let before = if kind == Kind::Dict { 0 } else { *before };
             let marks = fixtures.marks(workers)?.saturating_sub(before);
-            Ok(page.sum(*kind, marks, workers, is_shared, completion))
+            Ok(page.sum(kind, marks, workers, is_shared, completion))
         };
         let sums: Vec<crate::Result<Sum>> = self.0.iter().zip(shown).map(sum).collect();
         // A manager that was killed loses its content, and no worker can finish.

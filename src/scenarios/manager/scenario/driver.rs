@@ -4,15 +4,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::fixtures::{Fixtures, SUPPLIER, Source, TURNS};
+use super::fixtures::{Fixtures, SUPPLIER, TURNS, name_of};
 use super::worker::Worker;
-use crate::ipc::operation::unobserved;
-use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
-use crate::report::{AnyFact, Event, WorkerExited};
+use crate::manager::{self, Condition, JoinableQueue, Kind, List, Manager, Method, Queue, Variant};
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::manager::facts::ManagerFact;
-use crate::scenarios::runner::Runner;
+use crate::scenarios::prelude::*;
 
 /// The time before an event is set, and between two goods, at speed 1.
 const DELIVERY: Duration = Duration::from_millis(200);
@@ -22,7 +20,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A turn in progress: its reports are compared with the final content of the manager.
 #[derive(Debug)]
 pub(super) struct Shown {
-    pub(super) kind: Kind,
     pub(super) fixtures: Fixtures,
     /// The marks that existed before.
     pub(super) before: u64,
@@ -30,7 +27,9 @@ pub(super) struct Shown {
 
 /// A manager, a runner, and the number of workers.
 pub(super) struct Driver<'c, 's> {
-    source: Source<'c>,
+    manager: &'c Manager,
+    /// Whether other clients use it too.
+    is_shared: bool,
     runner: &'c mut Runner<'s>,
     workers: u32,
     /// The workers of this turn that have ended.
@@ -40,8 +39,8 @@ pub(super) struct Driver<'c, 's> {
 }
 
 impl<'c, 's> Driver<'c, 's> {
-    pub(super) fn new(source: Source<'c>, runner: &'c mut Runner<'s>, workers: u32) -> Self {
-        Driver { source, runner, workers, gone: HashSet::new(), done: HashSet::new() }
+    pub(super) fn new(manager: &'c Manager, is_shared: bool, runner: &'c mut Runner<'s>, workers: u32) -> Self {
+        Driver { manager, is_shared, runner, workers, gone: HashSet::new(), done: HashSet::new() }
     }
 
     pub(super) fn is_cut(&mut self) -> bool {
@@ -50,13 +49,13 @@ impl<'c, 's> Driver<'c, 's> {
 
     /// Creates the objects and shows them.
     pub(super) fn begin(&mut self, kind: Kind) -> anyhow::Result<Shown> {
+        let name = name_of(kind).filter(|_| self.is_shared);
         // No worker uses them yet.
-        let fixtures = unobserved(|| Fixtures::make(kind, self.source, self.workers))?;
-        let name = self.source.name_of(kind);
+        let fixtures = unobserved(|| Fixtures::make(kind, self.manager, name.as_deref(), self.workers))?;
         self.runner.emit(ManagerFact::ObjectMade { object: kind.name().to_owned(), name })?;
         self.show(&fixtures)?;
         let before = unobserved(|| fixtures.marks(self.workers))?;
-        Ok(Shown { kind, fixtures, before })
+        Ok(Shown { fixtures, before })
     }
 
     /// Starts the workers on them, and shows the result.
@@ -71,7 +70,7 @@ impl<'c, 's> Driver<'c, 's> {
                 fixtures: fixtures.clone(),
             })?;
         }
-        match shown.kind {
+        match fixtures.kind() {
             Kind::Condition => self.deliver(&fixtures.object()?, &fixtures.protected()?)?,
             Kind::Event => self.signal(&fixtures.object()?)?,
             Kind::Queue => self.end_items(&fixtures.object()?)?,
@@ -122,8 +121,7 @@ impl<'c, 's> Driver<'c, 's> {
             lock.notify(1)?;
             drop(lock);
             if let Some(number) = number {
-                let put = ItemFact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
-                self.runner.emit_at(at_us, put)?;
+                self.runner.emit_at(at_us, ItemFact::put(number, SUPPLIER, number, None))?;
                 self.runner.watch_for(DELIVERY)?;
             }
         }

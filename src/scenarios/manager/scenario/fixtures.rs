@@ -24,27 +24,17 @@ pub(super) struct Fixtures {
     protected: Option<Object>,
 }
 
-/// Where objects come from: a manager, and whether other clients can use them too.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) manager: &'a Manager,
-    pub(super) is_shared: bool,
-}
-
-impl Source<'_> {
-    /// Returns the name of an object that other clients may use at the same time without conflicts.
-    pub(super) fn name_of(self, kind: Kind) -> Option<String> {
-        use Kind::{Array, BoundedSemaphore, Dict, List, Lock, Namespace, RLock, Semaphore, Value};
-        let can_be =
-            matches!(kind, List | Dict | Namespace | Value | Array | Lock | RLock | Semaphore | BoundedSemaphore);
-        (self.is_shared && can_be).then(|| kind.name().to_lowercase())
-    }
+/// Returns the name of an object in a manager that other clients use too, if they can use it at the same time without
+/// conflicts.
+pub(super) fn name_of(kind: Kind) -> Option<String> {
+    use Kind::{Array, BoundedSemaphore, Dict, List, Lock, Namespace, RLock, Semaphore, Value};
+    let can_be = matches!(kind, List | Dict | Namespace | Value | Array | Lock | RLock | Semaphore | BoundedSemaphore);
+    can_be.then(|| kind.name().to_lowercase())
 }
 
 impl Fixtures {
     /// Creates the objects of a type, for this number of workers. What a lock protects has the same lifetime.
-    pub(super) fn make(kind: Kind, source: Source<'_>, workers: u32) -> Result<Self> {
-        let (manager, name) = (source.manager, source.name_of(kind));
+    pub(super) fn make(kind: Kind, manager: &Manager, name: Option<&str>, workers: u32) -> Result<Self> {
         let args = match kind {
             Kind::Value => vec!["Q".into(), 0.into()],
             Kind::Array => vec!["Q".into(), vec![Variant::from(0); PLACES].into()],
@@ -52,7 +42,7 @@ impl Fixtures {
             Kind::Barrier => vec![workers.into()],
             _ => vec![],
         };
-        let object = manager.make_any(kind, args, name.as_deref())?;
+        let object = manager.make_any(kind, args, name)?;
         let protected = match kind {
             Kind::Lock | Kind::RLock | Kind::Semaphore | Kind::BoundedSemaphore => {
                 let name = name.map(|name| format!("{name}.count"));

@@ -16,19 +16,16 @@ use std::collections::HashSet;
 
 use super::args::ManagerArgs;
 use super::connect::Key;
+use crate::Process;
 use crate::manager::{self, Address, Kind, ManagerServer};
-use crate::report::{AnyFact, Names, Parse, Thing};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::held::{LockFact, PermitFact};
 use crate::scenarios::manager::facts::ManagerFact;
-use crate::scenarios::runner::Runner;
-use crate::scenarios::scenario::{CheckResult, Completion, Scenario};
-use crate::{Process, RoleEntry};
+use crate::scenarios::prelude::*;
 use audit::Audit;
 use driver::{Driver, Shown};
-use fixtures::Source;
 
 /// The state of a manager run.
 pub(crate) struct Manager {
@@ -103,10 +100,8 @@ Examples:
         let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
         let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });
         let kinds = args.kinds.unwrap_or_else(|| vec![Kind::Dict]);
-        let manager = match (&args.connect, &key) {
-            (Some(address), Some(key)) => Some(key.connect(address, None)?),
-            _ => None,
-        };
+        let elsewhere = args.connect.as_ref().zip(key.as_ref());
+        let manager = elsewhere.map(|(address, key)| key.connect(address, None)).transpose()?;
         Ok(Manager { kinds, workers, key, elsewhere: args.connect, manager, shown: Vec::new() })
     }
 
@@ -158,8 +153,7 @@ Examples:
             runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
         }
         let manager = self.manager.as_ref().expect("it is connected or started");
-        let source = Source { manager, is_shared: self.elsewhere.is_some() };
-        let mut driver = Driver::new(source, runner, self.workers);
+        let mut driver = Driver::new(manager, self.elsewhere.is_some(), runner, self.workers);
         for &kind in &self.kinds {
             if driver.is_cut() {
                 break;

@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fixtures::{Fixtures, PLACES, SUPPLIER, TOTAL, TURNS, key_of};
 use crate::manager::{
-    Array, Barrier, BoundedSemaphore, Condition, Dict, Event, Failure, Guard, JoinableQueue, Kind, List, Lock,
-    ManagerError, Namespace, Proxy, Queue, RLock, Semaphore, Task, Value, Variant,
+    Barrier, BoundedSemaphore, Condition, Event, Failure, Guard, JoinableQueue, Kind, List, Lock, ManagerError, Method,
+    Proxy, Queue, RLock, Semaphore, Task, Value, Variant,
 };
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::held::{Held, Holdable};
 use crate::scenarios::manager::facts::ManagerFact;
-use crate::scenarios::worker::WorkerContext;
-use crate::{Error, Result, Role, RoleResult};
+use crate::scenarios::prelude::*;
+use crate::{Error, Result};
 
 /// The duration of a step, at speed 1.
 const STEP: Duration = Duration::from_millis(100);
@@ -37,35 +36,16 @@ impl Role for Worker {
         match fixtures.kind() {
             Kind::Dict => {
                 let key = key_of(self.number);
-                fixtures.object::<Dict>()?.insert(key.as_str(), key.as_str())?;
-                self.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
+                self.call(Method::SetItem, vec![key.as_str().into(), key.into()])?;
             }
-            Kind::List => {
-                let list: List = fixtures.object()?;
-                self.steps(|_| {
-                    list.push(name)?;
-                    self.called("list", "append", [json!(name)], None)
-                })?;
-            }
+            Kind::List => self.steps(|_| self.call(Method::Append, vec![name.into()]))?,
             Kind::Namespace => {
-                let namespace: Namespace = fixtures.object()?;
-                self.steps(|_| {
-                    let sum = namespace.add(TOTAL, 1)?;
-                    self.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
-                })?;
-                namespace.set("by", name)?;
-                self.called("namespace", "set_item", [json!("by"), json!(name)], None)?;
+                self.steps(|_| self.call(Method::Add, vec![TOTAL.into(), 1.into()]))?;
+                self.call(Method::SetItem, vec!["by".into(), name.into()])?;
             }
-            Kind::Value => {
-                let value: Value = fixtures.object()?;
-                self.steps(|_| self.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
-            }
+            Kind::Value => self.steps(|_| self.call(Method::Add, vec![1.into()]))?,
             Kind::Array => {
-                let array: Array = fixtures.object()?;
-                self.steps(|turn| {
-                    let place = i64::from(turn) % PLACES as i64;
-                    self.called("array", "add", [json!(place), json!(1)], Some(&array.add(place, 1)?))
-                })?;
+                self.steps(|turn| self.call(Method::Add, vec![(turn as usize % PLACES).into(), 1.into()]))?;
             }
             Kind::Lock => self.count(Holdable::Lock("lock"), Lock::acquire)?,
             Kind::RLock => self.count(Holdable::Lock("rlock"), RLock::acquire)?,
@@ -81,12 +61,12 @@ impl Role for Worker {
             Kind::Barrier => self.meet(&fixtures.object()?)?,
             Kind::Queue => {
                 let queue: Queue = fixtures.object()?;
-                self.put_all(|item| queue.put(item), || queue.qsize())?;
+                self.put_all(|item| queue.put(item))?;
                 self.get_all(|| Ok((queue.get()?, None)))?;
             }
             Kind::JoinableQueue => {
                 let queue: JoinableQueue = fixtures.object()?;
-                self.put_all(|item| queue.put(item), || queue.qsize())?;
+                self.put_all(|item| queue.put(item))?;
                 self.get_all(|| queue.get().map(|task| (task.item().clone(), Some(task))))?;
             }
         }
@@ -95,15 +75,13 @@ impl Role for Worker {
 }
 
 impl Worker {
-    fn called<const N: usize>(
-        &self,
-        object: &str,
-        method: &str,
-        args: [serde_json::Value; N],
-        answer: Option<&Variant>,
-    ) -> Result<()> {
-        let (object, method, args) = (object.to_owned(), method.to_owned(), args.to_vec());
-        self.ctx.emit(ManagerFact::ObjectCalled { object, method, args, answer: answer.map(Variant::to_json) })
+    /// Calls a method of what is shown of this turn, and reports that.
+    fn call(&self, method: Method, args: Vec<Variant>) -> Result<()> {
+        let (object, shown) = self.fixtures.shown();
+        let told = args.iter().map(Variant::to_json).collect();
+        let answer = shown.call_by_name(method, args, Some(Duration::ZERO))?.filter(|answer| !answer.is_null());
+        let (method, answer) = (method.to_string(), answer.map(|answer| answer.to_json()));
+        self.ctx.emit(ManagerFact::ObjectCalled { object, method, args: told, answer })
     }
 
     /// Performs all turns, with a pause between two.
@@ -128,8 +106,7 @@ impl Worker {
             let again = if P::KIND == Kind::RLock { Some(acquire(&lock)?) } else { None };
             let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
             self.ctx.pause(STEP);
-            count.set(more)?;
-            self.called("count", "set", [json!(more)], None)?;
+            self.call(Method::Set, vec![more.into()])?;
             again.map_or(Ok(()), Guard::release)?;
             held.release_with(Guard::release)
         })
@@ -142,31 +119,26 @@ impl Worker {
             let mut lock = condition.acquire()?;
             if goods.is_empty()? {
                 self.ctx.emit(ConditionFact::ConditionWaiting { condition: not_empty() })?;
-                let asked_us = self.ctx.now_us();
-                lock.wait_for(|| Ok(!goods.is_empty()?))?;
-                let waited_us = self.ctx.now_us() - asked_us;
+                let (waited, waited_us) = self.ctx.timed(|| lock.wait_for(|| Ok(!goods.is_empty()?)));
+                waited?;
                 self.ctx.emit(ConditionFact::ConditionMet { condition: not_empty(), waited_us })?;
             }
             let Some(number) = goods.pop_at(0)?.and_then(|item| item.as_int()) else { return Ok(()) };
-            let (value, from) = (json!(number), SUPPLIER.to_owned());
-            self.ctx.emit(ItemFact::ItemGot { value, from, number, size: None, redelivered: false })?;
+            self.ctx.emit(ItemFact::got(number, SUPPLIER, number, None))?;
         }
     }
 
     /// Waits for the others after every turn.
     fn meet(&self, barrier: &Barrier) -> Result<()> {
+        let ctx = &self.ctx;
         for round in 1..=u64::from(TURNS) {
-            self.ctx.pause(STEP);
-            self.ctx.emit(BarrierFact::BarrierWaiting { round })?;
-            let asked_us = self.ctx.now_us();
-            match barrier.wait() {
-                Ok(_) => {
-                    let waited_us = self.ctx.now_us() - asked_us;
-                    self.ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?;
-                }
-                Err(error) => {
-                    let Some(cause) = Barrier::break_cause(&error) else { return Err(error) };
-                    return self.ctx.emit(BarrierFact::broken(&self.ctx, round, cause));
+            ctx.pause(STEP);
+            ctx.emit(BarrierFact::BarrierWaiting { round })?;
+            match ctx.timed(|| barrier.wait()) {
+                (Ok(_), waited_us) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?,
+                (Err(error), _) => {
+                    let cause = Barrier::break_cause(&error).ok_or(error)?;
+                    return ctx.emit(BarrierFact::broken(ctx, round, cause));
                 }
             }
         }
@@ -174,13 +146,13 @@ impl Worker {
     }
 
     /// Puts items of its own, labelled with their maker.
-    fn put_all(&self, put: impl Fn(Variant) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
+    fn put_all(&self, put: impl Fn(Variant) -> Result<()>) -> Result<()> {
         self.steps(|turn| {
-            let (value, from, number) = (json!(turn), self.ctx.name().to_owned(), u64::from(turn));
-            put(Variant::from(vec![Variant::from(from.as_str()), number.into()]))?;
-            self.ctx.emit(ItemFact::ItemPut { value, from, number, size: None })
+            let (from, number) = (self.ctx.name(), u64::from(turn));
+            put(vec![from.into(), number.into()].into())?;
+            self.ctx.emit(ItemFact::put(turn, from, number, None))
         })?;
-        self.called("queue", "qsize", [], Some(&size()?.into()))
+        self.call(Method::Qsize, vec![])
     }
 
     /// Gets items of any worker until the queue is shut down, and marks tasks as done.

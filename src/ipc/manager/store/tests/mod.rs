@@ -8,6 +8,8 @@ mod scheduled;
 mod table;
 mod waiting;
 
+use std::time::Duration;
+
 use super::*;
 
 /// A store, a clock that the test advances, and numbers for requests.
