@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 
 use super::effect::{Effect, Fault};
-use super::peer::Observation;
+use super::peer::{Observation, Peer};
 use crate::Process;
 use crate::ipc::codec;
 use crate::process::CodecError;
@@ -217,6 +217,18 @@ impl<'a> Led<'a> {
     ) -> anyhow::Result<(&'a mut Observation, T)> {
         let (observation, woken) = self.kill_asleep(&mut wake)?;
         Ok((observation, woken.map_or_else(wake, Ok)?))
+    }
+
+    /// As [`kill_waking`](Self::kill_waking), with the peer that `follow` starts before the wake.
+    pub(super) fn kill_ahead_of<T>(
+        self,
+        follow: impl Fn() -> anyhow::Result<Peer<T>>,
+        mut wake: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<(&'a mut Observation, Peer<T>)> {
+        self.kill_waking(|| {
+            let peer = follow()?;
+            wake().map(|()| peer)
+        })
     }
 
     /// Leads the victim to its place and kills it. `wake` is called when it sleeps; `None` if it did not get that far.

@@ -9,14 +9,14 @@ const PASS_OR_ARE_TOLD: Texts = ["pass, or are told", "通过，或得知有进�
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Barrier", wait, last).before(IDLE, ARE_TOLD, Undone).by_liveness_check().like_python("Barrier.idle"),
-        Row::of("Barrier", wait, first).asleep(WAITING, ARE_TOLD, Undone).like_python("Barrier.waiting"),
-        Row::of("Barrier", wait, first)
-            .within(["in wait, the first", "wait 中，最先到"], PASS_OR_ARE_TOLD, OPERATION)
+        Row::of(wait, last).before(IDLE, ARE_TOLD, Undone).by_liveness_check().like_python("Barrier.idle"),
+        Row::of(wait, first).asleep(WAITING, ARE_TOLD, Undone).like_python("Barrier.waiting"),
+        Row::of(wait, first)
+            .within(["in wait, the first", "wait 中，最先到"], PASS_OR_ARE_TOLD)
             .by_liveness_check()
             .like_python("Barrier.in_wait"),
-        Row::of("Barrier", wait, last)
-            .within(["in wait, the last", "wait 中，最后到"], PASS_OR_ARE_TOLD, OPERATION)
+        Row::of(wait, last)
+            .within(["in wait, the last", "wait 中，最后到"], PASS_OR_ARE_TOLD)
             .by_liveness_check()
             .like_python("Barrier.in_wait"),
     ]

@@ -10,44 +10,32 @@ const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Queue", put_typed, typed_content)
-            .within(["in put, 64 KiB", "put 64 KiB 中"], FIND_ALL, OPERATION)
+        Row::of(put_typed, typed_content).within(["in put, 64 KiB", "put 64 KiB 中"], FIND_ALL).extra(),
+        Row::of(put_bytes, |kill| content(kill, &[1], &[1, 7]))
+            .within(["in put_bytes, 64 KiB", "put_bytes 64 KiB 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", put_bytes, |kill| content(kill, &[1], &[1, 7]))
-            .within(["in put_bytes, 64 KiB", "put_bytes 64 KiB 中"], FIND_ALL, OPERATION)
+        Row::of(write, |kill| content(kill, &[1], &[1, 7]))
+            .within(["from reserve to commit", "reserve 到 commit 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", write, |kill| content(kill, &[1], &[1, 7]))
-            .within(["from reserve to commit", "reserve 到 commit 中"], FIND_ALL, OPERATION)
+        Row::of(give_up, |kill| content(kill, &[1], &[1]))
+            .hidden_within(["in a dropped reservation", "放弃的 reserve 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", give_up, |kill| content(kill, &[1], &[1]))
-            .within(["in a dropped reservation", "放弃的 reserve 中"], FIND_ALL, DONE)
-            .extra(),
-        Row::of("Queue", put_more, grown).within(["in put, the queue grows", "put 中，队列增长"], FIND_ALL, OPERATION),
-        Row::of("Queue", get_into, |kill| content(kill, &[1, 2], &[2])).within(
-            ["in get_into", "get_into 中"],
-            FIND_REST,
-            OPERATION,
-        ),
-        Row::of("Queue", read, |kill| content(kill, &[1, 2], &[2])).within(
-            ["in get_ref and its drop", "get_ref 到释放中"],
-            FIND_REST,
-            OPERATION,
-        ),
-        Row::of("Queue", read, read_before_peer)
-            .within(["in get_ref, a peer waits", "get_ref 中，有等待者"], PEER_WRITES, OPERATION)
+        Row::of(put_more, grown).within(["in put, the queue grows", "put 中，队列增长"], FIND_ALL),
+        Row::of(get_into, |kill| content(kill, &[1, 2], &[2])).within(["in get_into", "get_into 中"], FIND_REST),
+        Row::of(read, |kill| content(kill, &[1, 2], &[2]))
+            .within(["in get_ref and its drop", "get_ref 到释放中"], FIND_REST),
+        Row::of(read, read_before_peer)
+            .within(["in get_ref, a peer waits", "get_ref 中，有等待者"], PEER_WRITES)
             .by_liveness_check(),
     ]
 }
 
 pub(super) fn leased_rows() -> Vec<Row> {
     vec![
-        Row::of("JoinableQueue", |queue: Tasks| marked(|| queue.get_ref().map(drop)), |kill| redone(kill, 0, &[1, 0]))
-            .within(["in get_ref and its drop", "get_ref 到释放中"], DO_ALL, OPERATION),
-        Row::of("JoinableQueue", task_done, |kill| redone(kill, 1, &[0])).within(
-            ["in task_done, 64 KiB", "task_done 64 KiB 中"],
-            DO_ALL,
-            OPERATION,
-        ),
+        Row::of(|queue: Tasks| marked(|| queue.get_ref().map(drop)), |kill| redone(kill, 0, &[1, 0]))
+            .within(["in get_ref and its drop", "get_ref 到释放中"], DO_ALL),
+        Row::of(task_done, |kill| redone(kill, 1, &[0]))
+            .within(["in task_done, 64 KiB", "task_done 64 KiB 中"], DO_ALL),
     ]
 }
 

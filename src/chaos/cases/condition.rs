@@ -8,17 +8,14 @@ const PEER_IS_TOLD: Texts = ["the peer is woken", "等待者被唤醒"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Condition", wait, notified)
-            .asleep(WAITING, NOTIFY_PEER, Done)
-            .by_liveness_check()
-            .like_python("Condition.waiting"),
-        Row::of("Condition", wait, notified)
-            .within(["in wait, one behind", "wait 中，后有等待者"], PEER_IS_TOLD, DONE)
+        Row::of(wait, notified).asleep(WAITING, NOTIFY_PEER, Done).by_liveness_check().like_python("Condition.waiting"),
+        Row::of(wait, notified)
+            .hidden_within(["in wait, one behind", "wait 中，后有等待者"], PEER_IS_TOLD)
             .by_liveness_check()
             .extra()
             .like_python("Condition.in_wait"),
-        Row::of("Condition", notify, notifying)
-            .within(["in notify, a peer waits", "notify 中，有等待者"], PEER_IS_TOLD, OPERATION)
+        Row::of(notify, notifying)
+            .within(["in notify, a peer waits", "notify 中，有等待者"], PEER_IS_TOLD)
             .by_liveness_check()
             .like_python("Condition.in_notify"),
     ]

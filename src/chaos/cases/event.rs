@@ -8,18 +8,16 @@ const ARE_LET_GO: Texts = ["both peers are let go", "两个等待者都被唤醒
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Event", wait, among_waiters).asleep(WAITING, ARE_LET_GO, Done).like_python("Event.waiting"),
-        Row::of("Event", wait, among_waiters)
-            .within(["in wait, others wait", "wait 中，另有等待者"], ARE_LET_GO, DONE)
+        Row::of(wait, among_waiters).asleep(WAITING, ARE_LET_GO, Done).like_python("Event.waiting"),
+        Row::of(wait, among_waiters)
+            .hidden_within(["in wait, others wait", "wait 中，另有等待者"], ARE_LET_GO)
             .like_python("Event.in_wait"),
-        Row::of("Event", set, |kill| set_for(kill, 0))
-            .within(["in set", "set 中"], GO_ON, OPERATION)
-            .like_python("Event.in_set"),
-        Row::of("Event", set, |kill| set_for(kill, 2))
-            .within(["in set, two peers wait", "set 中，有两个等待者"], ARE_LET_GO, OPERATION)
+        Row::of(set, |kill| set_for(kill, 0)).within(["in set", "set 中"], GO_ON).like_python("Event.in_set"),
+        Row::of(set, |kill| set_for(kill, 2))
+            .within(["in set, two peers wait", "set 中，有两个等待者"], ARE_LET_GO)
             .like_python("Event.in_set_to_peers"),
-        Row::of("Event", |event: Event| marked(|| event.clear()), cleared)
-            .within(["in clear", "clear 中"], GO_ON, OPERATION)
+        Row::of(|event: Event| marked(|| event.clear()), cleared)
+            .within(["in clear", "clear 中"], GO_ON)
             .like_python("Event.in_clear"),
     ]
 }

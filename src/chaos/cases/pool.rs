@@ -21,67 +21,44 @@ const ONE_RESULT: Texts = ["each task has a result", "每个任务恰好一个�
 const WORKERS_END: Texts = ["the workers end", "工作进程全部结束"];
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![
-        Row::of("Pool", of_pool, idle)
-            .asleep(IDLE, ONE_RESULT, Done)
-            .by_liveness_check()
-            .like_python("Pool.idle")
-            .like_other_python("ProcessPoolExecutor.idle"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::Running, 8))
+    let rows = vec![
+        Row::of(of_pool, idle).asleep(IDLE, ONE_RESULT, Done).like_pythons("Pool.idle", "ProcessPoolExecutor.idle"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::Running, 8))
             .before(["a task is running", "正在执行任务"], ONE_RESULT, Done)
-            .by_liveness_check()
-            .like_python("Pool.running")
-            .like_other_python("ProcessPoolExecutor.running"),
-        Row::of("Pool", of_pool, |kill| tried_once(kill, Stretch::Taking, 8))
-            .within(["taking a task", "领取任务中"], ONE_RESULT, OPERATION)
-            .by_liveness_check()
-            .like_python("Pool.in_steps")
-            .like_other_python("ProcessPoolExecutor.in_steps"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::Taking, 8))
-            .within(["taking one, retried", "领取任务中，可重试"], ONE_RESULT, DONE)
-            .by_liveness_check()
+            .like_pythons("Pool.running", "ProcessPoolExecutor.running"),
+        Row::of(of_pool, |kill| tried_once(kill, Stretch::Taking, 8))
+            .within(["taking a task", "领取任务中"], ONE_RESULT)
+            .like_pythons("Pool.in_steps", "ProcessPoolExecutor.in_steps"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::Taking, 8))
+            .hidden_within(["taking one, retried", "领取任务中，可重试"], ONE_RESULT)
             .extra(),
         // First its task is charged to the victim, then none, then the next.
-        Row::of("Pool", of_pool, |kill| tried_once(kill, Stretch::Finishing, 8))
-            .within(["writing a result", "写入结果中"], ONE_RESULT, OPERATION)
-            .by_liveness_check()
-            .like_python("Pool.in_steps")
-            .like_other_python("ProcessPoolExecutor.in_steps"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::Finishing, 8))
-            .within(["writing one, retried", "写入结果中，可重试"], ONE_RESULT, DONE)
-            .by_liveness_check()
+        Row::of(of_pool, |kill| tried_once(kill, Stretch::Finishing, 8))
+            .within(["writing a result", "写入结果中"], ONE_RESULT)
+            .like_pythons("Pool.in_steps", "ProcessPoolExecutor.in_steps"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::Finishing, 8))
+            .hidden_within(["writing one, retried", "写入结果中，可重试"], ONE_RESULT)
             .extra(),
-        Row::of("Pool", of_pool, |kill| tried_once(kill, Stretch::Finishing, 3_000))
-            .within(["writing 3 kB", "写入 3 kB 结果中"], ONE_RESULT, OPERATION)
-            .by_liveness_check()
+        Row::of(of_pool, |kill| tried_once(kill, Stretch::Finishing, 3_000))
+            .within(["writing 3 kB", "写入 3 kB 结果中"], ONE_RESULT)
             .extra()
-            .like_python("Pool.in_long_result")
-            .like_other_python("ProcessPoolExecutor.in_long_result"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::SettingUp, 8))
-            .within(["in set-up", "初始化中"], ONE_RESULT, DONE)
-            .by_liveness_check()
-            .like_python("Pool.in_set_up")
-            .like_other_python("ProcessPoolExecutor.in_set_up"),
-        Row::of("Pool", of_pool, |kill| after_a_death(kill, true))
-            .within(["taking a dead one's task", "领取死者的任务中"], ONE_RESULT, DONE)
-            .by_liveness_check(),
-        Row::of("Pool", of_pool, |kill| after_a_death(kill, false))
-            .within(["before the repair", "接管任务之前"], ONE_RESULT, DONE)
-            .by_liveness_check(),
-        Row::of("Pool", submit, parent)
-            .within(["the parent, in submit", "父进程，submit 中"], WORKERS_END, DONE)
-            .by_liveness_check()
-            .like_python("Pool.parent_in_submit")
-            .like_other_python("ProcessPoolExecutor.parent_in_submit"),
-        Row::of("Pool", repair, parent)
-            .within(["the parent, in a repair", "父进程，接管任务中"], WORKERS_END, DONE)
-            .by_liveness_check(),
-        Row::of("Pool", map, parent)
+            .like_pythons("Pool.in_long_result", "ProcessPoolExecutor.in_long_result"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::SettingUp, 8))
+            .hidden_within(["in set-up", "初始化中"], ONE_RESULT)
+            .like_pythons("Pool.in_set_up", "ProcessPoolExecutor.in_set_up"),
+        Row::of(of_pool, |kill| after_a_death(kill, true))
+            .hidden_within(["taking a dead one's task", "领取死者的任务中"], ONE_RESULT),
+        Row::of(of_pool, |kill| after_a_death(kill, false))
+            .hidden_within(["before the repair", "接管任务之前"], ONE_RESULT),
+        Row::of(submit, parent)
+            .hidden_within(["the parent, in submit", "父进程，submit 中"], WORKERS_END)
+            .like_pythons("Pool.parent_in_submit", "ProcessPoolExecutor.parent_in_submit"),
+        Row::of(repair, parent).hidden_within(["the parent, in a repair", "父进程，接管任务中"], WORKERS_END),
+        Row::of(map, parent)
             .asleep(["the parent, in map", "父进程，map 中"], WORKERS_END, Done)
-            .by_liveness_check()
-            .like_python("Pool.parent")
-            .like_other_python("ProcessPoolExecutor.parent"),
-    ]
+            .like_pythons("Pool.parent", "ProcessPoolExecutor.parent"),
+    ];
+    rows.into_iter().map(Row::by_liveness_check).collect()
 }
 
 /// The first and the last thing that the victim does between its marks.
