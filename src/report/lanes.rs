@@ -47,6 +47,11 @@ impl State {
         }
     }
 
+    /// Returns whether the worker has ended.
+    pub(super) fn is_over(self) -> bool {
+        matches!(self, State::Ended | State::Died)
+    }
+
     /// Returns what it means.
     pub(super) fn meaning(self, language: Language) -> &'static str {
         let (_, _, [en, zh]) = self.look();
@@ -88,10 +93,6 @@ impl Worker {
             Worker { life: State::Running, works: Some(_), .. } => State::Working,
             Worker { life, .. } => *life,
         }
-    }
-
-    fn is_free(&self) -> bool {
-        matches!(self.life, State::Ended | State::Died)
     }
 }
 
@@ -162,7 +163,7 @@ impl Lanes {
 
     /// Returns the index for a worker that starts: that of an ended one of the same name, or the next.
     fn place_for(&mut self, name: &str) -> usize {
-        if let Some(index) = self.index_of(name).filter(|index| self.workers[*index].is_free()) {
+        if let Some(index) = self.index_of(name).filter(|index| self.workers[*index].life.is_over()) {
             return index;
         }
         let next = self.workers.iter().position(|worker| worker.name.is_empty());

@@ -8,7 +8,7 @@ use super::patch::between;
 use crate::report::class::Severity;
 use crate::report::event::Event;
 use crate::report::frame::{RunStarted, Summary};
-use crate::report::lanes::State;
+use crate::report::lanes::{State, Worker};
 use crate::report::language::Language;
 use crate::report::scene::{Scene, short};
 use crate::report::things::{MOST_ITEMS, Shape};
@@ -183,7 +183,8 @@ impl Shot {
     fn apply(&mut self, event: &Event) -> Option<Value> {
         let Shot { language, scene, lanes, things } = self;
         let changed = scene.apply(event);
-        let lanes = renewed(lanes, &changed.workers, scene.workers(), |index| shown_worker(scene, index, *language));
+        let lanes =
+            renewed(lanes, &changed.workers, scene.workers().len(), |index| shown_worker(scene, index, *language));
         let things =
             renewed(things, &changed.things, scene.things().len(), |index| shown_thing(scene, index, *language));
         let patches = [("lanes", lanes), ("things", things)];
@@ -192,20 +193,20 @@ impl Shot {
     }
 
     fn states(&self) -> impl Iterator<Item = State> {
-        (0..self.scene.workers()).map(|index| self.scene.worker(index).state)
+        self.scene.workers().iter().map(Worker::state)
     }
 }
 
 /// Returns the JSON form of all workers, and of all things.
 fn shown(scene: &Scene, language: Language) -> (Vec<Value>, Vec<Value>) {
-    let workers = (0..scene.workers()).map(|index| shown_worker(scene, index, language));
+    let workers = (0..scene.workers().len()).map(|index| shown_worker(scene, index, language));
     let things = (0..scene.things().len()).map(|index| shown_thing(scene, index, language));
     (workers.collect(), things.collect())
 }
 
 fn shown_worker(scene: &Scene, index: usize, language: Language) -> Value {
-    let worker = scene.worker(index);
-    json!({ "name": worker.name, "pid": worker.pid, "state": worker.state, "says": scene.activity(index, language) })
+    let worker = &scene.workers()[index];
+    json!({ "name": worker.name, "pid": worker.pid, "state": worker.state(), "says": scene.activity(index, language) })
 }
 
 fn shown_thing(scene: &Scene, index: usize, language: Language) -> Value {

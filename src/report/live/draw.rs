@@ -94,7 +94,7 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
     let (width, height) = (area.width, area.height - 3);
     if width >= WIDE {
         let left = width * 11 / 20;
-        let workers = (view.scene.workers() as u16).saturating_add(1).min(height - height / 4);
+        let workers = (view.scene.workers().len() as u16).saturating_add(1).min(height - height / 4);
         lanes(view, now, &mut screen.part(0, 2, left - 2, workers));
         log(view, &mut screen.part(0, 2 + workers, left - 2, height - workers));
         things(view, &mut screen.part(left, 2, width - left, height), usize::from(height));
@@ -103,7 +103,7 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
         let shared = (view.scene.things().len() as u16).saturating_add(1).min(height / 3).max(2);
         let events = if height >= 14 { 4 } else { 3 };
         let workers =
-            (view.scene.workers() as u16).saturating_add(1).min(height.saturating_sub(shared + events)).max(2);
+            (view.scene.workers().len() as u16).saturating_add(1).min(height.saturating_sub(shared + events)).max(2);
         let spare = height.saturating_sub(shared + workers + 2 * events);
         let lines = things(view, &mut screen.part(0, 2 + workers, width, shared + spare), 3);
         let shared = lines.min(shared + spare).max(2);
@@ -145,8 +145,7 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
         return;
     }
     let [running, waiting, holding] = view.scene.counts();
-    let over =
-        |wanted: State| (0..view.scene.workers()).filter(|worker| view.scene.worker(*worker).state == wanted).count();
+    let over = |wanted: State| view.scene.workers().iter().filter(|worker| worker.state() == wanted).count();
     let (ended, died) = (over(State::Ended), over(State::Died));
     let said = |count: usize, en: &str, zh: &str| match look.language {
         Language::En => format!("{count} {en}"),
@@ -183,18 +182,18 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
 
 fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     let (scene, look) = (&view.scene, panel.look);
-    let (count, rows) = (scene.workers(), usize::from(panel.area.height).saturating_sub(1));
+    let (count, rows) = (scene.workers().len(), usize::from(panel.area.height).saturating_sub(1));
     // Where not all have a line, others have a sign for each.
     let all = look.pick("all  ", "全部  ");
     let indent = 2 + all.width() as u16;
     let signs = usize::from(panel.area.width.saturating_sub(indent).max(1));
     let strip = if count > rows { count.div_ceil(signs).min(rows / 3) } else { 0 };
     let shown = (rows - strip).min(count);
-    let state_of = |worker: usize| scene.worker(worker).state;
+    let state_of = |worker: usize| scene.workers()[worker].state();
     let first = match view.selected {
         Some(selected) => selected.saturating_sub(shown / 2),
         // What goes on is at the top.
-        None => (0..count).find(|worker| !matches!(state_of(*worker), State::Ended | State::Died)).unwrap_or(0),
+        None => (0..count).find(|worker| !state_of(*worker).is_over()).unwrap_or(0),
     };
     let first = first.min(count - shown);
     let heading = match (shown < count, look.language) {
@@ -217,15 +216,15 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
         }
         row += 1;
     }
-    let name_of = |worker: usize| look.language.name(scene.names(), scene.worker(worker).name);
+    let name_of = |worker: usize| look.language.name(scene.names(), &scene.workers()[worker].name);
     let longest = (first..first + shown).map(|worker| name_of(worker).width()).max().unwrap_or(0);
     let name_width = longest.clamp(6, NAME) as u16;
     let rest = panel.area.width.saturating_sub(name_width + 7);
     let band_width = rest * 2 / 5;
     for worker in first..first + shown {
-        let own = scene.worker(worker);
+        let (pid, told) = (scene.workers()[worker].pid, state_of(worker));
         let is_selected = view.selected == Some(worker);
-        let is_stopped = view.status.stopped.contains(&own.pid) && !matches!(own.state, State::Ended | State::Died);
+        let is_stopped = view.status.stopped.contains(&pid) && !told.is_over();
         let tone = if is_selected { Tone::Reverse } else { Tone::Plain };
         panel.put(0, row, if is_selected { look.sign("▸", ">") } else { " " }, Tone::Strong);
         let name = fitted(name_of(worker), usize::from(name_width));
@@ -233,22 +232,22 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
         band(view, worker, view.now_us(now), &mut panel.part(3 + name_width, row, band_width, 1));
         let x = 3 + name_width + band_width + 1;
         let activity = view.seen.get(worker).map_or(Activity::Unknown, |seen| seen.activity);
-        let waits = activity == Activity::Waits && own.state == State::Running;
-        let state = if waits { State::Waiting } else { own.state };
+        let waits = activity == Activity::Waits && told == State::Running;
+        let state = if waits { State::Waiting } else { told };
         let x = panel.put(x, row, &sign(state, look), tone_of(state)) + 1;
         // That it waits is said by an event.
-        let is_waiting = matches!(own.state, State::Waiting | State::Both);
+        let is_waiting = matches!(told, State::Waiting | State::Both);
         let next = view.status.next.get(worker).filter(|next| !(is_waiting && next.is_blocked));
         let next = next.map(|Next { text: [en, zh], .. }| look.pick(en, zh)).filter(|next| !next.is_empty());
         let mut doing = scene.doing(worker, look.language);
-        match (activity, own.state) {
+        match (activity, told) {
             (Activity::Waits, State::Running) => doing = look.pick("waits", "等待").to_owned(),
             (Activity::Sleeps, State::Running) => doing = look.pick("sleeps", "休眠").to_owned(),
             (Activity::Sleeps, State::Holding | State::Working) => doing += look.pick("; sleeps", "；休眠"),
             _ => {}
         }
-        if let Some(next) = next.filter(|_| view.end.is_none() && !matches!(own.state, State::Ended | State::Died)) {
-            let is_idle = own.state == State::Running;
+        if let Some(next) = next.filter(|_| view.end.is_none() && !told.is_over()) {
+            let is_idle = told == State::Running;
             doing = if is_idle { next.to_owned() } else { format!("{doing}{}{next}", look.pick("; ", "；")) };
         }
         if is_stopped {

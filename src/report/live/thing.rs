@@ -64,9 +64,8 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
         Shape::Number { value, of, verb: [en, zh] } => {
             pieces.push((format!("[ {value} ]  "), Tone::Strong));
             // In the order of the workers.
-            let workers = (0..scene.workers()).map(|worker| scene.worker(worker));
-            pieces.extend(workers.filter_map(|worker| {
-                let (name, number) = (name(worker.name), of.get(worker.name)?);
+            pieces.extend(scene.workers().iter().filter_map(|worker| {
+                let (name, number) = (name(&worker.name), of.get(&worker.name)?);
                 let said = match look.language {
                     Language::En => format!("{name} {en} {number}  "),
                     Language::Zh => format!("{name}{zh}{number}  "),
@@ -103,7 +102,7 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
             pieces.push((format!("{} {}  ", look.sign("○", "( )"), look.pick("not set", "未触发")), Tone::Soft));
         }
         Shape::Barrier { parties, round, waiters, is_broken } => {
-            let parties = parties.map_or(scene.workers(), |parties| parties as usize);
+            let parties = parties.map_or(scene.workers().len(), |parties| parties as usize);
             let gate = if *is_broken {
                 (look.pick("BROKEN  ", "已损坏  ").to_owned(), Tone::Bad)
             } else {

@@ -137,11 +137,11 @@ impl View {
             return;
         }
         self.pass_to(event.at_us);
-        self.bands.resize_with(self.scene.workers(), VecDeque::new);
-        self.seen.resize_with(self.scene.workers(), Seen::default);
+        self.bands.resize_with(self.scene.workers().len(), VecDeque::new);
+        self.seen.resize_with(self.scene.workers().len(), Seen::default);
         let starts = event.fact.class().starts;
         for worker in changed.workers {
-            self.note(worker, event.at_us, self.scene.worker(worker).state);
+            self.note(worker, event.at_us, self.scene.workers()[worker].state());
             let number = if starts { self.started } else { self.seen[worker].number };
             self.seen[worker] = Seen { number, activity: Activity::Unknown };
         }
@@ -177,11 +177,11 @@ impl View {
         let now_us = self.now_us(now);
         let mut looked = 0;
         for index in 0..self.seen.len() {
-            let worker = self.scene.worker(index);
-            if !matches!(worker.state, State::Running | State::Holding | State::Working) {
+            let worker = &self.scene.workers()[index];
+            let (state, pid) = (worker.state(), worker.pid);
+            if !matches!(state, State::Running | State::Holding | State::Working) {
                 continue;
             }
-            let (state, pid) = (worker.state, worker.pid);
             let may_wait = state == State::Running && looked < MOST_LOOKS;
             let activity = if is_pausing(self.seen[index].number) {
                 Activity::Sleeps
@@ -243,7 +243,7 @@ impl View {
     }
 
     fn select(&mut self, place: impl FnOnce(usize, usize) -> usize) {
-        let last = self.scene.workers().saturating_sub(1);
+        let last = self.scene.workers().len().saturating_sub(1);
         // The first key selects the first worker, or the last one.
         let selected = self.selected.map(|selected| selected.min(last));
         let from = selected.unwrap_or(0);
@@ -286,8 +286,8 @@ impl View {
         let Some(selected) = self.selected else {
             return self.refuse("select a worker first, with the arrow keys", "请先用方向键选择一个进程");
         };
-        let worker = self.scene.worker(selected);
-        match worker.state {
+        let worker = &self.scene.workers()[selected];
+        match worker.state() {
             State::NotStarted => self.refuse("it has not started", "它尚未启动"),
             State::Ended | State::Died => self.refuse("it has ended", "它已结束"),
             _ => Pressed::Asks(request(worker.pid)),
