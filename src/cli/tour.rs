@@ -126,7 +126,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
             return Ok(shown);
         }
         if waits {
-            match ask(language, &bold).map_err(Failure::machinery)? {
+            match ask(language, &bold)? {
                 Answer::GoOn => {}
                 Answer::End => return print(language, end.as_bytes()),
                 Answer::Stop(signal) => return Ok(Outcome::Stopped(signal)),

@@ -51,9 +51,14 @@ impl Entry {
 
     /// Returns the subcommand.
     pub(crate) fn command(&self) -> Command {
-        let (first, _) = self.about.split_once('\n').unwrap_or((self.about, ""));
-        (self.augment)(Command::new(self.name).allow_negative_numbers(true)).about(first).long_about(self.about)
+        described((self.augment)(Command::new(self.name).allow_negative_numbers(true)), self.about)
     }
+}
+
+/// Returns a command with its help text, of which the first line alone is the short form.
+pub(crate) fn described(command: Command, about: &'static str) -> Command {
+    let (first, _) = about.split_once('\n').unwrap_or((about, ""));
+    command.about(first).long_about(about)
 }
 
 pub(crate) fn run<S: Scenario>(
@@ -66,7 +71,7 @@ pub(crate) fn run<S: Scenario>(
         (Some(language), _) => stepping::step::<S>(language, matches, options, reporter, pictures),
         (None, Some(schedule)) => exploration::replay::<S>(schedule, matches, options, reporter, pictures),
         (None, None) => {
-            let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+            let signals = StopSignals::catch()?;
             run_once::<S>(matches, options, None, &signals, reporter, pictures)
         }
     }
@@ -121,8 +126,7 @@ pub(super) fn play<S: Scenario>(
         observer.count(event);
         see(event);
     };
-    let mut runner =
-        Runner::new(reporter, signals, options, &mut count, S::FACTS, S::NAMES).map_err(Failure::machinery)?;
+    let mut runner = Runner::new(reporter, signals, options, &mut count, S::FACTS, S::NAMES)?;
     let begun = started.map_or(Ok(()), |started| runner.emit(started).context("the run cannot begin"));
     let ran = begun.and_then(|()| scenario.run(&mut runner));
     let end = runner.finish(ran);

@@ -77,7 +77,7 @@ pub(super) fn explore<S: Scenario>(
     let args = args_of::<S>(matches)?;
     refuse::<S>(&args, "explore")?;
     let mark = mark::<S>(&args, options);
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+    let signals = StopSignals::catch()?;
     let began = Instant::now();
     let (_, first) = tried::<S>(matches, options, &Schedule::default(), &signals)?;
     let mut reporter = reporter();
@@ -87,8 +87,7 @@ pub(super) fn explore<S: Scenario>(
         let scenario = prepared::<S>(matches)?;
         let options = checked(options, &scenario)?;
         let (end, result) = play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {})?;
-        let result = result.map_err(Failure::machinery)?;
-        let seen = match verdict(&end, &result) {
+        let seen = match verdict(&end, &result?) {
             Verdict::Held => Seen::Held,
             Verdict::Violated => Seen::Violated,
             Verdict::NotShown => Seen::NotShown,
@@ -117,7 +116,7 @@ pub(super) fn explore<S: Scenario>(
     if let Some(failure) = failed.filter(|_| signals.asked().is_none()) {
         return Err(failure);
     }
-    let survey = surveyed.map_err(|error| Failure::machinery(error.into()))?;
+    let survey = surveyed?;
     let elapsed = began.elapsed();
     let cut = signals.asked();
     // A run that was asked to stop does not run it once more.
@@ -191,7 +190,7 @@ fn event(at_us: u64, fact: impl Into<AnyFact>) -> Event {
 }
 
 fn unreported(error: io::Error) -> Failure {
-    Failure::machinery(anyhow::Error::new(error).context("cannot write the report to stdout"))
+    Failure::from(anyhow::Error::new(error).context("cannot write the report to stdout"))
 }
 
 fn rate(survey: &Survey, elapsed: Duration) -> u64 {
@@ -239,19 +238,18 @@ pub(super) fn tried<S: Scenario>(
     signals: &StopSignals,
 ) -> Result<(Replayed, First), Failure> {
     let first = Cell::new(None);
-    let run = || {
+    let run = || -> Result<First, Failure> {
         let scenario = prepared::<S>(matches)?;
         check_workers(schedule, &scenario.workers())?;
         let options = checked(options, &scenario)?;
         let started = started(&scenario, &options);
         let (_, result) = play(scenario, &options, signals, Box::new(Nowhere), None, &mut |_| {})?;
-        let guaranteed = result.map_err(Failure::machinery)?.guaranteed;
+        let guaranteed = result?.guaranteed;
         Ok(First { started, guaranteed })
     };
     let replayed = survey::replay(schedule, &|| first.set(Some(run())));
     let first = first.take().transpose()?;
-    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
-    Ok((replayed, first.context("the schedule was not run").map_err(Failure::machinery)?))
+    Ok((replayed?, first.context("the schedule was not run")?))
 }
 
 /// Runs a schedule once more, and returns it in a form to be shown.
@@ -273,7 +271,7 @@ fn shown_schedule<S: Scenario>(
     if let Some(failure) = failed.take() {
         return Err(failure);
     }
-    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+    let replayed = replayed?;
     let step = |ReplayedStep { turn, operation }: ReplayedStep| ScheduleStep {
         // The spawner comes after all workers.
         column: turn.participant().min(replayed.workers.len()),
@@ -379,7 +377,7 @@ pub(super) fn replay<S: Scenario>(
     let mark = mark::<S>(&args, options);
     let schedule = parsed::<S>(text, &mark).map_err(Failure::Unusable)?;
     // Run once without a report, to see whether it fits.
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+    let signals = StopSignals::catch()?;
     let (tried, _) = tried::<S>(matches, options, &schedule, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot replay {text}: {misfit}")));
@@ -388,7 +386,7 @@ pub(super) fn replay<S: Scenario>(
     let pictures = Cell::new(Some(pictures));
     let schedule = format!("{}#{mark}", tried.schedule);
     let run = || {
-        let pictures = pictures.take().context("a schedule is replayed once").map_err(Failure::machinery)?;
+        let pictures = pictures.take().context("a schedule is replayed once")?;
         entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
     };
     let replayed = match &options.control {
@@ -398,6 +396,6 @@ pub(super) fn replay<S: Scenario>(
         }
         None => survey::replay(&tried.schedule, &|| outcome.set(Some(run()))),
     };
-    replayed.map_err(|error| Failure::machinery(error.into()))?;
-    outcome.take().context("the schedule was not replayed").map_err(Failure::machinery)?
+    replayed?;
+    outcome.take().context("the schedule was not replayed")?
 }

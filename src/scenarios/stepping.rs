@@ -44,13 +44,12 @@ pub(super) fn step<S: Scenario>(
     let mark = mark::<S>(&args, options);
     let given = options.schedule.as_ref().map(|text| parsed::<S>(text, &mark)).transpose();
     let mut given = given.map_err(Failure::Unusable)?.unwrap_or_default();
-    let signals = Rc::new(StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?);
+    let signals = Rc::new(StopSignals::catch()?);
     let (tried, _) = tried::<S>(matches, options, &given, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot begin with {given}: {misfit}")));
     }
-    let console = Console::new(language, S::NAMES, tried.workers.clone(), Rc::clone(&signals));
-    let console = console.map_err(Failure::machinery)?;
+    let console = Console::new(language, S::NAMES, tried.workers.clone(), Rc::clone(&signals))?;
     let (is_muted, console) = (Arc::clone(&console.is_muted), Rc::new(RefCell::new(console)));
     loop {
         let asked = Rc::clone(&console);
@@ -67,13 +66,12 @@ pub(super) fn step<S: Scenario>(
             let mut see = |event: &Event| events.borrow_mut().push(event.clone());
             play(scenario, &options, &signals, Box::new(reporter), started, &mut see)
         };
-        let replayed = play_by_hand(&given, chooser, &|| played.set(Some(run())));
-        let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+        let replayed = play_by_hand(&given, chooser, &|| played.set(Some(run())))?;
         if let Some(earlier) = console.borrow_mut().undone.take() {
             given = earlier;
             continue;
         }
-        let (end, result) = played.take().context("nothing was run").map_err(Failure::machinery)??;
+        let (end, result) = played.take().context("nothing was run")??;
         events.take().iter().for_each(|event| pictures.collect(event));
         let schedule = format!("{}#{mark}", replayed.schedule);
         let outcome = conclude::<S>(end, result, options.strict, Some(&schedule), pictures);
@@ -84,7 +82,7 @@ pub(super) fn step<S: Scenario>(
         });
         let command: Vec<String> = args.iter().map(|word| quoted(word)).collect();
         let command = format!("ipc-demo {} --schedule {}", command.join(" "), quoted(&schedule));
-        console.borrow_mut().say(&[("replay it: ", "重放：", &command)]).map_err(Failure::machinery)?;
+        console.borrow_mut().say(&[("replay it: ", "重放：", &command)])?;
         return outcome;
     }
 }
