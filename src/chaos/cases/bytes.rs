@@ -114,7 +114,7 @@ fn drain(seen: &mut Observation, queue: &Bytes) -> Result<Vec<u8>> {
 }
 
 /// The empty queue has all of its memory, twice: one item takes it.
-fn two_rounds(seen: &mut Observation, queue: &Bytes) -> Result<()> {
+fn two_rounds(seen: &mut Observation, queue: &Bytes, effect: Effect) -> Result<Effect> {
     for round in 100..102 {
         seen.fresh(queue.clone(), move |queue| {
             let item = vec![round; queue.byte_limit() as usize];
@@ -122,7 +122,7 @@ fn two_rounds(seen: &mut Observation, queue: &Bytes) -> Result<()> {
             demand(queue.try_get_ref()?.is_some_and(|found| *found == item[..]), Fault::Lost)
         })?;
     }
-    Ok(())
+    Ok(effect)
 }
 
 fn queue(seeds: &[u8]) -> Result<Bytes> {
@@ -136,8 +136,7 @@ fn content(kill: Kill<'_, Bytes>, before: &[u8], done: &[u8]) -> Result<Effect> 
     let queue = queue(before)?;
     let seen = kill.alone(queue.clone())?;
     let effect = effect_of(&drain(seen, &queue)?, before, done)?;
-    two_rounds(seen, &queue)?;
-    Ok(effect)
+    two_rounds(seen, &queue, effect)
 }
 
 fn typed_content(kill: Kill<'_, Queue<Vec<u8>>>) -> Result<Effect> {
@@ -176,12 +175,12 @@ fn grown(kill: Kill<'_, Bytes>) -> Result<Effect> {
         Ok(items)
     })?;
     drop(read);
-    two_rounds(seen, &queue)?;
-    match items[..] {
-        [2] => Ok(Undone),
-        [1, 2] | [1, 7, 2] => Ok(Done),
+    let effect = match items[..] {
+        [2] => Undone,
+        [1, 2] | [1, 7, 2] => Done,
         _ => bail!(Fault::Lost),
-    }
+    };
+    two_rounds(seen, &queue, effect)
 }
 
 /// Slots of a segment of a queue with a small byte limit.
@@ -197,8 +196,7 @@ fn read_before_peer(kill: Kill<'_, Bytes>) -> Result<Effect> {
     let get = |_: &mut Observation| demand(seed(&queue.get_ref()?)? == 1, Fault::Lost);
     let (is_served, ()) = seen.settle(&peer, || queue.qsize() < MOST, get)?;
     ensure!(drain(seen, &queue)? == [2, 3, 9], Fault::Lost);
-    two_rounds(seen, &queue)?;
-    Ok(Effect::done_if(is_served))
+    two_rounds(seen, &queue, Effect::done_if(is_served))
 }
 
 /// The victim has one of two tasks, which were returned `undone` times if it had not done anything, or it is done.

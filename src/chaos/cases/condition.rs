@@ -51,14 +51,14 @@ fn notify_one(seen: &mut Observation, shared: &Shared) -> Result<usize> {
     })
 }
 
-fn two_rounds(seen: &mut Observation, shared: &Shared) -> Result<()> {
+fn two_rounds(seen: &mut Observation, shared: &Shared, effect: Effect) -> Result<Effect> {
     for _ in 0..2 {
         ensure!(notify_one(seen, shared)? == 0, Fault::Twice);
         let peer = waiter(shared)?;
         ensure!(notify_one(seen, shared)? == 1, Fault::Lost);
         ensure!(!seen.back(&peer)?, Fault::Unusable);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The victim waits before a peer does, and one of the two is notified.
@@ -80,8 +80,7 @@ fn notified(kill: Kill<'_, Shared>) -> Result<Effect> {
         }
     };
     seen.back(&behind)?;
-    two_rounds(seen, &shared)?;
-    Ok(Done)
+    two_rounds(seen, &shared, Done)
 }
 
 /// The victim acquires the lock, notifies a waiting peer, and releases the lock.
@@ -97,6 +96,5 @@ fn notifying(kill: Kill<'_, Shared>) -> Result<Effect> {
         (false, true) => bail!(Fault::Lost),
         (false, false) => Undone,
     };
-    two_rounds(seen, &shared)?;
-    Ok(effect)
+    two_rounds(seen, &shared, effect)
 }

@@ -35,7 +35,7 @@ fn waiter(event: &Event) -> Result<Peer<()>> {
 }
 
 /// Clears the event and sets it for a waiter, twice.
-fn two_rounds(seen: &mut Observation, event: &Event) -> Result<()> {
+fn two_rounds(seen: &mut Observation, event: &Event, effect: Effect) -> Result<Effect> {
     for _ in 0..2 {
         event.clear();
         ensure!(!event.is_set(), Fault::Unusable);
@@ -43,7 +43,7 @@ fn two_rounds(seen: &mut Observation, event: &Event) -> Result<()> {
         event.set();
         seen.back(&peer)?;
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The victim sets the event for this number of waiters.
@@ -62,8 +62,7 @@ fn set_for(kill: Kill<'_, Event>, peers: usize) -> Result<Effect> {
             },
         )?;
     }
-    two_rounds(seen, &event)?;
-    Ok(Effect::done_if(is_set))
+    two_rounds(seen, &event, Effect::done_if(is_set))
 }
 
 fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
@@ -71,8 +70,7 @@ fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
     event.set();
     let seen = kill.alone(event.clone())?;
     let is_cleared = !event.is_set();
-    two_rounds(seen, &event)?;
-    Ok(Effect::done_if(is_cleared))
+    two_rounds(seen, &event, Effect::done_if(is_cleared))
 }
 
 /// The victim and two peers wait, and the event is set.
@@ -86,6 +84,5 @@ fn among_waiters(kill: Kill<'_, Event>) -> Result<Effect> {
     for peer in &others {
         seen.back(peer)?;
     }
-    two_rounds(seen, &event)?;
-    Ok(Done)
+    two_rounds(seen, &event, Done)
 }

@@ -79,13 +79,13 @@ fn do_all(seen: &mut Observation, queue: &Tasks) -> Result<Vec<Redone>> {
 }
 
 /// Nothing is left, and two more tasks pass through the queue.
-fn two_rounds(seen: &mut Observation, queue: &Tasks) -> Result<()> {
+fn two_rounds(seen: &mut Observation, queue: &Tasks, effect: Effect) -> Result<Effect> {
     ensure!(queue.unfinished() == 0 && queue.is_empty(), Fault::Twice);
     for round in 100..102 {
         queue.put_timeout(round, LONG)?;
         ensure!(do_all(seen, queue)? == [(round, 0)], Fault::Lost);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The victim leases some tasks of `queue`; afterwards the tasks are done as in `undone` or `done`.
@@ -93,8 +93,7 @@ fn redone(kill: Kill<'_, Tasks>, queue: &Tasks, undone: &[Redone], done: &[Redon
     let seen = kill.alone(queue.clone())?;
     ensure!(queue.unfinished() == done.len() as u64, Fault::Lost);
     let effect = effect_of(&do_all(seen, queue)?, undone, done)?;
-    two_rounds(seen, queue)?;
-    Ok(effect)
+    two_rounds(seen, queue, effect)
 }
 
 /// The victim gets the only task of a worker that died before it.
@@ -112,8 +111,7 @@ fn queued(kill: Kill<'_, Tasks>) -> Result<Effect> {
         .victim(queue.clone())?
         .kill_ahead_of(|| Peer::asleep_in(queue.clone(), |queue| do_one(&queue)), || Ok(queue.put(5)?))?;
     let effect = effect_of(&[seen.back(&behind)?], &[(5, 0)], &[(5, 1)])?;
-    two_rounds(seen, &queue)?;
-    Ok(effect)
+    two_rounds(seen, &queue, effect)
 }
 
 /// The victim has the only task and reports it done; a peer joins.
@@ -126,6 +124,5 @@ fn joined(kill: Kill<'_, Tasks>) -> Result<Effect> {
     let seen = victim.kill()?;
     let finish = |seen: &mut Observation| demand(do_all(seen, &queue)? == [(1, 1)], Fault::Lost);
     let (is_done, ()) = seen.settle(&peer, || queue.unfinished() == 0, finish)?;
-    two_rounds(seen, &queue)?;
-    Ok(Effect::done_if(is_done))
+    two_rounds(seen, &queue, Effect::done_if(is_done))
 }

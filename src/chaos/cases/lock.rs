@@ -73,19 +73,22 @@ fn survivor<const R: bool>(otherwise: Effect) -> impl FnOnce(GenericLock<R>) -> 
 }
 
 /// The lock remains usable, and the death is reported only once.
-fn two_rounds<const REENTRANT: bool>(seen: &mut Observation, lock: &GenericLock<REENTRANT>) -> Result<()> {
+fn two_rounds<const REENTRANT: bool>(
+    seen: &mut Observation,
+    lock: &GenericLock<REENTRANT>,
+    effect: Effect,
+) -> Result<Effect> {
     for _ in 0..2 {
         ensure!(seen.fresh(lock.clone(), survivor(Done))? == Done, Fault::Twice);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// No other process uses the lock.
 fn alone<const R: bool>(kill: Kill<'_, GenericLock<R>>, lock: &GenericLock<R>, otherwise: Effect) -> Result<Effect> {
     let seen = kill.alone(lock.clone())?;
     let effect = seen.fresh(lock.clone(), survivor(otherwise))?;
-    two_rounds(seen, lock)?;
-    Ok(effect)
+    two_rounds(seen, lock, effect)
 }
 
 fn acquiring<const REENTRANT: bool>(kill: Kill<'_, GenericLock<REENTRANT>>) -> Result<Effect> {
@@ -109,15 +112,14 @@ fn contended(kill: Kill<'_, Lock>) -> Result<Effect> {
     let mut held = Some(lock.acquire()?);
     let (seen, behind) = kill
         .victim(lock.clone())?
-        .kill_ahead_of(|| Peer::asleep_in(lock.clone(), survivor(Undone)), || Ok(drop(held.take())))?;
+        .kill_ahead_of(|| Peer::asleep_in(lock.clone(), survivor(Undone)), || Ok(held.take()))?;
     // The waiting peer may also have been faster than the victim; then the peer's successor is told.
     let effect = match (seen.back(&behind)?, seen.fresh(lock.clone(), survivor(Done))?) {
         (HandedOn, HandedOn) => bail!(Fault::Twice),
         (effect, Done) => effect,
         _ => HandedOn,
     };
-    two_rounds(seen, &lock)?;
-    Ok(effect)
+    two_rounds(seen, &lock, effect)
 }
 
 /// A peer waits for the lock that the victim releases.
@@ -127,6 +129,5 @@ fn to_peer<const REENTRANT: bool>(kill: Kill<'_, GenericLock<REENTRANT>>) -> Res
     let peer = Peer::asleep_in(lock.clone(), survivor(Done))?;
     let seen = victim.kill()?;
     let effect = seen.back(&peer)?;
-    two_rounds(seen, &lock)?;
-    Ok(effect)
+    two_rounds(seen, &lock, effect)
 }

@@ -1,6 +1,7 @@
 //! The table of all rows: one file per kind of object, and one row per place of a kill.
 //!
-//! A file has the table of its rows first, then what victims do, then what survivors see.
+//! A file has the table of its rows first, then what victims do, then what survivors see: an effect, which `two_rounds`
+//! returns if the object can be used for two more.
 
 mod barrier;
 mod bytes;

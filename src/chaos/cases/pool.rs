@@ -184,13 +184,13 @@ fn build_with_victim(task: Square, workers: usize, retries: u32) -> Result<(Pool
 }
 
 /// Two more tasks pass through the pool.
-fn two_rounds(seen: &mut Observation, pool: &Pool<Square>, bytes: usize) -> Result<()> {
+fn two_rounds(seen: &mut Observation, pool: &Pool<Square>, bytes: usize, effect: Effect) -> Result<Effect> {
     for first in 100..102 {
         let handles = submit_all(pool, first..first + 1)?;
         let outputs = seen.fresh(handles, move |handles| results(handles, first, bytes))?;
         demand(outputs == [true], Fault::Lost)?;
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The only worker of a pool is killed with one of two tasks, or between them. Without retries, the task that it was
@@ -200,14 +200,16 @@ fn tried_once(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Effe
     let handles = submit_all(&pool, 1..3)?;
     let seen = kill.worker(pid)?.kill()?;
     let outputs = seen.fresh(handles, move |handles| results(handles, 1, bytes))?;
-    two_rounds(seen, &pool, bytes)?;
     let is_later = stretch == Stretch::Finishing;
-    match outputs[..] {
-        [true, true] => Ok(if is_later { HandedOn } else { Undone }),
-        [false, true] => Ok(if is_later { Undone } else { Done }),
-        [true, false] if is_later => Ok(Done),
+    let effect = match outputs[..] {
+        [true, true] if is_later => HandedOn,
+        [true, true] => Undone,
+        [false, true] if is_later => Undone,
+        [false, true] => Done,
+        [true, false] if is_later => Done,
         _ => bail!(Fault::Lost),
-    }
+    };
+    two_rounds(seen, &pool, bytes, effect)
 }
 
 /// As [`tried_once`], while a peer waits for both results. With a retry, every task has its output.
@@ -218,8 +220,7 @@ fn tried_again(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Eff
     let peer = Peer::asleep_in(handles, move |handles| results(handles, 1, bytes))?;
     let seen = victim.kill()?;
     demand(seen.back(&peer)? == [true, true], Fault::Lost)?;
-    two_rounds(seen, &pool, bytes)?;
-    Ok(Done)
+    two_rounds(seen, &pool, bytes, Done)
 }
 
 /// One of two workers has died with a task; the other one is killed while it takes this task, after the repair, or
@@ -243,8 +244,7 @@ fn after_a_death(kill: Kill<'_, ()>, is_repaired: bool) -> Result<Effect> {
     std::thread::spawn(|| supervisor.run());
     let outputs = seen.fresh(handles, |handles| results(handles, ENDS_LATER, 8))?;
     demand(outputs == [true, true], Fault::Lost)?;
-    two_rounds(seen, &pool, 8)?;
-    Ok(Done)
+    two_rounds(seen, &pool, 8, Done)
 }
 
 /// One of two workers is killed while it has nothing to do.
@@ -254,8 +254,7 @@ fn idle(kill: Kill<'_, ()>) -> Result<Effect> {
     let handles = submit_all(&pool, 1..5)?;
     let outputs = seen.fresh(handles, |handles| results(handles, 1, 8))?;
     demand(outputs == [true; 4], Fault::Lost)?;
-    two_rounds(seen, &pool, 8)?;
-    Ok(Done)
+    two_rounds(seen, &pool, 8, Done)
 }
 
 /// A task for workers that keep the end of a pipe. None of them is the victim.

@@ -78,7 +78,7 @@ fn release_owned(semaphore: OwnedSemaphore) -> RoleResult {
 }
 
 /// Releases and acquires twice, and leaves the number of permits unchanged.
-fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32) -> Result<()> {
+fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32, effect: Effect) -> Result<Effect> {
     ensure!(semaphore.get_value() == permits, Fault::Twice);
     seen.fresh(semaphore.clone(), |semaphore| {
         for _ in 0..2 {
@@ -87,7 +87,7 @@ fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32) -> Re
         }
         Ok(())
     })?;
-    demand(semaphore.get_value() == permits, Fault::Lost)
+    demand(semaphore.get_value() == permits, Fault::Lost).map(|()| effect)
 }
 
 fn waiter(semaphore: &Semaphore) -> Result<Peer<()>> {
@@ -100,8 +100,7 @@ fn available(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let seen = kill.alone(semaphore.clone())?;
     let permits = semaphore.get_value();
     ensure!(matches!(permits, 1 | 2), Fault::Lost);
-    two_rounds(seen, &semaphore, permits)?;
-    Ok(Effect::done_if(permits == 1))
+    two_rounds(seen, &semaphore, permits, Effect::done_if(permits == 1))
 }
 
 /// The victim finds no permit and is woken by a release; a peer waits behind it.
@@ -111,16 +110,14 @@ fn queued(kill: Kill<'_, Semaphore>) -> Result<Effect> {
         kill.victim(semaphore.clone())?.kill_ahead_of(|| waiter(&semaphore), || Ok(semaphore.release()?))?;
     // If the victim took the permit, the next one is for the waiter behind it.
     let (is_served, ()) = seen.settle(&behind, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
-    two_rounds(seen, &semaphore, 0)?;
-    Ok(Effect::done_if(!is_served))
+    two_rounds(seen, &semaphore, 0, Effect::done_if(!is_served))
 }
 
 fn released(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let semaphore = Semaphore::new(0)?;
     let seen = kill.alone(semaphore.clone())?;
     let is_released = semaphore.try_acquire();
-    two_rounds(seen, &semaphore, 0)?;
-    Ok(Effect::done_if(is_released))
+    two_rounds(seen, &semaphore, 0, Effect::done_if(is_released))
 }
 
 /// A peer waits for the permit that the victim releases.
@@ -129,8 +126,7 @@ fn to_peer(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let peer = waiter(&semaphore)?;
     let seen = kill.alone(semaphore.clone())?;
     let (is_served, ()) = seen.settle(&peer, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
-    two_rounds(seen, &semaphore, 0)?;
-    Ok(Effect::done_if(is_served))
+    two_rounds(seen, &semaphore, 0, Effect::done_if(is_served))
 }
 
 /// The victim holds the only permit and releases it; a peer waits for it.
@@ -178,7 +174,7 @@ fn owned_queued(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
     let semaphore = OwnedSemaphore::new(1)?;
     let mut held = semaphore.try_acquire();
     let (seen, behind) =
-        kill.victim(semaphore.clone())?.kill_ahead_of(|| owned_waiter(&semaphore), || Ok(drop(held.take())))?;
+        kill.victim(semaphore.clone())?.kill_ahead_of(|| owned_waiter(&semaphore), || Ok(held.take()))?;
     seen.back(&behind)?;
     drop(held);
     all_are_free(seen, semaphore, 1)
