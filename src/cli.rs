@@ -24,7 +24,7 @@ use crate::report::control::Control;
 #[cfg(feature = "live")]
 use crate::report::live::Live;
 use crate::report::{Color, Format, Language, PictureKind, Pictures, Reporter, Screen, to_stdout};
-use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed, described};
+use crate::scenarios::{Entry, ExploreArgs, Invocation, Kill, RunOptions, SCENARIOS, Speed, described};
 use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
@@ -191,7 +191,8 @@ static TOOLS: [Tool; 7] = [
             let (name, own) = matches.subcommand().expect("clap requires a scenario");
             let entry = scenario(name);
             let options = globals.run_options(true, args);
-            (entry.explore)(own, &args_of(own)?, &options, &|| globals.reporter())
+            let reporter = &|| globals.reporter();
+            (entry.explore)(&Invocation { matches: own, options: &options, reporter }, &args_of(own)?)
         },
     },
     Tool {
@@ -372,7 +373,8 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     }
     let pictures = Pictures::open(&globals.wanted_pictures(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
-    (entry.run)(own, &options, &|| globals.live_reporter(&options), pictures)
+    let reporter = &|| globals.live_reporter(&options);
+    (entry.run)(&Invocation { matches: own, options: &options, reporter }, pictures)
 }
 
 /// Rejects `--live` where a person cannot watch.

@@ -11,11 +11,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use clap::{ArgMatches, Args};
+use clap::Args;
 
-use super::entry::{self, args_of, checked, play, prepared, started, verdict};
+use super::entry::{self, Invocation, play, started, verdict};
 use super::live::Watcher;
-use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::Explorer;
 use crate::explore::random::MANY;
@@ -68,24 +67,18 @@ impl ExploreArgs {
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 
 /// Explores a scenario, from its parsed arguments to the exit code.
-pub(super) fn explore<S: Scenario>(
-    matches: &ArgMatches,
-    explored: &ExploreArgs,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
-) -> Result<Outcome, Failure> {
-    let args = args_of::<S>(matches)?;
-    refuse::<S>(&args, "explore")?;
-    let mark = mark::<S>(&args, options);
+pub(super) fn explore<S: Scenario>(invocation: &Invocation<'_>, explored: &ExploreArgs) -> Result<Outcome, Failure> {
+    let options = invocation.options;
+    let mark = mark::<S>(invocation, "explore")?;
     let signals = StopSignals::catch()?;
     let began = Instant::now();
-    let (_, first) = tried::<S>(matches, options, &Schedule::default(), &signals)?;
-    let mut reporter = reporter();
+    let (_, first) = tried::<S>(invocation, &Schedule::default(), &signals)?;
+    let mut reporter = (invocation.reporter)();
     reporter.event(&event(0, RunStarted { is_explored: true, ..first.started })).map_err(unreported)?;
     let failed = Mutex::new(None);
     let judge = || {
-        let scenario = prepared::<S>(matches)?;
-        let options = checked(options, &scenario)?;
+        let scenario = invocation.prepare::<S>()?;
+        let options = invocation.options_for(&scenario)?;
         let (end, result) = play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {})?;
         let seen = match verdict(&end, &result?) {
             Verdict::Held => Seen::Held,
@@ -121,7 +114,7 @@ pub(super) fn explore<S: Scenario>(
     let cut = signals.asked();
     // A run that was asked to stop does not run it once more.
     let shortest = survey.shortest.as_ref().filter(|_| cut.is_none());
-    let shortest = shortest.map(|schedule| shown_schedule::<S>(matches, options, schedule, &mark, &signals));
+    let shortest = shortest.map(|schedule| shown_schedule::<S>(invocation, schedule, &mark, &signals));
     let shortest = shortest.transpose()?;
     let (held, is_broken) = (survey.schedules - survey.violated - survey.not_shown, survey.violated > 0);
     let verdict = match (is_broken, held) {
@@ -215,14 +208,6 @@ impl Reporter for Nowhere {
     }
 }
 
-/// Rejects a run that cannot be explored. `what` is the command or the option that asks for it.
-pub(super) fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
-    match S::not_explored(args) {
-        Some(reason) => Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME))),
-        None => Ok(()),
-    }
-}
-
 /// What is known of a scenario once one schedule was run.
 pub(super) struct First {
     started: RunStarted,
@@ -232,16 +217,15 @@ pub(super) struct First {
 /// Runs a schedule without a report. Rejects options and a schedule that the scenario cannot be run with; nothing is
 /// started then.
 pub(super) fn tried<S: Scenario>(
-    matches: &ArgMatches,
-    options: &RunOptions,
+    invocation: &Invocation<'_>,
     schedule: &Schedule,
     signals: &StopSignals,
 ) -> Result<(Replayed, First), Failure> {
     let first = Cell::new(None);
     let run = || -> Result<First, Failure> {
-        let scenario = prepared::<S>(matches)?;
+        let scenario = invocation.prepare::<S>()?;
         check_workers(schedule, &scenario.workers())?;
-        let options = checked(options, &scenario)?;
+        let options = invocation.options_for(&scenario)?;
         let started = started(&scenario, &options);
         let (_, result) = play(scenario, &options, signals, Box::new(Nowhere), None, &mut |_| {})?;
         let guaranteed = result?.guaranteed;
@@ -254,16 +238,15 @@ pub(super) fn tried<S: Scenario>(
 
 /// Runs a schedule once more, and returns it in a form to be shown.
 fn shown_schedule<S: Scenario>(
-    matches: &ArgMatches,
-    options: &RunOptions,
+    invocation: &Invocation<'_>,
     schedule: &Schedule,
     mark: &str,
     signals: &StopSignals,
 ) -> Result<ShownSchedule, Failure> {
     let (events, failed) = (RefCell::new(Vec::new()), Cell::new(None));
     let run = || {
-        let scenario = prepared::<S>(matches)?;
-        let options = checked(options, &scenario)?;
+        let scenario = invocation.prepare::<S>()?;
+        let options = invocation.options_for(&scenario)?;
         let mut see = |event: &Event| events.borrow_mut().push(event.clone());
         play(scenario, &options, signals, Box::new(Nowhere), None, &mut see).map(drop)
     };
@@ -282,7 +265,7 @@ fn shown_schedule<S: Scenario>(
     Ok(ShownSchedule {
         schedule: format!("{}#{mark}", replayed.schedule),
         switches: replayed.switches,
-        args: replay_args(&options.args),
+        args: replay_args(&invocation.options.args),
         steps: replayed.steps.into_iter().map(step).collect(),
         blocked: replayed.blocked.into_iter().map(step).collect(),
         workers: replayed.workers,
@@ -323,11 +306,16 @@ pub(super) fn without_options(args: &[String], is_valued: impl Fn(&str) -> Optio
     kept
 }
 
-/// Returns the mark of the schedules of a run: four hexadecimal digits, of a 32-bit FNV-1a hash.
-pub(super) fn mark<S: Scenario>(args: &S::Args, options: &RunOptions) -> String {
+/// Returns the mark of the schedules of a run: four hexadecimal digits, of a 32-bit FNV-1a hash. Rejects a run that
+/// cannot be explored; `what` is the command or the option that asks for it.
+pub(super) fn mark<S: Scenario>(invocation: &Invocation<'_>, what: &str) -> Result<String, Failure> {
+    let (args, options) = (invocation.args::<S>()?, invocation.options);
+    if let Some(reason) = S::not_explored(&args) {
+        return Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME)));
+    }
     let run = format!("{} {args:?} {:?} {} {}", S::NAME, options.kills, options.seed, env!("CARGO_PKG_VERSION"));
     let hash = run.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{:04x}", hash >> 16 ^ hash & 0xffff)
+    Ok(format!("{:04x}", hash >> 16 ^ hash & 0xffff))
 }
 
 /// Reads a schedule with its mark, which may be left out: `[SCENARIO:]TURNS[#MARK]`.
@@ -367,18 +355,14 @@ fn check_workers(schedule: &Schedule, workers: &[String]) -> Result<(), Failure>
 /// Replays one schedule of a scenario: the same run, every time.
 pub(super) fn replay<S: Scenario>(
     text: &str,
-    matches: &ArgMatches,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    invocation: &Invocation<'_>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let args = args_of::<S>(matches)?;
-    refuse::<S>(&args, "replay a schedule of")?;
-    let mark = mark::<S>(&args, options);
+    let mark = mark::<S>(invocation, "replay a schedule of")?;
     let schedule = parsed::<S>(text, &mark).map_err(Failure::Unusable)?;
     // Run once without a report, to see whether it fits.
     let signals = StopSignals::catch()?;
-    let (tried, _) = tried::<S>(matches, options, &schedule, &signals)?;
+    let (tried, _) = tried::<S>(invocation, &schedule, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot replay {text}: {misfit}")));
     }
@@ -387,9 +371,9 @@ pub(super) fn replay<S: Scenario>(
     let schedule = format!("{}#{mark}", tried.schedule);
     let run = || {
         let pictures = pictures.take().context("a schedule is replayed once")?;
-        entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
+        entry::run_once::<S>(invocation, Some(&schedule), &signals, pictures)
     };
-    let replayed = match &options.control {
+    let replayed = match &invocation.options.control {
         Some(control) => {
             let chooser = Watcher::new(control, S::NAMES, tried.workers, tried.schedule.turns()).chooser();
             survey::play_by_hand(&Schedule::default(), chooser, &|| outcome.set(Some(run())))

@@ -15,12 +15,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, anyhow};
-use clap::ArgMatches;
 
-use super::entry::{args_of, checked, conclude, play, prepared, started};
-use super::exploration::{mark, parsed, refuse, tried, without_options};
+use super::entry::{Invocation, conclude, play, started};
+use super::exploration::{mark, parsed, tried, without_options};
 use super::live::Watcher;
-use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::by_hand::{Chooser, ObjectState, Standing, Stands};
 use crate::explore::schedule::{SPAWNER, Schedule, Turn};
@@ -28,24 +26,21 @@ use crate::explore::survey::play_by_hand;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::cells::fold;
-use crate::report::{Event, Language, Names, Pictures, RUNNER, Reporter, Screen, columns, quoted};
+use crate::report::{Event, Language, Names, Pictures, RUNNER, Reporter, Screen, columns, quoted, say};
 use crate::sys::fd;
 
 /// Runs a scenario in the schedule that a person chooses.
 pub(super) fn step<S: Scenario>(
     language: Language,
-    matches: &ArgMatches,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    invocation: &Invocation<'_>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let args = args_of::<S>(matches)?;
-    refuse::<S>(&args, "choose the schedule of")?;
-    let mark = mark::<S>(&args, options);
+    let options = invocation.options;
+    let mark = mark::<S>(invocation, "choose the schedule of")?;
     let given = options.schedule.as_ref().map(|text| parsed::<S>(text, &mark)).transpose();
     let mut given = given.map_err(Failure::Unusable)?.unwrap_or_default();
     let signals = Rc::new(StopSignals::catch()?);
-    let (tried, _) = tried::<S>(matches, options, &given, &signals)?;
+    let (tried, _) = tried::<S>(invocation, &given, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot begin with {given}: {misfit}")));
     }
@@ -59,10 +54,10 @@ pub(super) fn step<S: Scenario>(
         };
         let (played, events) = (Cell::new(None), RefCell::new(Vec::new()));
         let run = || {
-            let scenario = prepared::<S>(matches)?;
-            let options = checked(options, &scenario)?;
+            let scenario = invocation.prepare::<S>()?;
+            let options = invocation.options_for(&scenario)?;
             let started = Some(started(&scenario, &options));
-            let reporter = Muting { reporter: reporter(), is_muted: Arc::clone(&is_muted) };
+            let reporter = Muting { reporter: (invocation.reporter)(), is_muted: Arc::clone(&is_muted) };
             let mut see = |event: &Event| events.borrow_mut().push(event.clone());
             play(scenario, &options, &signals, Box::new(reporter), started, &mut see)
         };
@@ -248,10 +243,9 @@ impl Console {
             let what = match stands {
                 Stands::Next(operation) => pick("next: ", "下一步：") + operation,
                 Stands::Waits(operation, None) => pick("waits: ", "等待：") + operation,
-                Stands::Waits(operation, Some(holder)) => match self.language {
-                    Language::En => format!("waits: {operation}, which {holder} holds"),
-                    Language::Zh => format!("等待：{operation}，由 {holder} 持有"),
-                },
+                Stands::Waits(operation, Some(holder)) => {
+                    say!(self, "waits: {operation}, which {holder} holds", "等待：{operation}，由 {holder} 持有")
+                }
                 Stands::Ended => pick("has ended", "已结束"),
                 Stands::Dead => pick("is dead", "已死亡"),
             };
