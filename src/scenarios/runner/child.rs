@@ -107,11 +107,7 @@ pub(super) fn loss(status: ExitStatus, failure: Option<&WorkerFailure>) -> Loss 
 
 /// Returns the event of a worker's end.
 pub(super) fn exited(ended: &Ended) -> WorkerExited {
-    let (exit_code, signal) = match ended.status {
-        ExitStatus::Code(code) => (Some(code), None),
-        ExitStatus::Signal(signal) => (None, Some(signal)),
-        ExitStatus::Unknown => (None, None),
-    };
+    let (exit_code, signal) = codes(ended.status);
     WorkerExited { exit_code, signal, failure: ended.failure.as_ref().map(ToString::to_string) }
 }
 
@@ -133,5 +129,14 @@ mod tests {
         ] {
             assert_eq!(loss(status, failure.as_ref()), wanted, "{status}");
         }
+    }
+}
+
+/// Returns the exit code of a process, or the signal that ended it.
+pub(in crate::scenarios) fn codes(status: ExitStatus) -> (Option<i32>, Option<i32>) {
+    match status {
+        ExitStatus::Code(code) => (Some(code), None),
+        ExitStatus::Signal(signal) => (None, Some(signal)),
+        ExitStatus::Unknown => (None, None),
     }
 }
