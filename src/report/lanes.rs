@@ -8,6 +8,7 @@ use super::event::{Event, RUNNER};
 use super::frame::RunStarted;
 use super::language::Language;
 use super::things::Item;
+use super::wording::say;
 
 /// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
 const OTHERS: usize = 27;
@@ -218,10 +219,7 @@ impl Lanes {
         let mut pieces = vec![language.pick("one column per worker:", "每列一个进程：").to_owned()];
         pieces.extend(signs.map(|sign| explained(*sign, language, is_ascii)));
         if shown < all {
-            pieces.push(match language {
-                Language::En => format!("(the first {shown} of {all})"),
-                Language::Zh => format!("（{all} 个中的前 {shown} 个）"),
-            });
+            pieces.push(say!(in language, "(the first {shown} of {all})", "（{all} 个中的前 {shown} 个）"));
         }
         pieces
     }

@@ -11,15 +11,15 @@ use super::event::Event;
 use super::frame::RunStarted;
 use super::lanes::{Lanes, Named, State, Worker};
 use super::language::Language;
-use super::things::{Thing, Things};
-use super::wording::Names;
+use super::things::Things;
+use super::wording::{Names, say};
 
 /// The state of a run.
 #[derive(Debug, Default)]
 pub(super) struct Scene {
-    lanes: Lanes,
-    things: Things,
-    names: Names,
+    pub(super) lanes: Lanes,
+    pub(super) things: Things,
+    pub(super) names: Names,
 }
 
 /// What an event has changed: indices of workers and of things.
@@ -74,28 +74,9 @@ impl Scene {
         }
     }
 
-    pub(super) fn names(&self) -> Names {
-        self.names
-    }
-
-    /// Returns the things, in the order in which they were introduced.
-    pub(super) fn things(&self) -> &[Thing] {
-        self.things.all()
-    }
-
-    /// Returns the index of a worker by its name.
-    pub(super) fn index_of(&self, worker: &str) -> Option<usize> {
-        self.lanes.index_of(worker)
-    }
-
-    /// Returns all workers in the order of start, started or not. The name of one is empty before it is started.
-    pub(super) fn workers(&self) -> &[Worker] {
-        self.lanes.workers()
-    }
-
     /// Returns the title of a thing.
     pub(super) fn title(&self, thing: usize, language: Language) -> String {
-        self.things()[thing].title(language, self.names)
+        self.things.all()[thing].title(language, self.names)
     }
 
     /// Returns what a worker does, in a few words: whom it waits for, what it holds.
@@ -109,17 +90,14 @@ impl Scene {
     }
 
     fn said(&self, index: usize, language: Language, has_holders: bool) -> String {
-        let worker = &self.workers()[index];
+        let worker = &self.lanes.workers()[index];
         let index_of = |(noun, name): &Named| self.things.index_of(*noun, name);
         let waits = worker.waits.as_ref().and_then(index_of).map(|thing| {
             let title = self.title(thing, language);
-            let holder = match self.things()[thing].holders() {
+            let holder = match self.things.all()[thing].holders() {
                 [holder] if has_holders => {
                     let holder = language.name(self.names, holder);
-                    match language {
-                        Language::En => format!(" ({holder} has it)"),
-                        Language::Zh => format!("（{holder}持有）"),
-                    }
+                    say!(in language, " ({holder} has it)", "（{holder}持有）")
                 }
                 _ => String::new(),
             };
@@ -143,11 +121,6 @@ impl Scene {
         }
         .to_owned()
     }
-
-    /// Returns how many workers run, how many of those wait, and how many of those hold something.
-    pub(super) fn counts(&self) -> [usize; 3] {
-        self.lanes.counts()
-    }
 }
 
 /// Formats a value so that it fits into a box: a number with at most two decimals, or the beginning of a text.
@@ -169,6 +142,7 @@ mod tests {
     use super::*;
     use crate::report::event::{AnyFact, RUNNER};
     use crate::report::frame::{WorkerExited, WorkerStarted};
+    use crate::report::things::Thing;
     use crate::scenarios::facts::*;
     use serde_json::{Value, json};
 
@@ -205,7 +179,7 @@ mod tests {
 
         /// Returns a thing as it is serialised.
         fn thing(&self, index: usize) -> Value {
-            serde_json::to_value(&self.0.things()[index]).expect("a thing has a JSON form")
+            serde_json::to_value(&self.0.things.all()[index]).expect("a thing has a JSON form")
         }
 
         fn doing(&self, worker: usize) -> [String; 2] {
@@ -251,7 +225,7 @@ mod tests {
         run.then("buyer-3", has(true));
         assert_eq!(run.thing(1), lock(Some("buyer-3"), &["buyer-2"]));
         assert_eq!(run.doing(0), ["killed (signal 9)", "被杀死（信号 9）"]);
-        let worker = &run.0.workers()[2];
+        let worker = &run.0.lanes.workers()[2];
         assert_eq!((worker.name.as_str(), worker.pid, worker.state()), ("buyer-3", 1, State::Holding));
         assert_eq!(run.doing(2)[0], "holds: lock");
         run.then("buyer-3", LockFact::LockReleased { lock: "tickets".to_owned(), held_us: 1 });
@@ -422,7 +396,7 @@ mod tests {
         run.then("worker-3", WorkerStarted { role: "", daemon: false });
         run.then("worker-3", starts(1));
         assert_eq!(run.thing(0)["left"], json!([]));
-        assert_eq!((run.thing(0)["done"].clone(), run.0.workers().len()), (json!(1), 3));
+        assert_eq!((run.thing(0)["done"].clone(), run.0.lanes.workers().len()), (json!(1), 3));
     }
 
     #[test]

@@ -11,12 +11,12 @@ use unicode_width::UnicodeWidthStr;
 use super::look::{Look, Tone, tone_of};
 use super::thing;
 use super::view::{Activity, View};
-use crate::report::Language;
 use crate::report::control::Next;
 use crate::report::drawing::fitted;
 use crate::report::lanes::State;
 use crate::report::screen::ascii;
 use crate::report::text::{folded, pieces};
+use crate::report::wording::say;
 
 /// The smallest screen with a picture.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -94,16 +94,18 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
     let (width, height) = (area.width, area.height - 3);
     if width >= WIDE {
         let left = width * 11 / 20;
-        let workers = (view.scene.workers().len() as u16).saturating_add(1).min(height - height / 4);
+        let workers = (view.scene.lanes.workers().len() as u16).saturating_add(1).min(height - height / 4);
         lanes(view, now, &mut screen.part(0, 2, left - 2, workers));
         log(view, &mut screen.part(0, 2 + workers, left - 2, height - workers));
         things(view, &mut screen.part(left, 2, width - left, height), usize::from(height));
     } else {
         // A line for each thing, and the rest for the workers and the last events.
-        let shared = (view.scene.things().len() as u16).saturating_add(1).min(height / 3).max(2);
+        let shared = (view.scene.things.all().len() as u16).saturating_add(1).min(height / 3).max(2);
         let events = if height >= 14 { 4 } else { 3 };
-        let workers =
-            (view.scene.workers().len() as u16).saturating_add(1).min(height.saturating_sub(shared + events)).max(2);
+        let workers = (view.scene.lanes.workers().len() as u16)
+            .saturating_add(1)
+            .min(height.saturating_sub(shared + events))
+            .max(2);
         let spare = height.saturating_sub(shared + workers + 2 * events);
         let lines = things(view, &mut screen.part(0, 2 + workers, width, shared + spare), 3);
         let shared = lines.min(shared + spare).max(2);
@@ -118,10 +120,9 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
 
 fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
     let look = screen.look;
-    let time = match (view.status.steps.filter(|_| view.end.is_none()), look.language) {
-        (Some(steps), Language::En) => format!("step {steps}"),
-        (Some(steps), Language::Zh) => format!("第 {steps} 步"),
-        (None, _) => {
+    let time = match view.status.steps.filter(|_| view.end.is_none()) {
+        Some(steps) => say!(look, "step {steps}", "第 {steps} 步"),
+        None => {
             // A step of a schedule takes a millisecond.
             let decimals = if view.status.steps.is_some() { 3 } else { 1 };
             format!("{:.decimals$} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"))
@@ -144,13 +145,10 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
         screen.fit(0, 1, &end.verdict, end.tone);
         return;
     }
-    let [running, waiting, holding] = view.scene.counts();
-    let over = |wanted: State| view.scene.workers().iter().filter(|worker| worker.state() == wanted).count();
+    let [running, waiting, holding] = view.scene.lanes.counts();
+    let over = |wanted: State| view.scene.lanes.workers().iter().filter(|worker| worker.state() == wanted).count();
     let (ended, died) = (over(State::Ended), over(State::Died));
-    let said = |count: usize, en: &str, zh: &str| match look.language {
-        Language::En => format!("{count} {en}"),
-        Language::Zh => format!("{zh} {count}"),
-    };
+    let said = |count: usize, en: &str, zh: &str| say!(look, "{count} {en}", "{zh} {count}");
     let mut counts = vec![(said(running, "running", "运行"), Tone::Plain)];
     // Of those that run.
     let mut before = look.pick(" (", "（");
@@ -182,26 +180,25 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
 
 fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     let (scene, look) = (&view.scene, panel.look);
-    let (count, rows) = (scene.workers().len(), usize::from(panel.area.height).saturating_sub(1));
+    let (count, rows) = (scene.lanes.workers().len(), usize::from(panel.area.height).saturating_sub(1));
     // Where not all have a line, others have a sign for each.
     let all = look.pick("all  ", "全部  ");
     let indent = 2 + all.width() as u16;
     let signs = usize::from(panel.area.width.saturating_sub(indent).max(1));
     let strip = if count > rows { count.div_ceil(signs).min(rows / 3) } else { 0 };
     let shown = (rows - strip).min(count);
-    let state_of = |worker: usize| scene.workers()[worker].state();
+    let state_of = |worker: usize| scene.lanes.workers()[worker].state();
     let first = match view.selected {
         Some(selected) => selected.saturating_sub(shown / 2),
         // What goes on is at the top.
         None => (0..count).find(|worker| !state_of(*worker).is_over()).unwrap_or(0),
     };
     let first = first.min(count - shown);
-    let heading = match (shown < count, look.language) {
-        (false, _) => look.pick("workers", "进程").to_owned(),
-        (true, Language::En) => {
-            format!("{} {} of {count}", if shown == 1 { "worker" } else { "workers" }, range(first, shown, look))
-        }
-        (true, Language::Zh) => format!("进程 {}，共 {count} 个", range(first, shown, look)),
+    let heading = if shown == count {
+        look.pick("workers", "进程").to_owned()
+    } else {
+        let (workers, shown) = (if shown == 1 { "worker" } else { "workers" }, range(first, shown, look));
+        say!(look, "{workers} {shown} of {count}", "进程 {shown}，共 {count} 个")
     };
     panel.heading(0, &heading);
     let mut row = 1;
@@ -216,13 +213,13 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
         }
         row += 1;
     }
-    let name_of = |worker: usize| look.language.name(scene.names(), &scene.workers()[worker].name);
+    let name_of = |worker: usize| look.language.name(scene.names, &scene.lanes.workers()[worker].name);
     let longest = (first..first + shown).map(|worker| name_of(worker).width()).max().unwrap_or(0);
     let name_width = longest.clamp(6, NAME) as u16;
     let rest = panel.area.width.saturating_sub(name_width + 7);
     let band_width = rest * 2 / 5;
     for worker in first..first + shown {
-        let (pid, told) = (scene.workers()[worker].pid, state_of(worker));
+        let (pid, told) = (scene.lanes.workers()[worker].pid, state_of(worker));
         let is_selected = view.selected == Some(worker);
         let is_stopped = view.status.stopped.contains(&pid) && !told.is_over();
         let tone = if is_selected { Tone::Reverse } else { Tone::Plain };
@@ -316,10 +313,10 @@ fn longest(changes: &std::collections::VecDeque<(u64, State)>, from_us: u64, to_
 fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let (scene, look) = (&view.scene, panel.look);
     let width = usize::from(panel.area.width.saturating_sub(INDENT));
-    let titles = scene.things().iter().map(|thing| thing.title(look.language, scene.names()).width());
+    let titles = scene.things.all().iter().map(|thing| thing.title(look.language, scene.names).width());
     let title_width = titles.max().unwrap_or(0).clamp(8, 20) + 2;
     let rows = usize::from(panel.area.height).saturating_sub(1);
-    let all = scene.things();
+    let all = scene.things.all();
     let lines_of = |most: usize| -> Vec<Vec<Vec<thing::Piece>>> {
         all.iter().map(|shown| thing::lines(shown, scene, look, title_width, width, most)).collect()
     };
@@ -329,10 +326,9 @@ fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let hidden = lines.iter().map(Vec::len).sum::<usize>().saturating_sub(rows);
     // Each has one line, if some are hidden.
     let (count, shown) = (all.len(), range(hidden, all.len() - hidden, look));
-    let heading = match (hidden, look.language) {
-        (0, _) => look.pick("shared", "共享对象").to_owned(),
-        (_, Language::En) => format!("shared {shown} of {count}"),
-        (_, Language::Zh) => format!("共享对象 {shown}，共 {count} 个"),
+    let heading = match hidden {
+        0 => look.pick("shared", "共享对象").to_owned(),
+        _ => say!(look, "shared {shown} of {count}", "共享对象 {shown}，共 {count} 个"),
     };
     panel.heading(0, &heading);
     let mut row = 1;
