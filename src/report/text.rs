@@ -209,13 +209,7 @@ impl<W: Write> Text<W> {
     }
 
     fn write(&mut self, lines: &[String]) -> io::Result<()> {
-        let text = lines.join("\n") + "\n";
-        let out = &mut self.out;
-        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match &self.progress {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        write_above(self.progress.as_ref(), &mut self.out, &(lines.join("\n") + "\n"))
     }
 
     fn status(&self) -> String {
@@ -239,6 +233,15 @@ impl<W: Write> Text<W> {
             bar.set_message(self.status());
             bar.tick();
         }
+    }
+}
+
+/// Writes a text above the bar at the bottom of a terminal, if there is one.
+pub(crate) fn write_above(bar: Option<&ProgressBar>, out: &mut impl Write, text: &str) -> io::Result<()> {
+    let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
     }
 }
 
