@@ -2,6 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::cells;
 use super::event::{Event, RUNNER};
 use super::language::Language;
 use super::wording::{Names, say};
@@ -58,8 +59,8 @@ impl ShownSchedule {
             own.chain([heads[column].width()]).max().unwrap_or(0) + GAP
         };
         let widths: Vec<usize> = (0..heads.len()).map(width_of).collect();
-        let padded = |text: &str, width: usize| format!("{text}{}", " ".repeat(width.saturating_sub(text.width())));
-        let numbered = |number: &str| format!("{}{number}  ", " ".repeat(number_width - number.width()));
+        let padded = |text: &str, width: usize| cells::padded(text, width).0;
+        let numbered = |number: &str| cells::behind(number, number_width).0 + "  ";
         if number_width + widths.iter().sum::<usize>() > columns + GAP {
             let name_width = heads.iter().map(|head| head.width()).max().unwrap_or(0) + GAP;
             let line = |(number, column, said): &(String, usize, String)| {

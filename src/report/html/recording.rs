@@ -119,7 +119,8 @@ impl Recording {
         // The first event tells what there is: nothing has happened before it. What is dropped anyway needs no text.
         let begins = usize::from(events.first().is_some_and(Event::is::<RunStarted>));
         let skipped = begins.max(events.len().saturating_sub(MOST_EVENTS));
-        let (mut first, mut last, mut known) = (Scene::default(), Shot::new(language), Known::default());
+        let (mut first, mut last, mut known) =
+            (Scene::default(), Shot { language, ..Shot::default() }, Known::default());
         for event in &events[..skipped] {
             known.follow(event);
             first.apply(event);
@@ -164,7 +165,7 @@ fn entry(event: &Event, shot: &Shot, known: &Known, change: Option<Value>) -> St
 }
 
 /// A scene, and its JSON form.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shot {
     language: Language,
     scene: Scene,
@@ -173,10 +174,6 @@ struct Shot {
 }
 
 impl Shot {
-    fn new(language: Language) -> Self {
-        Shot { language, scene: Scene::default(), lanes: Vec::new(), things: Vec::new() }
-    }
-
     /// Applies an event. Returns the patch of the JSON form, if it is another one.
     fn apply(&mut self, event: &Event) -> Option<Value> {
         let Shot { language, scene, lanes, things } = self;

@@ -56,6 +56,11 @@ impl Panel<'_> {
         after - self.area.x
     }
 
+    /// Writes texts one after the other, and returns the column after them.
+    fn put_all(&mut self, x: u16, row: u16, texts: impl IntoIterator<Item = thing::Piece>) -> u16 {
+        texts.into_iter().fold(x, |x, (text, tone)| self.put(x, row, &text, tone))
+    }
+
     /// Writes a text that is shortened if it is too long.
     fn fit(&mut self, x: u16, row: u16, text: &str, tone: Tone) -> u16 {
         let room = usize::from(self.area.width.saturating_sub(x));
@@ -168,11 +173,7 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
             counts.push((format!("  {}", said(count, en, zh)), tone));
         }
     }
-    let mut x = 0;
-    for (text, tone) in counts {
-        x = screen.put(x, 1, &text, tone);
-    }
-    x += 2;
+    let x = screen.put_all(0, 1, counts) + 2;
     let [en, zh] = view.claim;
     let claim = format!("{}{}", look.pick("to be shown: ", "待验证："), look.pick(en, zh));
     screen.fit(x, 1, &claim, Tone::Soft);
@@ -204,13 +205,10 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     let mut row = 1;
     for line in 0..strip {
         panel.put(2, row, if line == 0 { all } else { "" }, Tone::Soft);
-        let mut x = indent;
-        for worker in (line * signs..count).take(signs) {
-            let state = state_of(worker);
-            // A blank would look as if there were none.
-            let sign = if state == State::Ended { look.sign("–", "-").to_owned() } else { sign(state, look) };
-            x = panel.put(x, row, &sign, tone_of(state));
-        }
+        let states = (line * signs..count).take(signs).map(state_of);
+        // A blank would look as if there were none.
+        let sign_of = |state| if state == State::Ended { look.sign("–", "-").to_owned() } else { sign(state, look) };
+        panel.put_all(indent, row, states.map(|state| (sign_of(state), tone_of(state))));
         row += 1;
     }
     let name_of = |worker: usize| look.language.name(scene.names, &scene.lanes.workers()[worker].name);
@@ -333,10 +331,7 @@ fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     panel.heading(0, &heading);
     let mut row = 1;
     for line in lines.into_iter().flatten().skip(hidden) {
-        let mut x = INDENT;
-        for (text, tone) in line {
-            x = panel.put(x, row, &text, tone);
-        }
+        panel.put_all(INDENT, row, line);
         row += 1;
     }
     row
@@ -374,10 +369,9 @@ fn log(view: &View, panel: &mut Panel<'_>) {
         panel.fit(x, row, &line.text, line.tone);
         row += 1;
     }
-    for (line, tone) in seen.iter().map(|line| (line, Tone::Strong)).chain(facts.iter().map(|line| (line, Tone::Plain)))
-    {
-        panel.put(0, row, line, tone);
-        row += 1;
+    let strong = seen.into_iter().map(|line| (line, Tone::Strong));
+    for (row, (line, tone)) in (row..).zip(strong.chain(facts.into_iter().map(|line| (line, Tone::Plain)))) {
+        panel.put(0, row, &line, tone);
     }
 }
 
