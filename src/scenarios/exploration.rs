@@ -336,20 +336,14 @@ pub(super) fn parsed<S: Scenario>(text: &str, mark: &str) -> anyhow::Result<Sche
 /// Rejects a schedule with a worker that the scenario does not have.
 fn check_workers(schedule: &Schedule, workers: &[String]) -> Result<(), Failure> {
     let is_unknown = |participant: &usize| *participant != SPAWNER && *participant >= workers.len();
-    match schedule.participants().find(is_unknown) {
-        None => Ok(()),
-        Some(unknown) => Err(Failure::Unusable(anyhow!(
-            "cannot replay {schedule}: there is no worker {} (there are {}: {})",
-            Schedule::of(unknown),
-            workers.len(),
-            workers
-                .iter()
-                .enumerate()
-                .map(|(at, name)| format!("{} is {name}", Schedule::of(at)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ))),
-    }
+    let Some(unknown) = schedule.participants().find(is_unknown) else { return Ok(()) };
+    let known = workers.iter().enumerate().map(|(at, name)| format!("{} is {name}", Schedule::of(at)));
+    Err(Failure::Unusable(anyhow!(
+        "cannot replay {schedule}: there is no worker {} (there are {}: {})",
+        Schedule::of(unknown),
+        workers.len(),
+        known.collect::<Vec<_>>().join(", ")
+    )))
 }
 
 /// Replays one schedule of a scenario: the same run, every time.
@@ -375,7 +369,8 @@ pub(super) fn replay<S: Scenario>(
     };
     let replayed = match &invocation.options.control {
         Some(control) => {
-            let chooser = Watcher::new(control, S::NAMES, tried.workers, tried.schedule.turns()).chooser();
+            let chooser =
+                Watcher::new(control, S::NAMES, tried.workers, Some(tried.schedule.turns().collect())).chooser();
             survey::play_by_hand(&Schedule::default(), chooser, &|| outcome.set(Some(run())))
         }
         None => survey::replay(&tried.schedule, &|| outcome.set(Some(run()))),

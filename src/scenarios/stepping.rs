@@ -49,7 +49,7 @@ pub(super) fn step<S: Scenario>(
     loop {
         let asked = Rc::clone(&console);
         let chooser: Chooser = match &options.control {
-            Some(control) => Watcher::choosing(control, S::NAMES, tried.workers.clone()).chooser(),
+            Some(control) => Watcher::new(control, S::NAMES, tried.workers.clone(), None).chooser(),
             None => Box::new(move |standing: &Standing| asked.borrow_mut().choose(standing)),
         };
         let (played, events) = (Cell::new(None), RefCell::new(Vec::new()));
@@ -142,15 +142,18 @@ impl Console {
     /// Asks for the next turn. Returns `None` if the schedule ends here, or a step is undone.
     fn choose(&mut self, standing: &Standing) -> Option<Turn> {
         self.is_muted.store(false, Relaxed);
-        if let Some(turn) = self.typed.pop_front() {
-            if standing.possible.contains(&turn) {
-                return Some(turn);
-            }
-            self.typed.clear();
-            self.refuse(turn).ok()?;
-        }
-        self.show(standing).ok()?;
+        let mut is_shown = false;
         loop {
+            if let Some(turn) = self.typed.pop_front() {
+                if standing.possible.contains(&turn) {
+                    return Some(turn);
+                }
+                self.typed.clear();
+                self.refuse(turn).ok()?;
+            }
+            if !std::mem::replace(&mut is_shown, true) {
+                self.show(standing).ok()?;
+            }
             self.print(&self.prompt(standing)).ok()?;
             let line = self.line()?;
             match line.trim() {
@@ -169,15 +172,7 @@ impl Console {
                     None => self.say(&[("there is no step to undo", "没有可以撤销的步骤", "")]).ok()?,
                 },
                 typed => match typed.parse::<Schedule>() {
-                    Ok(turns) => {
-                        self.typed = turns.turns().collect();
-                        match self.typed.pop_front() {
-                            Some(turn) if standing.possible.contains(&turn) => return Some(turn),
-                            Some(turn) => self.refuse(turn).ok()?,
-                            None => {}
-                        }
-                        self.typed.clear();
-                    }
+                    Ok(turns) => self.typed = turns.turns().collect(),
                     Err(error) => self.say(&[("", "", &error.to_string())]).ok()?,
                 },
             }

@@ -111,6 +111,15 @@ pub(super) fn exited(ended: &Ended) -> WorkerExited {
     WorkerExited { exit_code, signal, failure: ended.failure.as_ref().map(ToString::to_string) }
 }
 
+/// Returns the exit code of a process, or the signal that ended it.
+pub(in crate::scenarios) fn codes(status: ExitStatus) -> (Option<i32>, Option<i32>) {
+    match status {
+        ExitStatus::Code(code) => (Some(code), None),
+        ExitStatus::Signal(signal) => (None, Some(signal)),
+        ExitStatus::Unknown => (None, None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,14 +138,5 @@ mod tests {
         ] {
             assert_eq!(loss(status, failure.as_ref()), wanted, "{status}");
         }
-    }
-}
-
-/// Returns the exit code of a process, or the signal that ended it.
-pub(in crate::scenarios) fn codes(status: ExitStatus) -> (Option<i32>, Option<i32>) {
-    match status {
-        ExitStatus::Code(code) => (Some(code), None),
-        ExitStatus::Signal(signal) => (None, Some(signal)),
-        ExitStatus::Unknown => (None, None),
     }
 }
