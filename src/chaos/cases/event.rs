@@ -52,15 +52,12 @@ fn set_for(kill: Kill<'_, Event>, peers: usize) -> Result<Effect> {
     let peers = (0..peers).map(|_| waiter(&event)).collect::<Result<Vec<_>>>()?;
     let seen = kill.alone(event.clone())?;
     let is_set = event.is_set();
+    let set = |_: &mut Observation| {
+        event.set();
+        Ok(())
+    };
     for peer in &peers {
-        seen.settle(
-            peer,
-            || event.is_set(),
-            |_| {
-                event.set();
-                Ok(())
-            },
-        )?;
+        seen.settle(peer, || event.is_set(), set)?;
     }
     two_rounds(seen, &event, Effect::done_if(is_set))
 }

@@ -90,9 +90,8 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
     let mut screen = Panel { area, buffer, look };
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (width, height) = SMALLEST;
-        let en = format!("needs at least {width}x{height}; q quits");
-        let zh = format!("至少需要 {width}x{height}；q 结束");
-        screen.fit(0, 0, look.pick(&en, &zh), Tone::Plain);
+        let needs = say!(look, "needs at least {width}x{height}; q quits", "至少需要 {width}x{height}；q 结束");
+        screen.fit(0, 0, &needs, Tone::Plain);
         return;
     }
     header(view, now, &mut screen);
