@@ -24,7 +24,7 @@ use crate::report::control::Control;
 #[cfg(feature = "live")]
 use crate::report::live::Live;
 use crate::report::{Color, Format, Language, PictureKind, Pictures, Reporter, Screen, to_stdout};
-use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
+use crate::scenarios::{Entry, ExploreArgs, Invocation, Kill, RunOptions, SCENARIOS, Speed, described};
 use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
@@ -173,20 +173,14 @@ static TOOLS: [Tool; 7] = [
     Tool {
         name: TOUR,
         uses: &["speed", "seed", "lang", "color"],
-        command: |tour| {
-            let (first, _) = tour::ABOUT.split_once('\n').unwrap_or((tour::ABOUT, ""));
-            tour.about(first).long_about(tour::ABOUT)
-        },
+        command: |tour| described(tour, tour::ABOUT),
         run: |_, globals, args| tour::run(globals, args),
     },
     Tool {
         name: EXPLORE,
         uses: &["seed", "format", "lang", "color", "quiet", "kill", "strict"],
         command: |explore| {
-            let (first, _) = ABOUT_EXPLORE.split_once('\n').unwrap_or((ABOUT_EXPLORE, ""));
-            ExploreArgs::augment_args(explore)
-                .about(first)
-                .long_about(ABOUT_EXPLORE)
+            described(ExploreArgs::augment_args(explore), ABOUT_EXPLORE)
                 .mut_args(|arg| arg.global(true))
                 .subcommand_value_name("SCENARIO")
                 .subcommand_help_heading("Scenarios")
@@ -197,7 +191,8 @@ static TOOLS: [Tool; 7] = [
             let (name, own) = matches.subcommand().expect("clap requires a scenario");
             let entry = scenario(name);
             let options = globals.run_options(true, args);
-            (entry.explore)(own, &args_of(own)?, &options, &|| globals.reporter())
+            let reporter = &|| globals.reporter();
+            (entry.explore)(&Invocation { matches: own, options: &options, reporter }, &args_of(own)?)
         },
     },
     Tool {
@@ -209,10 +204,7 @@ static TOOLS: [Tool; 7] = [
     Tool {
         name: "chaos",
         uses: &["seed", "format", "lang", "color"],
-        command: |chaos| {
-            let (first, _) = chaos::ABOUT.split_once('\n').unwrap_or((chaos::ABOUT, ""));
-            ChaosArgs::augment_args(chaos).about(first).long_about(chaos::ABOUT)
-        },
+        command: |chaos| described(ChaosArgs::augment_args(chaos), chaos::ABOUT),
         run: |matches, globals, _| {
             let (seed, language) = (globals.seed(), globals.language());
             let options = chaos::RunOptions { seed, format: globals.format, language, color: globals.color };
@@ -377,11 +369,12 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     let mut options = globals.run_options(is_scheduled, args);
     if globals.live {
         check_live(globals.format)?;
-        options.control = Some(Control::new().map_err(|error| Failure::machinery(error.into()))?);
+        options.control = Some(Control::new()?);
     }
     let pictures = Pictures::open(&globals.wanted_pictures(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
-    (entry.run)(own, &options, &|| globals.live_reporter(&options), pictures)
+    let reporter = &|| globals.live_reporter(&options);
+    (entry.run)(&Invocation { matches: own, options: &options, reporter }, pictures)
 }
 
 /// Rejects `--live` where a person cannot watch.
@@ -455,7 +448,7 @@ fn print(language: Language, bytes: &[u8]) -> Result<Outcome, Failure> {
 }
 
 fn unprinted(error: io::Error) -> Failure {
-    Failure::machinery(anyhow::Error::new(error).context("cannot write to stdout"))
+    Failure::from(anyhow::Error::new(error).context("cannot write to stdout"))
 }
 
 /// The only place that prints errors and picks the exit code.

@@ -44,17 +44,19 @@ pub(crate) enum Failure {
     Machinery(Outcome, Vec<anyhow::Error>),
 }
 
-impl Failure {
-    /// The machinery failed, and the run has no other outcome.
-    pub(crate) fn machinery(error: anyhow::Error) -> Self {
-        Failure::Machinery(Outcome::MachineryFailed, vec![error])
+/// The machinery failed, and the run has no other outcome.
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Machinery(Outcome::MachineryFailed, vec![error.into()])
     }
+}
 
+impl Failure {
     /// Classifies a failed preparation: the machine's fault if the error is a [`MachineryError`], a resource was
     /// exhausted, or a shared object could not be created; otherwise the input's.
     pub(crate) fn of_preparing(error: anyhow::Error) -> Self {
         let is_machines = error.is::<MachineryError>() || error.chain().any(is_refused_by_machine);
-        if is_machines { Failure::machinery(error) } else { Failure::Unusable(error) }
+        if is_machines { Failure::from(error) } else { Failure::Unusable(error) }
     }
 }
 

@@ -61,10 +61,6 @@ impl Measured {
     pub(super) fn is_noisy(&self) -> bool {
         self.spread_percent > NOISY_PERCENT
     }
-
-    pub(super) fn operations_per_second(&self) -> f64 {
-        1e9 / self.median_ns
-    }
 }
 
 /// Measures a workload, point by point. `go_on` is called after every turn of a side.

@@ -128,20 +128,17 @@ fn is_chosen(workload: &Workload<'_>, names: &[String]) -> bool {
 
 /// Measures and prints, workload by workload.
 pub(crate) fn run(args: &BenchArgs, format: Format) -> Result<Outcome, Failure> {
-    let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let is_redis_named = workloads().iter().any(|it| is_of_redis(it) && is_chosen(it, &args.workloads));
     if is_redis_named && !args.workloads.is_empty() {
         let server = redis::server().map_err(Failure::Unusable)?;
         server.check().map_err(|error| Failure::of_preparing(error.into()))?;
     }
-    let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
+    let signals = StopSignals::catch()?;
     let chart = args.chart.as_deref().map(|path| PictureFile::open(PictureKind::Chart, path));
     let chart = chart.transpose().map_err(|error| Failure::Unusable(error.into()))?;
     let python = args.against.map(|Comparison::Python| Python::start(&signals)).transpose();
-    let measured = python.map_err(Failure::Unusable).and_then(|python| {
-        let measured = perform(args, format, &signals, python.as_ref(), chart);
-        measured.map_err(failed)
-    });
+    let measured = python.map_err(Failure::Unusable);
+    let measured = measured.and_then(|python| Ok(perform(args, format, &signals, python.as_ref(), chart)?));
     match (measured, signals.asked()) {
         (Err(_), Some(signal)) => Ok(Outcome::Stopped(signal)),
         (measured, _) => measured,

@@ -63,7 +63,7 @@ fn side(measured: &Measured, columns: usize) -> String {
         padded(&format!("  {side}"), 33),
         behind(&time(*median_ns), 9),
         behind(&format!("±{spread_percent:>3.0} %"), 7),
-        behind(&rate(measured.operations_per_second()), 10),
+        behind(&rate(1e9 / median_ns), 10),
         padded(&ratio, ratio.len()),
     ];
     let mut text = row(cells, 4, columns);

@@ -10,14 +10,14 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::sync::OwnedSemaphore;
+use crate::sync::{GenericLock, OwnedSemaphore};
 use crate::sys::atomic::Ordering::SeqCst;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::futex;
 use crate::sys::posix::{PosixBarrier, PosixSemaphore};
 use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
-use crate::{Barrier, Condition, Event, Lock, RLock, Semaphore, Value};
+use crate::{Barrier, Condition, Event, Lock, Semaphore, Value};
 
 /// A side's name, and its function.
 type Side = (&'static str, fn(u64) -> Result<Sample>);
@@ -35,8 +35,8 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         |name, about, ours, baseline| Workload::new(name, about, sides(ours, baseline).python(json!({ "task": name })));
     let recovered = sides(("OwnedSemaphore", owned_semaphore), SEM_T);
     vec![
-        workload("lock", "acquire and release an uncontended lock", ("Lock", lock), ROBUST_MUTEX),
-        workload("rlock", "acquire and release an uncontended recursive lock", ("RLock", rlock), ROBUST_MUTEX),
+        workload("lock", "acquire and release an uncontended lock", ("Lock", lock::<false>), ROBUST_MUTEX),
+        workload("rlock", "acquire and release an uncontended recursive lock", ("RLock", lock::<true>), ROBUST_MUTEX),
         workload("semaphore", "acquire and release an available permit", ("Semaphore", semaphore), SEM_T),
         Workload::new("owned-semaphore", "the same with permits recovered from dead processes", recovered),
         workload(
@@ -87,13 +87,8 @@ fn each_of_two<T>(
     })
 }
 
-fn lock(times: u64) -> Result<Sample> {
-    let lock = Lock::new()?;
-    Sample::of(times, || Ok(lock.acquire()?))
-}
-
-fn rlock(times: u64) -> Result<Sample> {
-    let lock = RLock::new()?;
+fn lock<const REENTRANT: bool>(times: u64) -> Result<Sample> {
+    let lock = GenericLock::<REENTRANT>::new()?;
     Sample::of(times, || Ok(lock.acquire()?))
 }
 

@@ -52,14 +52,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Creates a row for `object`. Its place and its promise are set by the methods below.
+    /// Creates a row. Its place and its promise are set by the methods below, its object by the table of all rows.
     ///
     /// `victim` runs in the victim's process, with a [mark](crate::sys::trace::mark) before the operation and another
     /// after it. `survive` creates the object, passes handles to the victim, has it killed, and returns the effect that
     /// the survivors see. An error that contains a [`Fault`](super::effect::Fault) is a broken promise; so is any other
     /// error if the victim is dead.
     pub(super) fn of<H: Serialize + DeserializeOwned + 'static>(
-        object: &'static str,
         victim: fn(H) -> RoleResult,
         survive: fn(Kill<'_, H>) -> anyhow::Result<Effect>,
     ) -> Self {
@@ -69,7 +68,7 @@ impl Row {
         };
         Row {
             index: 0,
-            object,
+            object: "",
             decode: Box::new(decode),
             survive: Box::new(move |kill| survive(kill.typed())),
             place: ["", ""],
@@ -83,19 +82,30 @@ impl Row {
         }
     }
 
-    /// Kills the victim within the operation. `effects` are the first and the last effect.
-    pub(super) fn within(self, place: Texts, survivors: Texts, effects: (Effect, Effect)) -> Self {
+    /// Kills the victim within the operation. `effects` are that of a kill before the first instruction, and that of one
+    /// after the last.
+    pub(super) fn between(self, place: Texts, survivors: Texts, effects: (Effect, Effect)) -> Self {
         Row { place, survivors, effects, ..self }
+    }
+
+    /// Kills the victim within an operation that is undone at first, and done at last.
+    pub(super) fn within(self, place: Texts, survivors: Texts) -> Self {
+        self.between(place, survivors, (Effect::Undone, Effect::Done))
+    }
+
+    /// Kills the victim within an operation that the survivors cannot tell from the death of its process.
+    pub(super) fn hidden_within(self, place: Texts, survivors: Texts) -> Self {
+        self.between(place, survivors, (Effect::Done, Effect::Done))
     }
 
     /// Kills the victim before the first instruction of the operation.
     pub(super) fn before(self, place: Texts, survivors: Texts, effect: Effect) -> Self {
-        Row { span: Span::Before, ..self.within(place, survivors, (effect, effect)) }
+        Row { span: Span::Before, ..self.between(place, survivors, (effect, effect)) }
     }
 
     /// Kills the victim while it sleeps in the operation.
     pub(super) fn asleep(self, place: Texts, survivors: Texts, effect: Effect) -> Self {
-        Row { span: Span::Asleep, ..self.within(place, survivors, (effect, effect)) }
+        Row { span: Span::Asleep, ..self.between(place, survivors, (effect, effect)) }
     }
 
     /// Allows sleepers to depend on their own liveness check here, as documented.
@@ -113,9 +123,9 @@ impl Row {
         Row { python: Some(name), ..self }
     }
 
-    /// Sets the name of the same kill in another class of Python.
-    pub(super) fn like_other_python(self, name: &'static str) -> Self {
-        Row { other_python: Some(name), ..self }
+    /// Sets the names of the same kill in two classes of Python.
+    pub(super) fn like_pythons(self, name: &'static str, other: &'static str) -> Self {
+        Row { other_python: Some(other), ..self.like_python(name) }
     }
 
     /// Returns the names of the same kill in Python.

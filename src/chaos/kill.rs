@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 
 use super::effect::{Effect, Fault};
-use super::peer::Observation;
+use super::peer::{Observation, Peer};
 use crate::Process;
 use crate::ipc::codec;
 use crate::process::CodecError;
@@ -122,14 +122,16 @@ impl<'a, H: Serialize + 'static> Kill<'a, H> {
     /// Starts the victim, and leads it to the beginning of its operation.
     pub(super) fn victim(self, handles: H) -> anyhow::Result<Led<'a>> {
         let (process, tracee) = self.start(handles)?;
-        Ok(Led { victim: Victim::Own(process), tracee, aim: self.aim, observation: self.observation })
+        let victim = Victim { pid: process.pid(), process: Some(process) };
+        Ok(Led { victim, tracee, aim: self.aim, observation: self.observation })
     }
 
     /// Leads a victim that the object has started, in this thread, to the beginning of its operation.
     pub(super) fn worker(self, pid: u32) -> anyhow::Result<Led<'a>> {
         let tracee = Tracee::meet(pid).context("cannot follow the victim")?;
         let tracee = tracee.context("the victim ended before its operation")?;
-        Ok(Led { victim: Victim::OfObject(pid), tracee, aim: self.aim, observation: self.observation })
+        let victim = Victim { pid, process: None };
+        Ok(Led { victim, tracee, aim: self.aim, observation: self.observation })
     }
 
     /// Starts a victim that does not sleep in its operation, and kills it.
@@ -162,37 +164,27 @@ fn failure(process: &mut Process, otherwise: &'static str) -> anyhow::Error {
 }
 
 /// The process of a victim.
-enum Victim {
-    Own(Process),
-    /// Its object joins it.
-    OfObject(u32),
+struct Victim {
+    pid: u32,
+    /// `None` if its object has started it, and joins it.
+    process: Option<Process>,
 }
 
 impl Victim {
-    fn pid(&self) -> u32 {
-        match self {
-            Victim::Own(process) => process.pid(),
-            Victim::OfObject(pid) => *pid,
-        }
-    }
-
     fn kill(&mut self) -> anyhow::Result<()> {
-        match self {
-            Victim::Own(process) => {
+        match &mut self.process {
+            Some(process) => {
                 process.kill()?;
                 process.join()?;
             }
-            Victim::OfObject(pid) => signal::send(*pid, Signal::SIGKILL)?,
+            None => signal::send(self.pid, Signal::SIGKILL)?,
         }
         Ok(())
     }
 
     /// Returns the error of a victim that has ended.
     fn failure(&mut self) -> anyhow::Error {
-        match self {
-            Victim::Own(process) => failure(process, ENDED),
-            Victim::OfObject(_) => anyhow!(ENDED),
-        }
+        self.process.as_mut().map_or_else(|| anyhow!(ENDED), |process| failure(process, ENDED))
     }
 }
 
@@ -219,6 +211,18 @@ impl<'a> Led<'a> {
         Ok((observation, woken.map_or_else(wake, Ok)?))
     }
 
+    /// As [`kill_waking`](Self::kill_waking), with the peer that `follow` starts before the wake.
+    pub(super) fn kill_ahead_of<T, W>(
+        self,
+        follow: impl Fn() -> anyhow::Result<Peer<T>>,
+        mut wake: impl FnMut() -> anyhow::Result<W>,
+    ) -> anyhow::Result<(&'a mut Observation, Peer<T>)> {
+        self.kill_waking(|| {
+            let peer = follow()?;
+            wake().map(|_| peer)
+        })
+    }
+
     /// Leads the victim to its place and kills it. `wake` is called when it sleeps; `None` if it did not get that far.
     pub(super) fn kill_asleep<T>(
         mut self,
@@ -234,7 +238,7 @@ impl<'a> Led<'a> {
         Leading { victim: &mut self.victim, tracee: &mut self.tracee, wake: &mut wake_once }.lead(self.aim)?;
         let killed_ns = monotonic_ns();
         self.victim.kill()?;
-        (self.observation.victim_pid, self.observation.killed_ns) = (self.victim.pid(), killed_ns);
+        (self.observation.victim_pid, self.observation.killed_ns) = (self.victim.pid, killed_ns);
         Ok((self.observation, woken))
     }
 }

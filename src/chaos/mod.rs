@@ -165,14 +165,14 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<&'static Row>> {
 /// Kills, checks, and prints, row by row.
 pub(crate) fn run(args: &ChaosArgs, options: RunOptions) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+    let signals = StopSignals::catch()?;
     // Several rows may have the same kill in Python.
     let names: BTreeSet<_> = rows.iter().flat_map(|row| row.pythons()).collect();
     let start = |Peer::Python| Lanes::start(names.into_iter().collect(), &signals);
     let python = args.against.map(start).transpose().map_err(Failure::Unusable)?;
     #[cfg(debug_assertions)]
     args.failpoint.into_iter().for_each(crate::sys::failpoint::Failpoint::begin);
-    perform(args, options, &rows, &signals, python).map_err(Failure::machinery)
+    Ok(perform(args, options, &rows, &signals, python)?)
 }
 
 fn perform(

@@ -1,7 +1,7 @@
 //! The growing table: each row appears as soon as all rows before it are finished, with a bar below.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +13,7 @@ use super::findings::{Findings, Total};
 use super::json;
 use super::report::Look;
 use super::sweep::News;
-use crate::report::{Format, Screen, columns};
+use crate::report::{Format, Screen, columns, write_above};
 
 const BAR: Texts = ["{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}"];
 
@@ -83,11 +83,7 @@ impl<'a> Table<'a> {
             Format::Text => Screen::for_people(self.look.language),
             Format::Json => Screen::stdout(),
         };
-        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        write_above(self.bar.as_ref(), &mut out, text)
     }
 }
 

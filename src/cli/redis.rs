@@ -9,7 +9,7 @@ use crate::Error;
 use crate::outcome::Failure;
 use crate::redis::{self, Life, MemberInfo, QueueInfo, RedisError, Server};
 use crate::report::Format;
-use crate::scenarios::ServerArgs;
+use crate::scenarios::{self, ServerArgs};
 
 /// What the command is for; the first line alone is its short form.
 const ABOUT: &str = "\
@@ -35,9 +35,7 @@ pub(crate) struct RedisArgs {
 
 /// Describes the command: the options of the scenarios, for servers only.
 pub(super) fn described(command: Command) -> Command {
-    let (first, _) = ABOUT.split_once('\n').unwrap_or((ABOUT, ""));
-    let command = RedisArgs::augment_args(command).about(first).long_about(ABOUT);
-    let command = command.mut_args(|arg| arg.global(true));
+    let command = scenarios::described(RedisArgs::augment_args(command), ABOUT).mut_args(|arg| arg.global(true));
     command.mut_arg("transport", |transport| {
         let help = "URL of the server, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or redis for that in IPC_DEMO_REDIS";
         transport.value_name("URL").default_value("redis").help(help)

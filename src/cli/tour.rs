@@ -14,7 +14,7 @@ use super::{For, Globals, TOUR, command, perform, print};
 use crate::outcome::{Failure, Outcome};
 use crate::process::{StopSignal, StopSignals};
 use crate::report::cells::fold;
-use crate::report::{Language, Screen, columns};
+use crate::report::{Language, Screen, columns, say};
 use crate::sys::fd;
 use crate::sys::terminal::{CTRL_Z, Keys};
 
@@ -126,7 +126,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
             return Ok(shown);
         }
         if waits {
-            match ask(language, &bold).map_err(Failure::machinery)? {
+            match ask(language, &bold)? {
                 Answer::GoOn => {}
                 Answer::End => return print(language, end.as_bytes()),
                 Answer::Stop(signal) => return Ok(Outcome::Stopped(signal)),
@@ -148,10 +148,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
 /// Returns the title of a stop, and what to watch there.
 fn described(index: usize, language: Language, columns: usize) -> [String; 2] {
     let (Stop { command, watch: [en, zh] }, number, count) = (&STOPS[index], index + 1, STOPS.len());
-    let place = match language {
-        Language::En => format!("{number} of {count}"),
-        Language::Zh => format!("第 {number} 站，共 {count} 站"),
-    };
+    let place = say!(in language, "{number} of {count}", "第 {number} 站，共 {count} 站");
     let title = fold(&format!("{place}  ·  ipc-demo {command}"), "  ", columns);
     [title, fold(language.pick(en, zh), "", columns)]
 }

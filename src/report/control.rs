@@ -5,7 +5,6 @@
 //! The status goes the other way.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,10 +59,9 @@ pub(crate) struct Next {
 }
 
 /// The connection of a run and the person who watches it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Control(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     wakeup: Wakeup,
     requests: Mutex<VecDeque<Request>>,
@@ -71,16 +69,8 @@ struct Inner {
     status: Mutex<Status>,
     /// Becomes readable when the process is asked to stop.
     stop: OnceLock<OwnedFd>,
-    pausing: OnceLock<Pausing>,
-}
-
-/// Returns whether the worker with this number, in the order of start from 0, pauses.
-struct Pausing(Box<dyn Fn(u32) -> bool + Send + Sync>);
-
-impl fmt::Debug for Pausing {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Pausing")
-    }
+    /// Returns whether the worker with this number, in the order of start from 0, pauses.
+    pausing: OnceLock<Box<dyn Fn(u32) -> bool + Send + Sync>>,
 }
 
 /// A panic of the other thread leaves whole requests, and a whole status.
@@ -110,12 +100,12 @@ impl Control {
 
     /// Sets how to tell whether the worker with this number, in the order of start from 0, pauses.
     pub(crate) fn set_pausing(&self, is_pausing: impl Fn(u32) -> bool + Send + Sync + 'static) {
-        let _ = self.0.pausing.set(Pausing(Box::new(is_pausing)));
+        let _ = self.0.pausing.set(Box::new(is_pausing));
     }
 
     /// Returns whether a worker pauses, of its own accord.
     pub(crate) fn is_pausing(&self, worker: u32) -> bool {
-        self.0.pausing.get().is_some_and(|Pausing(is_pausing)| is_pausing(worker))
+        self.0.pausing.get().is_some_and(|is_pausing| is_pausing(worker))
     }
 
     /// Returns whether the process was asked to stop.

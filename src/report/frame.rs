@@ -208,21 +208,19 @@ pub(crate) struct Explored {
 
 impl Explored {
     /// Returns in which schedules the claim was true or false.
-    fn said(self) -> [String; 2] {
+    fn said(self, language: Language) -> String {
         let Explored { schedules, held, violated, exhausted } = self;
-        let all = |count| if count == 1 { "schedule" } else { "schedules" };
+        let all = if schedules == 1 { "schedule" } else { "schedules" };
         match (schedules - held, exhausted) {
-            (0, true) if schedules == 1 => [" in the only schedule".to_owned(), "唯一的调度".to_owned()],
-            (0, true) => [format!(" in all {schedules} schedules"), format!("全部 {schedules} 个调度都")],
+            (0, true) if schedules == 1 => language.pick(" in the only schedule", "唯一的调度").to_owned(),
+            (0, true) => say!(in language, " in all {schedules} schedules", "全部 {schedules} 个调度都"),
             (0, false) => {
                 let were = if schedules == 1 { "was" } else { "were" };
-                let en = format!(" in the {schedules} {} that {were} run", all(schedules));
-                [en, format!("已运行的 {schedules} 个调度")]
+                say!(in language, " in the {schedules} {all} that {were} run", "已运行的 {schedules} 个调度")
             }
             _ => {
                 let shown = if violated > 0 { violated } else { held };
-                let en = format!(" in {shown} of {schedules} {}", all(schedules));
-                [en, format!("{schedules} 个调度中有 {shown} 个")]
+                say!(in language, " in {shown} of {schedules} {all}", "{schedules} 个调度中有 {shown} 个")
             }
         }
     }
@@ -255,11 +253,8 @@ impl Summary {
 
     /// Returns the verdict, the claim, and the allowance as one sentence.
     pub(super) fn said(&self, language: Language) -> String {
-        let in_brackets = |[en, zh]: [String; 2]| match language {
-            Language::En => format!(" ({en})"),
-            Language::Zh => format!("（{zh}）"),
-        };
-        let schedules = self.explored.map(Explored::said).unwrap_or_default();
+        let in_brackets = |text: String| say!(in language, " ({text})", "（{text}）");
+        let schedules = self.explored.map(|explored| explored.said(language)).unwrap_or_default();
         let [needs, reason] = self.needs;
         let unkept = format!("不成立（{reason}）");
         let ([en, zh], rest) = match (self.verdict, self.guaranteed) {
@@ -272,21 +267,24 @@ impl Summary {
                 (["did not hold", unkept.as_str()], language.pick(&without, "").to_owned())
             }
             (Verdict::NotShown, _) => {
-                (["inconclusive", "无法判断"], in_brackets(self.why(self.reason.unwrap_or(Reason::Machinery))))
+                let why = self.why(self.reason.unwrap_or(Reason::Machinery), language);
+                (["inconclusive", "无法判断"], in_brackets(why))
             }
         };
-        let ([claim_en, claim_zh], allowance) = (self.claim, self.allowance().map(in_brackets).unwrap_or_default());
-        match language {
-            Language::En => format!("{en}{}{rest}: {claim_en}{allowance}", schedules[0]),
-            Language::Zh => format!("{}{zh}{rest}：{claim_zh}{allowance}", schedules[1]),
-        }
+        let [claim_en, claim_zh] = self.claim;
+        let allowance = self.allowance(language).map(in_brackets).unwrap_or_default();
+        say!(
+            in language,
+            "{en}{schedules}{rest}: {claim_en}{allowance}",
+            "{schedules}{zh}{rest}：{claim_zh}{allowance}"
+        )
     }
 
-    fn allowance(&self) -> Option<[String; 2]> {
+    fn allowance(&self, language: Language) -> Option<String> {
         let Some(allowance) = self.allowance else {
             // If there is no verdict, its text already gives the reason.
             let reason = self.reason.filter(|reason| self.verdict != Verdict::NotShown && *reason != Reason::Killed);
-            return reason.map(|reason| self.why(reason));
+            return reason.map(|reason| self.why(reason, language));
         };
         if self.reason.is_some() {
             let [en, zh] = match allowance {
@@ -298,35 +296,34 @@ impl Summary {
                 }
                 Allowance::Unfinished => ["the workers were stopped before they finished", "进程未完成就被停止"],
             };
-            return Some([en.to_owned(), zh.to_owned()]);
+            return Some(language.pick(en, zh).to_owned());
         }
         let loss = self.loss.unwrap_or(Loss::Killed);
         let [en, zh] = loss.said();
-        let [en, zh] = match allowance {
+        let said = match allowance {
             // What did not begin held nothing and did nothing.
-            _ if loss == Loss::Unstarted => [en.to_owned(), format!("有进程{zh}")],
+            _ if loss == Loss::Unstarted => say!(in language, "{en}", "有进程{zh}"),
             Allowance::Lost => {
-                [format!("{en}; what only it held is lost"), format!("有进程{zh}，仅由它持有的数据已丢失")]
+                say!(in language, "{en}; what only it held is lost", "有进程{zh}，仅由它持有的数据已丢失")
             }
             Allowance::Unreported => {
-                [format!("{en} before it reported its last step"), format!("有进程在报告最后一步之前{zh}")]
+                say!(in language, "{en} before it reported its last step", "有进程在报告最后一步之前{zh}")
             }
-            Allowance::Unfinished => [format!("{en} before it finished"), format!("有进程未完成就{zh}")],
+            Allowance::Unfinished => say!(in language, "{en} before it finished", "有进程未完成就{zh}"),
         };
-        Some([format!("{en}; the verdict covers the others"), format!("{zh}；结论只针对其余进程")])
+        Some(say!(in language, "{said}; the verdict covers the others", "{said}；结论只针对其余进程"))
     }
 
     /// Returns why the run did not finish.
-    fn why(&self, reason: Reason) -> [String; 2] {
-        let [en, zh] = match reason {
-            Reason::Cut => ["the run was stopped early", "运行被提前停止"],
-            Reason::Machinery => {
-                let [en, zh] = self.loss.unwrap_or(Loss::Failed).said();
-                return [en.to_owned(), format!("有进程{zh}")];
+    fn why(&self, reason: Reason, language: Language) -> String {
+        let [en, zh] = self.loss.unwrap_or(Loss::Failed).said();
+        match reason {
+            Reason::Cut => language.pick("the run was stopped early", "运行被提前停止").to_owned(),
+            Reason::Machinery => say!(in language, "{en}", "有进程{zh}"),
+            Reason::Killed => {
+                language.pick("too few workers were left to finish it", "剩余的进程不足以完成运行").to_owned()
             }
-            Reason::Killed => ["too few workers were left to finish it", "剩余的进程不足以完成运行"],
-        };
-        [en.to_owned(), zh.to_owned()]
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::event::{Event, RUNNER};
 use super::frame::RunStarted;
 use super::language::Language;
 use super::things::Item;
+use super::wording::say;
 
 /// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
 const OTHERS: usize = 27;
@@ -45,6 +46,11 @@ impl State {
             State::Working => ('▒', '=', ["works on an item", "处理数据"]),
             State::Died => ('×', 'x', ["died", "死亡"]),
         }
+    }
+
+    /// Returns whether the worker has ended.
+    pub(super) fn is_over(self) -> bool {
+        matches!(self, State::Ended | State::Died)
     }
 
     /// Returns what it means.
@@ -88,10 +94,6 @@ impl Worker {
             Worker { life: State::Running, works: Some(_), .. } => State::Working,
             Worker { life, .. } => *life,
         }
-    }
-
-    fn is_free(&self) -> bool {
-        matches!(self.life, State::Ended | State::Died)
     }
 }
 
@@ -162,7 +164,7 @@ impl Lanes {
 
     /// Returns the index for a worker that starts: that of an ended one of the same name, or the next.
     fn place_for(&mut self, name: &str) -> usize {
-        if let Some(index) = self.index_of(name).filter(|index| self.workers[*index].is_free()) {
+        if let Some(index) = self.index_of(name).filter(|index| self.workers[*index].life.is_over()) {
             return index;
         }
         let next = self.workers.iter().position(|worker| worker.name.is_empty());
@@ -217,10 +219,7 @@ impl Lanes {
         let mut pieces = vec![language.pick("one column per worker:", "每列一个进程：").to_owned()];
         pieces.extend(signs.map(|sign| explained(*sign, language, is_ascii)));
         if shown < all {
-            pieces.push(match language {
-                Language::En => format!("(the first {shown} of {all})"),
-                Language::Zh => format!("（{all} 个中的前 {shown} 个）"),
-            });
+            pieces.push(say!(in language, "(the first {shown} of {all})", "（{all} 个中的前 {shown} 个）"));
         }
         pieces
     }

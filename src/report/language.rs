@@ -1,9 +1,10 @@
 //! The languages of the report.
 
 /// A language of the text report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Language {
     /// English
+    #[default]
     En,
     /// Chinese
     Zh,

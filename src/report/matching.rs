@@ -20,13 +20,7 @@ impl<'a> Matcher<'a> {
         let Transfer { direction, key, value, again } = transfer;
         let before = if direction == Direction::In { self.taken.insert(key, at) } else { None };
         if let Some(from) = before.filter(|_| again) {
-            return Some(Edge {
-                edge_kind: EdgeKind::Redelivered,
-                value: Some(value),
-                is_decisive: true,
-                from,
-                to: at,
-            });
+            return Some(Edge::new(EdgeKind::Redelivered, Some(value), from, at));
         }
         let unmatched = self.unmatched.entry(key).or_default();
         if unmatched.front().is_none_or(|(other, _)| *other == direction) {
@@ -40,7 +34,7 @@ impl<'a> Matcher<'a> {
             Key::Reply(_) => EdgeKind::Reply,
             Key::Item { .. } => EdgeKind::Item,
         };
-        Some(Edge { edge_kind, value: Some(value), is_decisive: false, from, to })
+        Some(Edge::new(edge_kind, Some(value), from, to))
     }
 }
 

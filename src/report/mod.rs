@@ -45,7 +45,7 @@ pub(crate) use schedule::{ScheduleStep, ShownSchedule};
 pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
 pub(crate) use tests::well_formed;
-pub(crate) use text::quoted;
+pub(crate) use text::{quoted, write_above};
 pub(crate) use things::{Shape, Tasks, Thing, Things};
 pub(crate) use wording::{Names, Notes, Wording, say};
 

@@ -87,15 +87,17 @@ pub(super) enum EdgeKind {
 }
 
 impl EdgeKind {
-    /// Returns the displayed name, in English and Chinese.
-    pub(super) fn names(self) -> [&'static str; 2] {
+    /// Returns the displayed name, in English and Chinese, and the name in a trace.
+    pub(super) fn names(self) -> [&'static str; 3] {
         match self {
-            EdgeKind::Message => ["message", "消息"],
-            EdgeKind::Reply => ["answer", "回复"],
-            EdgeKind::Item => ["item", "数据"],
-            EdgeKind::Call => ["call", "调用"],
-            EdgeKind::Redelivered => ["left by a worker that died", "已终止的进程留下的数据"],
-            EdgeKind::Inherited => ["taken over from a worker that died", "从已终止的进程接管"],
+            EdgeKind::Message => ["message", "消息", "message"],
+            EdgeKind::Reply => ["answer", "回复", "reply"],
+            EdgeKind::Item => ["item", "数据", "item"],
+            EdgeKind::Call => ["call", "调用", "call"],
+            EdgeKind::Redelivered => ["left by a worker that died", "已终止的进程留下的数据", "left by a dead worker"],
+            EdgeKind::Inherited => {
+                ["taken over from a worker that died", "从已终止的进程接管", "taken from a dead holder"]
+            }
         }
     }
 }
@@ -110,6 +112,13 @@ pub(super) struct Edge<'a> {
     pub(super) is_decisive: bool,
     pub(super) from: Point,
     pub(super) to: Point,
+}
+
+impl<'a> Edge<'a> {
+    pub(super) fn new(edge_kind: EdgeKind, value: Option<&'a Value>, from: Point, to: Point) -> Self {
+        let is_decisive = matches!(edge_kind, EdgeKind::Redelivered | EdgeKind::Inherited);
+        Edge { edge_kind, value, is_decisive, from, to }
+    }
 }
 
 /// A position in a picture.
@@ -233,7 +242,7 @@ impl<'a> RunModel<'a> {
             }
             if let Some(lane) = server.filter(|_| class.calls) {
                 let to = Point { lane, at_us };
-                self.edges.push(Edge { edge_kind: EdgeKind::Call, value: None, is_decisive: false, from: here, to });
+                self.edges.push(Edge::new(EdgeKind::Call, None, here, to));
             }
             if let Some(ending) = class.ending {
                 let lane = &mut self.lanes[index];
@@ -251,7 +260,7 @@ impl<'a> RunModel<'a> {
         let over_us = if span.to_us.is_nan() { to.at_us } else { span.to_us.min(to.at_us) };
         span.to_us = over_us.max(span.from_us);
         let from = Point { lane: holder, at_us: span.to_us };
-        self.edges.push(Edge { edge_kind: EdgeKind::Inherited, value: None, is_decisive: true, from, to });
+        self.edges.push(Edge::new(EdgeKind::Inherited, None, from, to));
     }
 
     /// Keeps what a dead worker had received with it until its death. The runner may notice the death only later.

@@ -6,22 +6,20 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use super::class::Ending;
 use super::event::Event;
 use super::frame::RunStarted;
 use super::lanes::{Lanes, Named, State, Worker};
 use super::language::Language;
-use super::things::{Item, Thing, Things};
-use super::wording::Names;
+use super::things::Things;
+use super::wording::{Names, say};
 
 /// The state of a run.
 #[derive(Debug, Default)]
 pub(super) struct Scene {
-    lanes: Lanes,
-    things: Things,
-    names: Names,
+    pub(super) lanes: Lanes,
+    pub(super) things: Things,
+    pub(super) names: Names,
 }
 
 /// What an event has changed: indices of workers and of things.
@@ -29,25 +27,6 @@ pub(super) struct Scene {
 pub(super) struct Changed {
     pub(super) workers: BTreeSet<usize>,
     pub(super) things: BTreeSet<usize>,
-}
-
-/// A worker, in a form that can be serialised.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct ShownWorker<'a> {
-    pub(super) name: &'a str,
-    pub(super) pid: u32,
-    pub(super) state: State,
-    /// The signal that killed it, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) signal: Option<i32>,
-    /// Indices of things.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) waits_for: Option<usize>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) holds: Vec<usize>,
-    /// What it has taken and not finished.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) works_on: Option<&'a Item>,
 }
 
 impl Scene {
@@ -95,47 +74,9 @@ impl Scene {
         }
     }
 
-    pub(super) fn names(&self) -> Names {
-        self.names
-    }
-
-    /// Returns the things, in the order in which they were introduced.
-    pub(super) fn things(&self) -> &[Thing] {
-        self.things.all()
-    }
-
-    /// Returns the index of a worker by its name.
-    pub(super) fn index_of(&self, worker: &str) -> Option<usize> {
-        self.lanes.index_of(worker)
-    }
-
-    /// Returns how many workers there are, started or not.
-    pub(super) fn workers(&self) -> usize {
-        self.lanes.workers().len()
-    }
-
-    /// Returns a worker by its index in the order of start. Its name is empty before it is started.
-    pub(super) fn worker(&self, index: usize) -> ShownWorker<'_> {
-        let worker = &self.lanes.workers()[index];
-        let index_of = |(noun, name): &Named| self.things.index_of(*noun, name);
-        let signal = match worker.ending {
-            Some(Ending::Killed(signal)) => Some(signal),
-            _ => None,
-        };
-        ShownWorker {
-            name: &worker.name,
-            pid: worker.pid,
-            state: worker.state(),
-            signal,
-            waits_for: worker.waits.as_ref().and_then(index_of),
-            holds: worker.held.iter().filter_map(index_of).collect(),
-            works_on: worker.works.as_ref(),
-        }
-    }
-
     /// Returns the title of a thing.
     pub(super) fn title(&self, thing: usize, language: Language) -> String {
-        self.things()[thing].title(language, self.names)
+        self.things.all()[thing].title(language, self.names)
     }
 
     /// Returns what a worker does, in a few words: whom it waits for, what it holds.
@@ -149,44 +90,36 @@ impl Scene {
     }
 
     fn said(&self, index: usize, language: Language, has_holders: bool) -> String {
-        let worker = self.worker(index);
-        let titles = |things: &[usize]| {
-            let titles: Vec<String> = things.iter().map(|thing| self.title(*thing, language)).collect();
-            titles.join(language.pick(", ", "、"))
-        };
-        let waits = worker.waits_for.map(|thing| {
-            let others: Vec<String> =
-                self.things()[thing].holders().iter().map(|name| language.name(self.names, name)).collect();
+        let worker = &self.lanes.workers()[index];
+        let index_of = |(noun, name): &Named| self.things.index_of(*noun, name);
+        let waits = worker.waits.as_ref().and_then(index_of).map(|thing| {
             let title = self.title(thing, language);
-            let holder = match (others.as_slice(), language) {
-                _ if !has_holders => String::new(),
-                ([holder], Language::En) => format!(" ({holder} has it)"),
-                ([holder], Language::Zh) => format!("（{holder}持有）"),
+            let holder = match self.things.all()[thing].holders() {
+                [holder] if has_holders => {
+                    let holder = language.name(self.names, holder);
+                    say!(in language, " ({holder} has it)", "（{holder}持有）")
+                }
                 _ => String::new(),
             };
             format!("{}{title}{holder}", language.pick("waits: ", "等待："))
         });
-        let holds = (!worker.holds.is_empty())
-            .then(|| format!("{}{}", language.pick("holds: ", "持有："), titles(&worker.holds)));
-        let works =
-            worker.works_on.map(|item| format!("{}{}", language.pick("works on ", "处理 "), short(&item.value)));
+        let held = worker.held.iter().filter_map(index_of).map(|thing| self.title(thing, language));
+        let held = held.collect::<Vec<_>>().join(language.pick(", ", "、"));
+        let holds = (!held.is_empty()).then(|| format!("{}{held}", language.pick("holds: ", "持有：")));
+        let works = worker.works.as_ref();
+        let works = works.map(|item| format!("{}{}", language.pick("works on ", "处理 "), short(&item.value)));
         let parts: Vec<String> = [holds, waits, works].into_iter().flatten().collect();
         if !parts.is_empty() {
             return parts.join(language.pick("; ", "；"));
         }
-        match (worker.state, worker.signal) {
+        match (worker.state(), worker.ending) {
             (State::NotStarted, _) => language.pick("not started", "未启动"),
-            (State::Died, Some(9)) => language.pick("killed (signal 9)", "被杀死（信号 9）"),
+            (State::Died, Some(Ending::Killed(9))) => language.pick("killed (signal 9)", "被杀死（信号 9）"),
             (State::Died, _) => language.pick("died", "异常终止"),
             (State::Ended, _) => language.pick("has ended", "已结束"),
             _ => language.pick("runs", "运行"),
         }
         .to_owned()
-    }
-
-    /// Returns how many workers run, how many of those wait, and how many of those hold something.
-    pub(super) fn counts(&self) -> [usize; 3] {
-        self.lanes.counts()
     }
 }
 
@@ -209,6 +142,7 @@ mod tests {
     use super::*;
     use crate::report::event::{AnyFact, RUNNER};
     use crate::report::frame::{WorkerExited, WorkerStarted};
+    use crate::report::things::Thing;
     use crate::scenarios::facts::*;
     use serde_json::{Value, json};
 
@@ -245,7 +179,7 @@ mod tests {
 
         /// Returns a thing as it is serialised.
         fn thing(&self, index: usize) -> Value {
-            serde_json::to_value(&self.0.things()[index]).expect("a thing has a JSON form")
+            serde_json::to_value(&self.0.things.all()[index]).expect("a thing has a JSON form")
         }
 
         fn doing(&self, worker: usize) -> [String; 2] {
@@ -291,8 +225,9 @@ mod tests {
         run.then("buyer-3", has(true));
         assert_eq!(run.thing(1), lock(Some("buyer-3"), &["buyer-2"]));
         assert_eq!(run.doing(0), ["killed (signal 9)", "被杀死（信号 9）"]);
-        let worker = serde_json::to_value(run.0.worker(2)).expect("a worker has a JSON form");
-        assert_eq!(worker, json!({"name": "buyer-3", "pid": 1, "state": "holding", "holds": [1]}));
+        let worker = &run.0.lanes.workers()[2];
+        assert_eq!((worker.name.as_str(), worker.pid, worker.state()), ("buyer-3", 1, State::Holding));
+        assert_eq!(run.doing(2)[0], "holds: lock");
         run.then("buyer-3", LockFact::LockReleased { lock: "tickets".to_owned(), held_us: 1 });
         assert_eq!(run.thing(1), lock(None, &["buyer-2"]));
     }
@@ -461,7 +396,7 @@ mod tests {
         run.then("worker-3", WorkerStarted { role: "", daemon: false });
         run.then("worker-3", starts(1));
         assert_eq!(run.thing(0)["left"], json!([]));
-        assert_eq!((run.thing(0)["done"].clone(), run.0.workers()), (json!(1), 3));
+        assert_eq!((run.thing(0)["done"].clone(), run.0.lanes.workers().len()), (json!(1), 3));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::cells;
 use super::event::{Event, RUNNER};
 use super::language::Language;
-use super::wording::Names;
+use super::wording::{Names, say};
 
 /// A schedule of an exploration, run once more.
 #[derive(Debug)]
@@ -49,10 +50,7 @@ impl ShownSchedule {
         let heads: Vec<String> = workers.map(|name| language.name(names, name)).collect();
         let steps =
             self.steps.iter().enumerate().map(|(at, step)| (format!("{}", at + 1), step.column, step.said(language)));
-        let waits = |step: &ScheduleStep| match language {
-            Language::En => format!("waits to {}", step.operation),
-            Language::Zh => format!("等待：{}", step.operation),
-        };
+        let waits = |ScheduleStep { operation, .. }: &ScheduleStep| say!(in language, "waits to {operation}", "等待：{operation}");
         let blocked = self.blocked.iter().map(|step| ("-".to_owned(), step.column, waits(step)));
         let rows: Vec<_> = steps.chain(blocked).collect();
         let number_width = rows.iter().map(|(number, ..)| number.width()).max().unwrap_or(0) + 2;
@@ -61,8 +59,8 @@ impl ShownSchedule {
             own.chain([heads[column].width()]).max().unwrap_or(0) + GAP
         };
         let widths: Vec<usize> = (0..heads.len()).map(width_of).collect();
-        let padded = |text: &str, width: usize| format!("{text}{}", " ".repeat(width.saturating_sub(text.width())));
-        let numbered = |number: &str| format!("{}{number}  ", " ".repeat(number_width - number.width()));
+        let padded = |text: &str, width: usize| cells::padded(text, width).0;
+        let numbered = |number: &str| cells::behind(number, number_width).0 + "  ";
         if number_width + widths.iter().sum::<usize>() > columns + GAP {
             let name_width = heads.iter().map(|head| head.width()).max().unwrap_or(0) + GAP;
             let line = |(number, column, said): &(String, usize, String)| {
@@ -82,11 +80,9 @@ impl ShownSchedule {
 impl ScheduleStep {
     fn said(&self, language: Language) -> String {
         let operation = &self.operation;
-        match (language, self.is_death, self.is_timeout) {
-            (Language::En, true, _) => format!("is killed before: {operation}"),
-            (Language::Zh, true, _) => format!("在此之前被杀死：{operation}"),
-            (Language::En, _, true) => format!("{operation}: times out"),
-            (Language::Zh, _, true) => format!("{operation}：超时"),
+        match (self.is_death, self.is_timeout) {
+            (true, _) => say!(in language, "is killed before: {operation}", "在此之前被杀死：{operation}"),
+            (_, true) => say!(in language, "{operation}: times out", "{operation}：超时"),
             _ => operation.clone(),
         }
     }

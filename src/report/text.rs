@@ -19,7 +19,7 @@ use super::lanes::{Lanes, State, WORDS, explained};
 use super::language::Language;
 use super::schedule::ShownSchedule;
 use super::screen::{self, COLUMNS};
-use super::wording::{Known, Wording};
+use super::wording::{Known, Wording, say};
 
 /// Columns for a worker's name.
 const NAME_WIDTH: usize = 11;
@@ -193,15 +193,13 @@ impl<W: Write> Text<W> {
     fn schedule_lines(&self, shown: &ShownSchedule) -> Vec<String> {
         let columns = self.columns();
         let (steps, switches) = (shown.steps.len(), shown.switches);
-        let title = match self.language {
-            Language::En => {
-                let many =
-                    |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
-                let (steps, switches) = (many(steps, "step", "steps"), many(switches, "switch", "switches"));
-                format!("the shortest schedule that violates it ({steps}, {switches}):")
-            }
-            Language::Zh => format!("最短的反例调度（{steps} 步，切换 {switches} 次）："),
-        };
+        let steps_en = if steps == 1 { "step" } else { "steps" };
+        let switches_en = if switches == 1 { "switch" } else { "switches" };
+        let title = say!(
+            self,
+            "the shortest schedule that violates it ({steps} {steps_en}, {switches} {switches_en}):",
+            "最短的反例调度（{steps} 步，切换 {switches} 次）："
+        );
         let again = self.language.pick("replay it: ", "重放：").to_owned();
         let schedule = format!("--schedule {}", quoted(&shown.schedule));
         let command = words(&shown.args).into_iter().chain([schedule]).map(|word| word + " ");
@@ -211,13 +209,7 @@ impl<W: Write> Text<W> {
     }
 
     fn write(&mut self, lines: &[String]) -> io::Result<()> {
-        let text = lines.join("\n") + "\n";
-        let out = &mut self.out;
-        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match &self.progress {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        write_above(self.progress.as_ref(), &mut self.out, &(lines.join("\n") + "\n"))
     }
 
     fn status(&self) -> String {
@@ -225,12 +217,14 @@ impl<W: Write> Text<W> {
             return status.clone();
         }
         let [running, waiting, holding] = self.lanes.counts();
-        match self.language {
-            Language::En if waiting + holding == 0 => format!("{running} running"),
-            Language::En => format!("{running} running ({waiting} waiting, {holding} holding)"),
-            Language::Zh if waiting + holding == 0 => format!("{running} 个进程在运行"),
-            Language::Zh => format!("{running} 个进程在运行（{waiting} 个等待，{holding} 个持有）"),
+        if waiting + holding == 0 {
+            return say!(self, "{running} running", "{running} 个进程在运行");
         }
+        say!(
+            self,
+            "{running} running ({waiting} waiting, {holding} holding)",
+            "{running} 个进程在运行（{waiting} 个等待，{holding} 个持有）"
+        )
     }
 
     /// Updates the status line at the bottom, if there is one.
@@ -239,6 +233,15 @@ impl<W: Write> Text<W> {
             bar.set_message(self.status());
             bar.tick();
         }
+    }
+}
+
+/// Writes a text above the bar at the bottom of a terminal, if there is one.
+pub(crate) fn write_above(bar: Option<&ProgressBar>, out: &mut impl Write, text: &str) -> io::Result<()> {
+    let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::class::{Ending, Key, SpanKind, Subject};
 use super::event::Event;
 use super::frame::{RunStarted, Summary};
-use super::model::{Edge, EdgeKind, Lane, Moment, RunModel, Span};
+use super::model::{Edge, Lane, Moment, RunModel, Span};
 
 /// What every trace begins with.
 pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
@@ -188,14 +188,7 @@ fn arrow(model: &RunModel<'_>, edge: &Edge<'_>, id: usize) -> Option<[Value; 2]>
     if from_us < model.lanes[edge.from.lane].began_us {
         return None;
     }
-    let name = match edge.edge_kind {
-        EdgeKind::Message => "message",
-        EdgeKind::Reply => "reply",
-        EdgeKind::Item => "item",
-        EdgeKind::Call => "call",
-        EdgeKind::Redelivered => "left by a dead worker",
-        EdgeKind::Inherited => "taken from a dead holder",
-    };
+    let [.., name] = edge.edge_kind.names();
     let end = |ph: &str, lane: usize, at_us| {
         let (ts, pid) = (time(at_us), model.lanes[lane].pid);
         let mut record = json!({ "ph": ph, "name": name, "cat": "flow", "ts": ts, "pid": pid, "tid": pid, "id": id });

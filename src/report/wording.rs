@@ -135,15 +135,18 @@ impl Language {
     }
 }
 
-/// Formats a sentence, given in English and in Chinese, in the language of a [`Wording`]. Named values that follow can
-/// be used in both.
+/// Formats a sentence, given in English and in Chinese, in the language of a [`Wording`], or `in` a [`Language`]. Named
+/// values that follow can be used in both.
 macro_rules! say {
-    ($wording:expr, $en:literal, $zh:literal $(, $name:ident = $value:expr)*) => {{
+    (in $language:expr, $en:literal, $zh:literal $(, $name:ident = $value:expr)*) => {{
         $(let $name = $value;)*
-        match $wording.language {
+        match $language {
             $crate::report::Language::En => format!($en),
             $crate::report::Language::Zh => format!($zh),
         }
     }};
+    ($wording:expr, $($sentence:tt)*) => {
+        $crate::report::say!(in $wording.language, $($sentence)*)
+    };
 }
 pub(crate) use say;

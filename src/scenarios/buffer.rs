@@ -20,8 +20,8 @@ use crate::{Array, Condition, Lock, Result, Value};
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Buffer {
     lock: Lock,
-    not_full: Condition,
-    not_empty: Condition,
+    /// By what is wanted.
+    conditions: [Condition; 2],
     items: Array<u64>,
     put: Value<u64>,
     got: Value<u64>,
@@ -50,8 +50,7 @@ impl Buffer {
     pub(super) fn new(capacity: usize) -> Result<Self> {
         Ok(Buffer {
             lock: Lock::new()?,
-            not_full: Condition::new()?,
-            not_empty: Condition::new()?,
+            conditions: [Condition::new()?, Condition::new()?],
             // The buffer's lock protects them all.
             items: Array::unlocked(&vec![0; capacity])?,
             put: Value::unlocked(0)?,
@@ -92,11 +91,7 @@ impl Buffer {
 
     /// Releases the lock until the buffer is in the wanted state, or closed.
     pub(super) fn wait_until<'a>(&self, guard: LockGuard<'a>, wanted: Wanted) -> Result<LockGuard<'a>> {
-        let condition = match wanted {
-            Wanted::NotFull => &self.not_full,
-            Wanted::NotEmpty => &self.not_empty,
-        };
-        condition.wait_for(guard, |guard| {
+        self.conditions[wanted as usize].wait_for(guard, |guard| {
             if guard.abandoned().is_some() {
                 // A process that died holding the lock may have changed something without notifying.
                 self.notify_all(guard);
@@ -110,7 +105,7 @@ impl Buffer {
         let number = self.put.get();
         self.items.set(self.index_of(number), item)?;
         self.put.set(number + 1);
-        self.not_empty.notify(guard, 1).map(drop)
+        self.conditions[Wanted::NotEmpty as usize].notify(guard, 1).map(drop)
     }
 
     /// Removes the oldest item, and notifies one waiter for space. The buffer must not be empty.
@@ -118,12 +113,12 @@ impl Buffer {
         let number = self.got.get();
         let item = self.items.get(self.index_of(number))?;
         self.got.set(number + 1);
-        self.not_full.notify(guard, 1)?;
+        self.conditions[Wanted::NotFull as usize].notify(guard, 1)?;
         Ok(item)
     }
 
     fn notify_all(&self, guard: &LockGuard<'_>) {
-        for condition in [&self.not_full, &self.not_empty] {
+        for condition in &self.conditions {
             condition.notify_all(guard).expect("both conditions are used with this lock alone");
         }
     }

@@ -12,8 +12,8 @@ use super::scenario::{CheckResult, Completion, Observer};
 use super::worker::WorkerContext;
 use crate::queue::PutEnd;
 use crate::report::{
-    Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Shape, Thing, Wording, counted, counter,
-    of_all, of_all_zh, say,
+    Allowance, Class, Counter, Event, Fact, Key, Language, Notes, Noun, Severity, Shape, Thing, Wording, counted,
+    counter, of_all, of_all_zh, say,
 };
 use crate::{Error, Result, RoleResult};
 
@@ -384,15 +384,19 @@ impl DeliveryAudit {
                 ),
                 format!("本次运行放入 {produced} 个数据，取出 {} 个；队列中现有 {queued} 个。", self.consumed()),
             ],
-            facts: vec![
-                counter("produced", "生产", produced),
-                counter("consumed", "消费", self.consumed()),
-                counter("lost", "丢失", lost),
-                counter("duplicated", "重复", self.duplicated),
-                counter("still_queued", "仍在队列中", queued),
-            ],
+            facts: self.counters(produced, lost, queued),
             advice: None,
         }
+    }
+
+    fn counters(&self, produced: u64, lost: u64, still_queued: u64) -> Vec<Counter> {
+        vec![
+            counter("produced", "生产", produced),
+            counter("consumed", "消费", self.consumed()),
+            counter("lost", "丢失", lost),
+            counter("duplicated", "重复", self.duplicated),
+            counter("still_queued", "仍在队列中", still_queued),
+        ]
     }
 
     /// Returns how the items fared, in one sentence.
@@ -427,13 +431,7 @@ impl DeliveryAudit {
             guaranteed: true,
             allowance: self.allowance(still_queued, planned, completion),
             seen: self.seen(still_queued),
-            facts: vec![
-                counter("produced", "生产", self.produced(still_queued)),
-                counter("consumed", "消费", self.consumed()),
-                counter("lost", "丢失", self.lost(still_queued)),
-                counter("duplicated", "重复", self.duplicated),
-                counter("still_queued", "仍在队列中", still_queued),
-            ],
+            facts: self.counters(self.produced(still_queued), self.lost(still_queued), still_queued),
             advice: None,
         }
     }

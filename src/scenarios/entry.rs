@@ -28,13 +28,19 @@ pub(crate) struct Entry {
 /// A name, and the options of scenarios that are used under it.
 pub(crate) type Tool = (&'static str, &'static [&'static str]);
 
+/// What was typed for runs of a scenario, and where they are reported.
+pub(crate) struct Invocation<'a> {
+    /// The arguments of the scenario.
+    pub(crate) matches: &'a ArgMatches,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) reporter: &'a (dyn Fn() -> Box<dyn Reporter + Send> + Sync),
+}
+
 /// Runs a scenario from its parsed arguments to its exit code.
-pub(crate) type Run =
-    fn(&ArgMatches, &RunOptions, &dyn Fn() -> Box<dyn Reporter + Send>, Pictures) -> Result<Outcome, Failure>;
+pub(crate) type Run = fn(&Invocation<'_>, Pictures) -> Result<Outcome, Failure>;
 
 /// Explores a scenario from its parsed arguments to its exit code.
-pub(crate) type Explore =
-    fn(&ArgMatches, &ExploreArgs, &RunOptions, &dyn Fn() -> Box<dyn Reporter + Send>) -> Result<Outcome, Failure>;
+pub(crate) type Explore = fn(&Invocation<'_>, &ExploreArgs) -> Result<Outcome, Failure>;
 
 impl Entry {
     pub(crate) const fn of<S: Scenario>() -> Self {
@@ -51,41 +57,40 @@ impl Entry {
 
     /// Returns the subcommand.
     pub(crate) fn command(&self) -> Command {
-        let (first, _) = self.about.split_once('\n').unwrap_or((self.about, ""));
-        (self.augment)(Command::new(self.name).allow_negative_numbers(true)).about(first).long_about(self.about)
+        described((self.augment)(Command::new(self.name).allow_negative_numbers(true)), self.about)
     }
 }
 
-pub(crate) fn run<S: Scenario>(
-    matches: &ArgMatches,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
-    pictures: Pictures,
-) -> Result<Outcome, Failure> {
-    match (options.step, &options.schedule) {
-        (Some(language), _) => stepping::step::<S>(language, matches, options, reporter, pictures),
-        (None, Some(schedule)) => exploration::replay::<S>(schedule, matches, options, reporter, pictures),
-        (None, None) => {
-            let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
-            run_once::<S>(matches, options, None, &signals, reporter, pictures)
-        }
+/// Returns a command with its help text, of which the first line alone is the short form.
+pub(crate) fn described(command: Command, about: &'static str) -> Command {
+    let (first, _) = about.split_once('\n').unwrap_or((about, ""));
+    command.about(first).long_about(about)
+}
+
+pub(crate) fn run<S: Scenario>(invocation: &Invocation<'_>, pictures: Pictures) -> Result<Outcome, Failure> {
+    match (invocation.options.step, &invocation.options.schedule) {
+        (Some(language), _) => stepping::step::<S>(language, invocation, pictures),
+        (None, Some(schedule)) => exploration::replay::<S>(schedule, invocation, pictures),
+        (None, None) => run_once::<S>(invocation, None, &StopSignals::catch()?, pictures),
     }
 }
 
-pub(super) fn args_of<S: Scenario>(matches: &ArgMatches) -> Result<S::Args, Failure> {
-    S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))
-}
+impl Invocation<'_> {
+    pub(super) fn args<S: Scenario>(&self) -> Result<S::Args, Failure> {
+        S::Args::from_arg_matches(self.matches).map_err(|error| Failure::Unusable(error.into()))
+    }
 
-pub(super) fn prepared<S: Scenario>(matches: &ArgMatches) -> Result<S, Failure> {
-    S::prepare(args_of::<S>(matches)?).map_err(Failure::of_preparing)
-}
+    pub(super) fn prepare<S: Scenario>(&self) -> Result<S, Failure> {
+        S::prepare(self.args::<S>()?).map_err(Failure::of_preparing)
+    }
 
-/// Returns the options with the names of a scenario's workers; rejects those that it does not have.
-pub(super) fn checked<S: Scenario>(options: &RunOptions, scenario: &S) -> Result<RunOptions, Failure> {
-    let (workers, moments) = (scenario.workers(), scenario.moments());
-    let kills = options.kills.iter().map(|kill| kill.checked(&workers, &moments, S::NAMES));
-    let kills = kills.collect::<anyhow::Result<_>>().map_err(Failure::Unusable)?;
-    Ok(RunOptions { kills, ..options.clone() })
+    /// Returns the options with the names of a scenario's workers; rejects those that it does not have.
+    pub(super) fn options_for<S: Scenario>(&self, scenario: &S) -> Result<RunOptions, Failure> {
+        let (workers, moments) = (scenario.workers(), scenario.moments());
+        let kills = self.options.kills.iter().map(|kill| kill.checked(&workers, &moments, S::NAMES));
+        let kills = kills.collect::<anyhow::Result<_>>().map_err(Failure::Unusable)?;
+        Ok(RunOptions { kills, ..self.options.clone() })
+    }
 }
 
 /// Returns the first event of a run.
@@ -121,8 +126,7 @@ pub(super) fn play<S: Scenario>(
         observer.count(event);
         see(event);
     };
-    let mut runner =
-        Runner::new(reporter, signals, options, &mut count, S::FACTS, S::NAMES).map_err(Failure::machinery)?;
+    let mut runner = Runner::new(reporter, signals, options, &mut count, S::FACTS, S::NAMES)?;
     let begun = started.map_or(Ok(()), |started| runner.emit(started).context("the run cannot begin"));
     let ran = begun.and_then(|()| scenario.run(&mut runner));
     let end = runner.finish(ran);
@@ -137,18 +141,16 @@ pub(super) fn verdict(end: &RunEnd, result: &CheckResult) -> Verdict {
 
 /// Runs a scenario once, from its parsed arguments to its exit code.
 pub(super) fn run_once<S: Scenario>(
-    matches: &ArgMatches,
-    options: &RunOptions,
+    invocation: &Invocation<'_>,
     schedule: Option<&str>,
     signals: &StopSignals,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let scenario = prepared::<S>(matches)?;
-    let options = &checked(options, &scenario)?;
+    let scenario = invocation.prepare::<S>()?;
+    let options = &invocation.options_for(&scenario)?;
     let started = Some(started(&scenario, options));
     let mut collect = |event: &Event| pictures.collect(event);
-    let (end, result) = play(scenario, options, signals, reporter(), started, &mut collect)?;
+    let (end, result) = play(scenario, options, signals, (invocation.reporter)(), started, &mut collect)?;
     conclude::<S>(end, result, options.strict, schedule, pictures)
 }
 

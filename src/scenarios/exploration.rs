@@ -11,11 +11,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use clap::{ArgMatches, Args};
+use clap::Args;
 
-use super::entry::{self, args_of, checked, play, prepared, started, verdict};
+use super::entry::{self, Invocation, play, started, verdict};
 use super::live::Watcher;
-use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::Explorer;
 use crate::explore::random::MANY;
@@ -68,27 +67,20 @@ impl ExploreArgs {
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 
 /// Explores a scenario, from its parsed arguments to the exit code.
-pub(super) fn explore<S: Scenario>(
-    matches: &ArgMatches,
-    explored: &ExploreArgs,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
-) -> Result<Outcome, Failure> {
-    let args = args_of::<S>(matches)?;
-    refuse::<S>(&args, "explore")?;
-    let mark = mark::<S>(&args, options);
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+pub(super) fn explore<S: Scenario>(invocation: &Invocation<'_>, explored: &ExploreArgs) -> Result<Outcome, Failure> {
+    let options = invocation.options;
+    let mark = mark::<S>(invocation, "explore")?;
+    let signals = StopSignals::catch()?;
     let began = Instant::now();
-    let (_, first) = tried::<S>(matches, options, &Schedule::default(), &signals)?;
-    let mut reporter = reporter();
+    let (_, first) = tried::<S>(invocation, &Schedule::default(), &signals)?;
+    let mut reporter = (invocation.reporter)();
     reporter.event(&event(0, RunStarted { is_explored: true, ..first.started })).map_err(unreported)?;
     let failed = Mutex::new(None);
     let judge = || {
-        let scenario = prepared::<S>(matches)?;
-        let options = checked(options, &scenario)?;
+        let scenario = invocation.prepare::<S>()?;
+        let options = invocation.options_for(&scenario)?;
         let (end, result) = play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {})?;
-        let result = result.map_err(Failure::machinery)?;
-        let seen = match verdict(&end, &result) {
+        let seen = match verdict(&end, &result?) {
             Verdict::Held => Seen::Held,
             Verdict::Violated => Seen::Violated,
             Verdict::NotShown => Seen::NotShown,
@@ -117,12 +109,12 @@ pub(super) fn explore<S: Scenario>(
     if let Some(failure) = failed.filter(|_| signals.asked().is_none()) {
         return Err(failure);
     }
-    let survey = surveyed.map_err(|error| Failure::machinery(error.into()))?;
+    let survey = surveyed?;
     let elapsed = began.elapsed();
     let cut = signals.asked();
     // A run that was asked to stop does not run it once more.
     let shortest = survey.shortest.as_ref().filter(|_| cut.is_none());
-    let shortest = shortest.map(|schedule| shown_schedule::<S>(matches, options, schedule, &mark, &signals));
+    let shortest = shortest.map(|schedule| shown_schedule::<S>(invocation, schedule, &mark, &signals));
     let shortest = shortest.transpose()?;
     let (held, is_broken) = (survey.schedules - survey.violated - survey.not_shown, survey.violated > 0);
     let verdict = match (is_broken, held) {
@@ -191,7 +183,7 @@ fn event(at_us: u64, fact: impl Into<AnyFact>) -> Event {
 }
 
 fn unreported(error: io::Error) -> Failure {
-    Failure::machinery(anyhow::Error::new(error).context("cannot write the report to stdout"))
+    Failure::from(anyhow::Error::new(error).context("cannot write the report to stdout"))
 }
 
 fn rate(survey: &Survey, elapsed: Duration) -> u64 {
@@ -216,14 +208,6 @@ impl Reporter for Nowhere {
     }
 }
 
-/// Rejects a run that cannot be explored. `what` is the command or the option that asks for it.
-pub(super) fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
-    match S::not_explored(args) {
-        Some(reason) => Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME))),
-        None => Ok(()),
-    }
-}
-
 /// What is known of a scenario once one schedule was run.
 pub(super) struct First {
     started: RunStarted,
@@ -233,39 +217,36 @@ pub(super) struct First {
 /// Runs a schedule without a report. Rejects options and a schedule that the scenario cannot be run with; nothing is
 /// started then.
 pub(super) fn tried<S: Scenario>(
-    matches: &ArgMatches,
-    options: &RunOptions,
+    invocation: &Invocation<'_>,
     schedule: &Schedule,
     signals: &StopSignals,
 ) -> Result<(Replayed, First), Failure> {
     let first = Cell::new(None);
-    let run = || {
-        let scenario = prepared::<S>(matches)?;
+    let run = || -> Result<First, Failure> {
+        let scenario = invocation.prepare::<S>()?;
         check_workers(schedule, &scenario.workers())?;
-        let options = checked(options, &scenario)?;
+        let options = invocation.options_for(&scenario)?;
         let started = started(&scenario, &options);
         let (_, result) = play(scenario, &options, signals, Box::new(Nowhere), None, &mut |_| {})?;
-        let guaranteed = result.map_err(Failure::machinery)?.guaranteed;
+        let guaranteed = result?.guaranteed;
         Ok(First { started, guaranteed })
     };
     let replayed = survey::replay(schedule, &|| first.set(Some(run())));
     let first = first.take().transpose()?;
-    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
-    Ok((replayed, first.context("the schedule was not run").map_err(Failure::machinery)?))
+    Ok((replayed?, first.context("the schedule was not run")?))
 }
 
 /// Runs a schedule once more, and returns it in a form to be shown.
 fn shown_schedule<S: Scenario>(
-    matches: &ArgMatches,
-    options: &RunOptions,
+    invocation: &Invocation<'_>,
     schedule: &Schedule,
     mark: &str,
     signals: &StopSignals,
 ) -> Result<ShownSchedule, Failure> {
     let (events, failed) = (RefCell::new(Vec::new()), Cell::new(None));
     let run = || {
-        let scenario = prepared::<S>(matches)?;
-        let options = checked(options, &scenario)?;
+        let scenario = invocation.prepare::<S>()?;
+        let options = invocation.options_for(&scenario)?;
         let mut see = |event: &Event| events.borrow_mut().push(event.clone());
         play(scenario, &options, signals, Box::new(Nowhere), None, &mut see).map(drop)
     };
@@ -273,7 +254,7 @@ fn shown_schedule<S: Scenario>(
     if let Some(failure) = failed.take() {
         return Err(failure);
     }
-    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+    let replayed = replayed?;
     let step = |ReplayedStep { turn, operation }: ReplayedStep| ScheduleStep {
         // The spawner comes after all workers.
         column: turn.participant().min(replayed.workers.len()),
@@ -284,7 +265,7 @@ fn shown_schedule<S: Scenario>(
     Ok(ShownSchedule {
         schedule: format!("{}#{mark}", replayed.schedule),
         switches: replayed.switches,
-        args: replay_args(&options.args),
+        args: replay_args(&invocation.options.args),
         steps: replayed.steps.into_iter().map(step).collect(),
         blocked: replayed.blocked.into_iter().map(step).collect(),
         workers: replayed.workers,
@@ -325,11 +306,16 @@ pub(super) fn without_options(args: &[String], is_valued: impl Fn(&str) -> Optio
     kept
 }
 
-/// Returns the mark of the schedules of a run: four hexadecimal digits, of a 32-bit FNV-1a hash.
-pub(super) fn mark<S: Scenario>(args: &S::Args, options: &RunOptions) -> String {
+/// Returns the mark of the schedules of a run: four hexadecimal digits, of a 32-bit FNV-1a hash. Rejects a run that
+/// cannot be explored; `what` is the command or the option that asks for it.
+pub(super) fn mark<S: Scenario>(invocation: &Invocation<'_>, what: &str) -> Result<String, Failure> {
+    let (args, options) = (invocation.args::<S>()?, invocation.options);
+    if let Some(reason) = S::not_explored(&args) {
+        return Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME)));
+    }
     let run = format!("{} {args:?} {:?} {} {}", S::NAME, options.kills, options.seed, env!("CARGO_PKG_VERSION"));
     let hash = run.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{:04x}", hash >> 16 ^ hash & 0xffff)
+    Ok(format!("{:04x}", hash >> 16 ^ hash & 0xffff))
 }
 
 /// Reads a schedule with its mark, which may be left out: `[SCENARIO:]TURNS[#MARK]`.
@@ -350,37 +336,27 @@ pub(super) fn parsed<S: Scenario>(text: &str, mark: &str) -> anyhow::Result<Sche
 /// Rejects a schedule with a worker that the scenario does not have.
 fn check_workers(schedule: &Schedule, workers: &[String]) -> Result<(), Failure> {
     let is_unknown = |participant: &usize| *participant != SPAWNER && *participant >= workers.len();
-    match schedule.participants().find(is_unknown) {
-        None => Ok(()),
-        Some(unknown) => Err(Failure::Unusable(anyhow!(
-            "cannot replay {schedule}: there is no worker {} (there are {}: {})",
-            Schedule::of(unknown),
-            workers.len(),
-            workers
-                .iter()
-                .enumerate()
-                .map(|(at, name)| format!("{} is {name}", Schedule::of(at)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ))),
-    }
+    let Some(unknown) = schedule.participants().find(is_unknown) else { return Ok(()) };
+    let known = workers.iter().enumerate().map(|(at, name)| format!("{} is {name}", Schedule::of(at)));
+    Err(Failure::Unusable(anyhow!(
+        "cannot replay {schedule}: there is no worker {} (there are {}: {})",
+        Schedule::of(unknown),
+        workers.len(),
+        known.collect::<Vec<_>>().join(", ")
+    )))
 }
 
 /// Replays one schedule of a scenario: the same run, every time.
 pub(super) fn replay<S: Scenario>(
     text: &str,
-    matches: &ArgMatches,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    invocation: &Invocation<'_>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let args = args_of::<S>(matches)?;
-    refuse::<S>(&args, "replay a schedule of")?;
-    let mark = mark::<S>(&args, options);
+    let mark = mark::<S>(invocation, "replay a schedule of")?;
     let schedule = parsed::<S>(text, &mark).map_err(Failure::Unusable)?;
     // Run once without a report, to see whether it fits.
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
-    let (tried, _) = tried::<S>(matches, options, &schedule, &signals)?;
+    let signals = StopSignals::catch()?;
+    let (tried, _) = tried::<S>(invocation, &schedule, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot replay {text}: {misfit}")));
     }
@@ -388,16 +364,17 @@ pub(super) fn replay<S: Scenario>(
     let pictures = Cell::new(Some(pictures));
     let schedule = format!("{}#{mark}", tried.schedule);
     let run = || {
-        let pictures = pictures.take().context("a schedule is replayed once").map_err(Failure::machinery)?;
-        entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
+        let pictures = pictures.take().context("a schedule is replayed once")?;
+        entry::run_once::<S>(invocation, Some(&schedule), &signals, pictures)
     };
-    let replayed = match &options.control {
+    let replayed = match &invocation.options.control {
         Some(control) => {
-            let chooser = Watcher::new(control, S::NAMES, tried.workers, tried.schedule.turns()).chooser();
+            let chooser =
+                Watcher::new(control, S::NAMES, tried.workers, Some(tried.schedule.turns().collect())).chooser();
             survey::play_by_hand(&Schedule::default(), chooser, &|| outcome.set(Some(run())))
         }
         None => survey::replay(&tried.schedule, &|| outcome.set(Some(run()))),
     };
-    replayed.map_err(|error| Failure::machinery(error.into()))?;
-    outcome.take().context("the schedule was not replayed").map_err(Failure::machinery)?
+    replayed?;
+    outcome.take().context("the schedule was not replayed")?
 }

@@ -32,21 +32,10 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Returns the watcher of a replay of these turns.
-    pub(super) fn new(
-        control: &Control,
-        names: Names,
-        workers: Vec<String>,
-        given: impl Iterator<Item = Turn>,
-    ) -> Self {
-        let given: VecDeque<Turn> = given.collect();
-        let is_replay = true;
+    /// Returns the watcher of a replay of these turns, or of a run whose turns are chosen.
+    pub(super) fn new(control: &Control, names: Names, workers: Vec<String>, given: Option<VecDeque<Turn>>) -> Self {
+        let (is_replay, given) = (given.is_some(), given.unwrap_or_default());
         Watcher { control: control.clone(), names, workers, given, is_replay, goes_on: false, speed: Speed::of(1.0) }
-    }
-
-    /// Returns the watcher of a run whose turns are chosen.
-    pub(super) fn choosing(control: &Control, names: Names, workers: Vec<String>) -> Self {
-        Watcher { is_replay: false, ..Watcher::new(control, names, workers, std::iter::empty()) }
     }
 
     pub(super) fn chooser(mut self) -> Chooser {

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::prelude::*;
+use super::runner::codes;
 use super::worker::PoolContext;
 use crate::pool::{Task, TaskError, TaskHandle};
 use crate::process::ExitStatus;
@@ -222,11 +223,7 @@ impl PoolFact {
             TaskError::TimedOut { worker } => (worker, None, ExitStatus::Unknown),
             _ => return None,
         };
-        let (exit_code, signal) = match status {
-            ExitStatus::Code(code) => (Some(code), None),
-            ExitStatus::Signal(signal) => (None, Some(signal)),
-            ExitStatus::Unknown => (None, None),
-        };
+        let (exit_code, signal) = codes(status);
         Some(PoolFact::TaskFailed { task, last_worker: worker.to_string(), attempts, exit_code, signal })
     }
 }
@@ -322,14 +319,14 @@ impl Task for Square {
     }
 
     fn run(&mut self, task: u64) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
-        let ctx = self.ctx.worker();
+        let ctx = &self.ctx.worker;
         ctx.emit(PoolFact::TaskStarted { task })?;
         if self.poison == Some(task) {
             ctx.pause(POISON_PAUSE);
             kill_self()?;
         }
         // The length belongs to the task and not to the worker that has it.
-        let mut rng = StdRng::seed_from_u64(ctx.seed() ^ task.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut rng = StdRng::seed_from_u64(ctx.seed ^ task.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let place = ((task - 1) as f64 + rng.random::<f64>()) / self.tasks as f64;
         let working_ms = LONGEST_MS + (SHORTEST_MS - LONGEST_MS) * place;
         ctx.pause(Duration::from_secs_f64(working_ms / 1_000.0));

@@ -15,12 +15,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, anyhow};
-use clap::ArgMatches;
 
-use super::entry::{args_of, checked, conclude, play, prepared, started};
-use super::exploration::{mark, parsed, refuse, tried, without_options};
+use super::entry::{Invocation, conclude, play, started};
+use super::exploration::{mark, parsed, tried, without_options};
 use super::live::Watcher;
-use super::runner::RunOptions;
 use super::scenario::Scenario;
 use crate::explore::by_hand::{Chooser, ObjectState, Standing, Stands};
 use crate::explore::schedule::{SPAWNER, Schedule, Turn};
@@ -28,52 +26,47 @@ use crate::explore::survey::play_by_hand;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::cells::fold;
-use crate::report::{Event, Language, Names, Pictures, RUNNER, Reporter, Screen, columns, quoted};
+use crate::report::{Event, Language, Names, Pictures, RUNNER, Reporter, Screen, columns, quoted, say};
 use crate::sys::fd;
 
 /// Runs a scenario in the schedule that a person chooses.
 pub(super) fn step<S: Scenario>(
     language: Language,
-    matches: &ArgMatches,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    invocation: &Invocation<'_>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let args = args_of::<S>(matches)?;
-    refuse::<S>(&args, "choose the schedule of")?;
-    let mark = mark::<S>(&args, options);
+    let options = invocation.options;
+    let mark = mark::<S>(invocation, "choose the schedule of")?;
     let given = options.schedule.as_ref().map(|text| parsed::<S>(text, &mark)).transpose();
     let mut given = given.map_err(Failure::Unusable)?.unwrap_or_default();
-    let signals = Rc::new(StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?);
-    let (tried, _) = tried::<S>(matches, options, &given, &signals)?;
+    let signals = Rc::new(StopSignals::catch()?);
+    let (tried, _) = tried::<S>(invocation, &given, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot begin with {given}: {misfit}")));
     }
-    let console = Console::new(language, S::NAMES, tried.workers.clone(), Rc::clone(&signals));
-    let console = console.map_err(Failure::machinery)?;
+    let console = Console::new(language, S::NAMES, tried.workers.clone(), Rc::clone(&signals))?;
     let (is_muted, console) = (Arc::clone(&console.is_muted), Rc::new(RefCell::new(console)));
     loop {
         let asked = Rc::clone(&console);
         let chooser: Chooser = match &options.control {
-            Some(control) => Watcher::choosing(control, S::NAMES, tried.workers.clone()).chooser(),
+            Some(control) => Watcher::new(control, S::NAMES, tried.workers.clone(), None).chooser(),
             None => Box::new(move |standing: &Standing| asked.borrow_mut().choose(standing)),
         };
         let (played, events) = (Cell::new(None), RefCell::new(Vec::new()));
         let run = || {
-            let scenario = prepared::<S>(matches)?;
-            let options = checked(options, &scenario)?;
+            let scenario = invocation.prepare::<S>()?;
+            let options = invocation.options_for(&scenario)?;
             let started = Some(started(&scenario, &options));
-            let reporter = Muting { reporter: reporter(), is_muted: Arc::clone(&is_muted) };
+            let reporter = Muting { reporter: (invocation.reporter)(), is_muted: Arc::clone(&is_muted) };
             let mut see = |event: &Event| events.borrow_mut().push(event.clone());
             play(scenario, &options, &signals, Box::new(reporter), started, &mut see)
         };
-        let replayed = play_by_hand(&given, chooser, &|| played.set(Some(run())));
-        let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+        let replayed = play_by_hand(&given, chooser, &|| played.set(Some(run())))?;
         if let Some(earlier) = console.borrow_mut().undone.take() {
             given = earlier;
             continue;
         }
-        let (end, result) = played.take().context("nothing was run").map_err(Failure::machinery)??;
+        let (end, result) = played.take().context("nothing was run")??;
         events.take().iter().for_each(|event| pictures.collect(event));
         let schedule = format!("{}#{mark}", replayed.schedule);
         let outcome = conclude::<S>(end, result, options.strict, Some(&schedule), pictures);
@@ -84,7 +77,7 @@ pub(super) fn step<S: Scenario>(
         });
         let command: Vec<String> = args.iter().map(|word| quoted(word)).collect();
         let command = format!("ipc-demo {} --schedule {}", command.join(" "), quoted(&schedule));
-        console.borrow_mut().say(&[("replay it: ", "重放：", &command)]).map_err(Failure::machinery)?;
+        console.borrow_mut().say(&[("replay it: ", "重放：", &command)])?;
         return outcome;
     }
 }
@@ -149,15 +142,18 @@ impl Console {
     /// Asks for the next turn. Returns `None` if the schedule ends here, or a step is undone.
     fn choose(&mut self, standing: &Standing) -> Option<Turn> {
         self.is_muted.store(false, Relaxed);
-        if let Some(turn) = self.typed.pop_front() {
-            if standing.possible.contains(&turn) {
-                return Some(turn);
-            }
-            self.typed.clear();
-            self.refuse(turn).ok()?;
-        }
-        self.show(standing).ok()?;
+        let mut is_shown = false;
         loop {
+            if let Some(turn) = self.typed.pop_front() {
+                if standing.possible.contains(&turn) {
+                    return Some(turn);
+                }
+                self.typed.clear();
+                self.refuse(turn).ok()?;
+            }
+            if !std::mem::replace(&mut is_shown, true) {
+                self.show(standing).ok()?;
+            }
             self.print(&self.prompt(standing)).ok()?;
             let line = self.line()?;
             match line.trim() {
@@ -176,15 +172,7 @@ impl Console {
                     None => self.say(&[("there is no step to undo", "没有可以撤销的步骤", "")]).ok()?,
                 },
                 typed => match typed.parse::<Schedule>() {
-                    Ok(turns) => {
-                        self.typed = turns.turns().collect();
-                        match self.typed.pop_front() {
-                            Some(turn) if standing.possible.contains(&turn) => return Some(turn),
-                            Some(turn) => self.refuse(turn).ok()?,
-                            None => {}
-                        }
-                        self.typed.clear();
-                    }
+                    Ok(turns) => self.typed = turns.turns().collect(),
                     Err(error) => self.say(&[("", "", &error.to_string())]).ok()?,
                 },
             }
@@ -250,10 +238,9 @@ impl Console {
             let what = match stands {
                 Stands::Next(operation) => pick("next: ", "下一步：") + operation,
                 Stands::Waits(operation, None) => pick("waits: ", "等待：") + operation,
-                Stands::Waits(operation, Some(holder)) => match self.language {
-                    Language::En => format!("waits: {operation}, which {holder} holds"),
-                    Language::Zh => format!("等待：{operation}，由 {holder} 持有"),
-                },
+                Stands::Waits(operation, Some(holder)) => {
+                    say!(self, "waits: {operation}, which {holder} holds", "等待：{operation}，由 {holder} 持有")
+                }
                 Stands::Ended => pick("has ended", "已结束"),
                 Stands::Dead => pick("is dead", "已死亡"),
             };

@@ -68,11 +68,6 @@ impl WorkerContext {
         Ok(())
     }
 
-    /// Returns the seed of the run.
-    pub(crate) fn seed(&self) -> u64 {
-        self.seed
-    }
-
     /// Returns the microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
         self.clock.now_us()
@@ -131,10 +126,5 @@ impl PoolContext {
         self.worker.worker = number.map_or(0, |number| number.saturating_sub(1));
         self.worker.kill_at = self.kills.iter().find(|(worker, _)| *worker == name).map(|(_, moment)| moment.clone());
         self.worker.name = name;
-    }
-
-    /// Returns the context of this worker.
-    pub(crate) fn worker(&self) -> &WorkerContext {
-        &self.worker
     }
 }

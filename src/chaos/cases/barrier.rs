@@ -9,14 +9,14 @@ const PASS_OR_ARE_TOLD: Texts = ["pass, or are told", "通过，或得知有进�
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Barrier", wait, last).before(IDLE, ARE_TOLD, Undone).by_liveness_check().like_python("Barrier.idle"),
-        Row::of("Barrier", wait, first).asleep(WAITING, ARE_TOLD, Undone).like_python("Barrier.waiting"),
-        Row::of("Barrier", wait, first)
-            .within(["in wait, the first", "wait 中，最先到"], PASS_OR_ARE_TOLD, OPERATION)
+        Row::of(wait, last).before(IDLE, ARE_TOLD, Undone).by_liveness_check().like_python("Barrier.idle"),
+        Row::of(wait, first).asleep(WAITING, ARE_TOLD, Undone).like_python("Barrier.waiting"),
+        Row::of(wait, first)
+            .within(["in wait, the first", "wait 中，最先到"], PASS_OR_ARE_TOLD)
             .by_liveness_check()
             .like_python("Barrier.in_wait"),
-        Row::of("Barrier", wait, last)
-            .within(["in wait, the last", "wait 中，最后到"], PASS_OR_ARE_TOLD, OPERATION)
+        Row::of(wait, last)
+            .within(["in wait, the last", "wait 中，最后到"], PASS_OR_ARE_TOLD)
             .by_liveness_check()
             .like_python("Barrier.in_wait"),
     ]
@@ -37,14 +37,14 @@ fn pass(barrier: &Barrier, victim: Option<u32>) -> Result<bool> {
 }
 
 /// Repairs the barrier if necessary; then two threads pass it twice.
-fn two_rounds(seen: &mut Observation, barrier: &Barrier) -> Result<()> {
+fn two_rounds(seen: &mut Observation, barrier: &Barrier, effect: Effect) -> Result<Effect> {
     barrier.reset();
     for _ in 0..2 {
         let peer = Peer::start(barrier.clone(), |barrier| pass(&barrier, None))?;
         let has_passed = seen.fresh(barrier.clone(), |barrier| pass(&barrier, None))?;
         ensure!(has_passed && seen.back(&peer)?, Fault::Unusable);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// A peer waits; the victim is the second of two.
@@ -53,8 +53,7 @@ fn last(kill: Kill<'_, Barrier>) -> Result<Effect> {
     let peer = Peer::asleep_in(barrier.clone(), |barrier| pass(&barrier, None))?;
     let seen = kill.alone(barrier.clone())?;
     let has_passed = seen.back(&peer)?;
-    two_rounds(seen, &barrier)?;
-    Ok(Effect::done_if(has_passed))
+    two_rounds(seen, &barrier, Effect::done_if(has_passed))
 }
 
 /// The victim waits; a peer arrives as the second of two.
@@ -67,6 +66,5 @@ fn first(kill: Kill<'_, Barrier>) -> Result<Effect> {
         Some(peer) => seen.back(peer)?,
         None => seen.fresh(barrier.clone(), move |barrier| pass(&barrier, Some(victim)))?,
     };
-    two_rounds(seen, &barrier)?;
-    Ok(Effect::done_if(has_passed))
+    two_rounds(seen, &barrier, Effect::done_if(has_passed))
 }

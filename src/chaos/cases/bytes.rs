@@ -10,44 +10,32 @@ const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Queue", put_typed, typed_content)
-            .within(["in put, 64 KiB", "put 64 KiB 中"], FIND_ALL, OPERATION)
+        Row::of(put_typed, typed_content).within(["in put, 64 KiB", "put 64 KiB 中"], FIND_ALL).extra(),
+        Row::of(put_bytes, |kill| content(kill, &[1], &[1, 7]))
+            .within(["in put_bytes, 64 KiB", "put_bytes 64 KiB 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", put_bytes, |kill| content(kill, &[1], &[1, 7]))
-            .within(["in put_bytes, 64 KiB", "put_bytes 64 KiB 中"], FIND_ALL, OPERATION)
+        Row::of(write, |kill| content(kill, &[1], &[1, 7]))
+            .within(["from reserve to commit", "reserve 到 commit 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", write, |kill| content(kill, &[1], &[1, 7]))
-            .within(["from reserve to commit", "reserve 到 commit 中"], FIND_ALL, OPERATION)
+        Row::of(give_up, |kill| content(kill, &[1], &[1]))
+            .hidden_within(["in a dropped reservation", "放弃的 reserve 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", give_up, |kill| content(kill, &[1], &[1]))
-            .within(["in a dropped reservation", "放弃的 reserve 中"], FIND_ALL, DONE)
-            .extra(),
-        Row::of("Queue", put_more, grown).within(["in put, the queue grows", "put 中，队列增长"], FIND_ALL, OPERATION),
-        Row::of("Queue", get_into, |kill| content(kill, &[1, 2], &[2])).within(
-            ["in get_into", "get_into 中"],
-            FIND_REST,
-            OPERATION,
-        ),
-        Row::of("Queue", read, |kill| content(kill, &[1, 2], &[2])).within(
-            ["in get_ref and its drop", "get_ref 到释放中"],
-            FIND_REST,
-            OPERATION,
-        ),
-        Row::of("Queue", read, read_before_peer)
-            .within(["in get_ref, a peer waits", "get_ref 中，有等待者"], PEER_WRITES, OPERATION)
+        Row::of(put_more, grown).within(["in put, the queue grows", "put 中，队列增长"], FIND_ALL),
+        Row::of(get_into, |kill| content(kill, &[1, 2], &[2])).within(["in get_into", "get_into 中"], FIND_REST),
+        Row::of(read, |kill| content(kill, &[1, 2], &[2]))
+            .within(["in get_ref and its drop", "get_ref 到释放中"], FIND_REST),
+        Row::of(read, read_before_peer)
+            .within(["in get_ref, a peer waits", "get_ref 中，有等待者"], PEER_WRITES)
             .by_liveness_check(),
     ]
 }
 
 pub(super) fn leased_rows() -> Vec<Row> {
     vec![
-        Row::of("JoinableQueue", |queue: Tasks| marked(|| queue.get_ref().map(drop)), |kill| redone(kill, 0, &[1, 0]))
-            .within(["in get_ref and its drop", "get_ref 到释放中"], DO_ALL, OPERATION),
-        Row::of("JoinableQueue", task_done, |kill| redone(kill, 1, &[0])).within(
-            ["in task_done, 64 KiB", "task_done 64 KiB 中"],
-            DO_ALL,
-            OPERATION,
-        ),
+        Row::of(|queue: Tasks| marked(|| queue.get_ref().map(drop)), |kill| redone(kill, 0, &[1, 0]))
+            .within(["in get_ref and its drop", "get_ref 到释放中"], DO_ALL),
+        Row::of(task_done, |kill| redone(kill, 1, &[0]))
+            .within(["in task_done, 64 KiB", "task_done 64 KiB 中"], DO_ALL),
     ]
 }
 
@@ -126,7 +114,7 @@ fn drain(seen: &mut Observation, queue: &Bytes) -> Result<Vec<u8>> {
 }
 
 /// The empty queue has all of its memory, twice: one item takes it.
-fn two_rounds(seen: &mut Observation, queue: &Bytes) -> Result<()> {
+fn two_rounds(seen: &mut Observation, queue: &Bytes, effect: Effect) -> Result<Effect> {
     for round in 100..102 {
         seen.fresh(queue.clone(), move |queue| {
             let item = vec![round; queue.byte_limit() as usize];
@@ -134,7 +122,7 @@ fn two_rounds(seen: &mut Observation, queue: &Bytes) -> Result<()> {
             demand(queue.try_get_ref()?.is_some_and(|found| *found == item[..]), Fault::Lost)
         })?;
     }
-    Ok(())
+    Ok(effect)
 }
 
 fn queue(seeds: &[u8]) -> Result<Bytes> {
@@ -148,8 +136,7 @@ fn content(kill: Kill<'_, Bytes>, before: &[u8], done: &[u8]) -> Result<Effect> 
     let queue = queue(before)?;
     let seen = kill.alone(queue.clone())?;
     let effect = effect_of(&drain(seen, &queue)?, before, done)?;
-    two_rounds(seen, &queue)?;
-    Ok(effect)
+    two_rounds(seen, &queue, effect)
 }
 
 fn typed_content(kill: Kill<'_, Queue<Vec<u8>>>) -> Result<Effect> {
@@ -188,12 +175,12 @@ fn grown(kill: Kill<'_, Bytes>) -> Result<Effect> {
         Ok(items)
     })?;
     drop(read);
-    two_rounds(seen, &queue)?;
-    match items[..] {
-        [2] => Ok(Undone),
-        [1, 2] | [1, 7, 2] => Ok(Done),
+    let effect = match items[..] {
+        [2] => Undone,
+        [1, 2] | [1, 7, 2] => Done,
         _ => bail!(Fault::Lost),
-    }
+    };
+    two_rounds(seen, &queue, effect)
 }
 
 /// Slots of a segment of a queue with a small byte limit.
@@ -209,8 +196,7 @@ fn read_before_peer(kill: Kill<'_, Bytes>) -> Result<Effect> {
     let get = |_: &mut Observation| demand(seed(&queue.get_ref()?)? == 1, Fault::Lost);
     let (is_served, ()) = seen.settle(&peer, || queue.qsize() < MOST, get)?;
     ensure!(drain(seen, &queue)? == [2, 3, 9], Fault::Lost);
-    two_rounds(seen, &queue)?;
-    Ok(Effect::done_if(is_served))
+    two_rounds(seen, &queue, Effect::done_if(is_served))
 }
 
 /// The victim has one of two tasks, which were returned `undone` times if it had not done anything, or it is done.

@@ -8,17 +8,14 @@ const PEER_IS_TOLD: Texts = ["the peer is woken", "等待者被唤醒"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Condition", wait, notified)
-            .asleep(WAITING, NOTIFY_PEER, Done)
-            .by_liveness_check()
-            .like_python("Condition.waiting"),
-        Row::of("Condition", wait, notified)
-            .within(["in wait, one behind", "wait 中，后有等待者"], PEER_IS_TOLD, DONE)
+        Row::of(wait, notified).asleep(WAITING, NOTIFY_PEER, Done).by_liveness_check().like_python("Condition.waiting"),
+        Row::of(wait, notified)
+            .hidden_within(["in wait, one behind", "wait 中，后有等待者"], PEER_IS_TOLD)
             .by_liveness_check()
             .extra()
             .like_python("Condition.in_wait"),
-        Row::of("Condition", notify, notifying)
-            .within(["in notify, a peer waits", "notify 中，有等待者"], PEER_IS_TOLD, OPERATION)
+        Row::of(notify, notifying)
+            .within(["in notify, a peer waits", "notify 中，有等待者"], PEER_IS_TOLD)
             .by_liveness_check()
             .like_python("Condition.in_notify"),
     ]
@@ -54,14 +51,14 @@ fn notify_one(seen: &mut Observation, shared: &Shared) -> Result<usize> {
     })
 }
 
-fn two_rounds(seen: &mut Observation, shared: &Shared) -> Result<()> {
+fn two_rounds(seen: &mut Observation, shared: &Shared, effect: Effect) -> Result<Effect> {
     for _ in 0..2 {
         ensure!(notify_one(seen, shared)? == 0, Fault::Twice);
         let peer = waiter(shared)?;
         ensure!(notify_one(seen, shared)? == 1, Fault::Lost);
         ensure!(!seen.back(&peer)?, Fault::Unusable);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The victim waits before a peer does, and one of the two is notified.
@@ -83,8 +80,7 @@ fn notified(kill: Kill<'_, Shared>) -> Result<Effect> {
         }
     };
     seen.back(&behind)?;
-    two_rounds(seen, &shared)?;
-    Ok(Done)
+    two_rounds(seen, &shared, Done)
 }
 
 /// The victim acquires the lock, notifies a waiting peer, and releases the lock.
@@ -100,6 +96,5 @@ fn notifying(kill: Kill<'_, Shared>) -> Result<Effect> {
         (false, true) => bail!(Fault::Lost),
         (false, false) => Undone,
     };
-    two_rounds(seen, &shared)?;
-    Ok(effect)
+    two_rounds(seen, &shared, effect)
 }

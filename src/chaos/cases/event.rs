@@ -8,18 +8,16 @@ const ARE_LET_GO: Texts = ["both peers are let go", "两个等待者都被唤醒
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Event", wait, among_waiters).asleep(WAITING, ARE_LET_GO, Done).like_python("Event.waiting"),
-        Row::of("Event", wait, among_waiters)
-            .within(["in wait, others wait", "wait 中，另有等待者"], ARE_LET_GO, DONE)
+        Row::of(wait, among_waiters).asleep(WAITING, ARE_LET_GO, Done).like_python("Event.waiting"),
+        Row::of(wait, among_waiters)
+            .hidden_within(["in wait, others wait", "wait 中，另有等待者"], ARE_LET_GO)
             .like_python("Event.in_wait"),
-        Row::of("Event", set, |kill| set_for(kill, 0))
-            .within(["in set", "set 中"], GO_ON, OPERATION)
-            .like_python("Event.in_set"),
-        Row::of("Event", set, |kill| set_for(kill, 2))
-            .within(["in set, two peers wait", "set 中，有两个等待者"], ARE_LET_GO, OPERATION)
+        Row::of(set, |kill| set_for(kill, 0)).within(["in set", "set 中"], GO_ON).like_python("Event.in_set"),
+        Row::of(set, |kill| set_for(kill, 2))
+            .within(["in set, two peers wait", "set 中，有两个等待者"], ARE_LET_GO)
             .like_python("Event.in_set_to_peers"),
-        Row::of("Event", |event: Event| marked(|| event.clear()), cleared)
-            .within(["in clear", "clear 中"], GO_ON, OPERATION)
+        Row::of(|event: Event| marked(|| event.clear()), cleared)
+            .within(["in clear", "clear 中"], GO_ON)
             .like_python("Event.in_clear"),
     ]
 }
@@ -37,7 +35,7 @@ fn waiter(event: &Event) -> Result<Peer<()>> {
 }
 
 /// Clears the event and sets it for a waiter, twice.
-fn two_rounds(seen: &mut Observation, event: &Event) -> Result<()> {
+fn two_rounds(seen: &mut Observation, event: &Event, effect: Effect) -> Result<Effect> {
     for _ in 0..2 {
         event.clear();
         ensure!(!event.is_set(), Fault::Unusable);
@@ -45,7 +43,7 @@ fn two_rounds(seen: &mut Observation, event: &Event) -> Result<()> {
         event.set();
         seen.back(&peer)?;
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The victim sets the event for this number of waiters.
@@ -54,18 +52,14 @@ fn set_for(kill: Kill<'_, Event>, peers: usize) -> Result<Effect> {
     let peers = (0..peers).map(|_| waiter(&event)).collect::<Result<Vec<_>>>()?;
     let seen = kill.alone(event.clone())?;
     let is_set = event.is_set();
+    let set = |_: &mut Observation| {
+        event.set();
+        Ok(())
+    };
     for peer in &peers {
-        seen.settle(
-            peer,
-            || event.is_set(),
-            |_| {
-                event.set();
-                Ok(())
-            },
-        )?;
+        seen.settle(peer, || event.is_set(), set)?;
     }
-    two_rounds(seen, &event)?;
-    Ok(Effect::done_if(is_set))
+    two_rounds(seen, &event, Effect::done_if(is_set))
 }
 
 fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
@@ -73,8 +67,7 @@ fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
     event.set();
     let seen = kill.alone(event.clone())?;
     let is_cleared = !event.is_set();
-    two_rounds(seen, &event)?;
-    Ok(Effect::done_if(is_cleared))
+    two_rounds(seen, &event, Effect::done_if(is_cleared))
 }
 
 /// The victim and two peers wait, and the event is set.
@@ -88,6 +81,5 @@ fn among_waiters(kill: Kill<'_, Event>) -> Result<Effect> {
     for peer in &others {
         seen.back(peer)?;
     }
-    two_rounds(seen, &event)?;
-    Ok(Done)
+    two_rounds(seen, &event, Done)
 }

@@ -9,29 +9,27 @@ const PEER_GETS: Texts = ["the peer gets the task", "等待者取到任务"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("JoinableQueue", get, queued).asleep(WAITING, PEER_GETS, Undone).like_python("JoinableQueue.waiting"),
-        Row::of("JoinableQueue", task_done, joined)
+        Row::of(get, queued).asleep(WAITING, PEER_GETS, Undone).like_python("JoinableQueue.waiting"),
+        Row::of(task_done, joined)
             .before(HOLDING, JOINS, Undone)
             .by_liveness_check()
             .like_python("JoinableQueue.holding"),
-        Row::of("JoinableQueue", get, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 0), (2, 0)], &[(1, 1), (2, 0)]))
-            .within(IN_GET, DO_ALL, OPERATION)
+        Row::of(get, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 0), (2, 0)], &[(1, 1), (2, 0)]))
+            .within(IN_GET, DO_ALL)
             .like_python("JoinableQueue.in_get"),
-        Row::of("JoinableQueue", get, queued)
-            .within(IN_GET_QUEUED, PEER_GETS, OPERATION)
+        Row::of(get, queued)
+            .within(IN_GET_QUEUED, PEER_GETS)
             .by_liveness_check()
             .extra()
             .like_python("JoinableQueue.in_get_among_peers"),
-        Row::of("JoinableQueue", task_done, joined)
-            .within(["in task_done, one joins", "task_done 中，有等待者"], JOINS, OPERATION)
+        Row::of(task_done, joined)
+            .within(["in task_done, one joins", "task_done 中，有等待者"], JOINS)
             .by_liveness_check()
             .like_python("JoinableQueue.in_task_done"),
         // By a nack or by the victim's death, the task is returned once.
-        Row::of("JoinableQueue", nack, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 1), (2, 0)], &[(1, 1), (2, 0)]))
-            .within(["in nack", "nack 中"], DO_ALL, DONE),
-        Row::of("JoinableQueue", get, inherited)
-            .within(["in get, of the dead", "get 中，接管遗留的任务"], DO_ALL, OPERATION)
-            .extra(),
+        Row::of(nack, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 1), (2, 0)], &[(1, 1), (2, 0)]))
+            .hidden_within(["in nack", "nack 中"], DO_ALL),
+        Row::of(get, inherited).within(["in get, of the dead", "get 中，接管遗留的任务"], DO_ALL).extra(),
     ]
 }
 
@@ -81,13 +79,13 @@ fn do_all(seen: &mut Observation, queue: &Tasks) -> Result<Vec<Redone>> {
 }
 
 /// Nothing is left, and two more tasks pass through the queue.
-fn two_rounds(seen: &mut Observation, queue: &Tasks) -> Result<()> {
+fn two_rounds(seen: &mut Observation, queue: &Tasks, effect: Effect) -> Result<Effect> {
     ensure!(queue.unfinished() == 0 && queue.is_empty(), Fault::Twice);
     for round in 100..102 {
         queue.put_timeout(round, LONG)?;
         ensure!(do_all(seen, queue)? == [(round, 0)], Fault::Lost);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The victim leases some tasks of `queue`; afterwards the tasks are done as in `undone` or `done`.
@@ -95,8 +93,7 @@ fn redone(kill: Kill<'_, Tasks>, queue: &Tasks, undone: &[Redone], done: &[Redon
     let seen = kill.alone(queue.clone())?;
     ensure!(queue.unfinished() == done.len() as u64, Fault::Lost);
     let effect = effect_of(&do_all(seen, queue)?, undone, done)?;
-    two_rounds(seen, queue)?;
-    Ok(effect)
+    two_rounds(seen, queue, effect)
 }
 
 /// The victim gets the only task of a worker that died before it.
@@ -110,14 +107,11 @@ fn inherited(kill: Kill<'_, Tasks>) -> Result<Effect> {
 /// The victim waits for a task that is then put; a peer waits behind it.
 fn queued(kill: Kill<'_, Tasks>) -> Result<Effect> {
     let queue = tasks(&[])?;
-    let (seen, behind) = kill.victim(queue.clone())?.kill_waking(|| {
-        let behind = Peer::asleep_in(queue.clone(), |queue| do_one(&queue))?;
-        queue.put(5)?;
-        Ok(behind)
-    })?;
+    let (seen, behind) = kill
+        .victim(queue.clone())?
+        .kill_ahead_of(|| Peer::asleep_in(queue.clone(), |queue| do_one(&queue)), || Ok(queue.put(5)?))?;
     let effect = effect_of(&[seen.back(&behind)?], &[(5, 0)], &[(5, 1)])?;
-    two_rounds(seen, &queue)?;
-    Ok(effect)
+    two_rounds(seen, &queue, effect)
 }
 
 /// The victim has the only task and reports it done; a peer joins.
@@ -130,6 +124,5 @@ fn joined(kill: Kill<'_, Tasks>) -> Result<Effect> {
     let seen = victim.kill()?;
     let finish = |seen: &mut Observation| demand(do_all(seen, &queue)? == [(1, 1)], Fault::Lost);
     let (is_done, ()) = seen.settle(&peer, || queue.unfinished() == 0, finish)?;
-    two_rounds(seen, &queue)?;
-    Ok(Effect::done_if(is_done))
+    two_rounds(seen, &queue, Effect::done_if(is_done))
 }

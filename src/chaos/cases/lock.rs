@@ -13,35 +13,36 @@ const RELEASED: (Effect, Effect) = (HandedOn, Done);
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Lock", acquire::<false>, acquiring).before(IDLE, GET_IT, Undone).like_python("Lock.idle"),
-        Row::of("Lock", acquire, contended).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Lock.waiting"),
-        Row::of("Lock", release::<false>, releasing).before(HOLDING, TAKE_OVER, HandedOn).like_python("Lock.holding"),
-        Row::of("Lock", acquire::<false>, acquiring)
-            .within(IN_ACQUIRE, GET_IT, ACQUIRED)
-            .like_python("Lock.in_acquire"),
-        Row::of("Lock", acquire, inherited).within(
+        Row::of(acquire::<false>, acquiring).before(IDLE, GET_IT, Undone).like_python("Lock.idle"),
+        Row::of(acquire, contended).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Lock.waiting"),
+        Row::of(release::<false>, releasing).before(HOLDING, TAKE_OVER, HandedOn).like_python("Lock.holding"),
+        Row::of(acquire::<false>, acquiring).between(IN_ACQUIRE, GET_IT, ACQUIRED).like_python("Lock.in_acquire"),
+        Row::of(acquire, inherited).between(
             ["in acquire, of the dead", "acquire 中，接管遗留的锁"],
             TAKE_OVER,
             (HandedOn, HandedOn),
         ),
-        Row::of("Lock", acquire, contended)
-            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, ACQUIRED)
+        Row::of(acquire, contended)
+            .between(IN_ACQUIRE_QUEUED, PEER_GETS_IT, ACQUIRED)
             .like_python("Lock.in_acquire_among_peers"),
-        Row::of("Lock", release::<false>, releasing)
-            .within(IN_RELEASE, GET_IT, RELEASED)
-            .like_python("Lock.in_release"),
-        Row::of("Lock", release::<false>, to_peer)
-            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
+        Row::of(release::<false>, releasing).between(IN_RELEASE, GET_IT, RELEASED).like_python("Lock.in_release"),
+        Row::of(release::<false>, to_peer)
+            .between(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
             .like_python("Lock.in_release_among_peers"),
-        Row::of("RLock", release::<true>, releasing).before(HOLDING, TAKE_OVER, HandedOn).like_python("RLock.holding"),
-        Row::of("RLock", acquire::<true>, acquiring)
-            .within(["in acquire, twice", "两次 acquire 中"], GET_IT, ACQUIRED)
+    ]
+}
+
+pub(super) fn reentrant_rows() -> Vec<Row> {
+    vec![
+        Row::of(release::<true>, releasing).before(HOLDING, TAKE_OVER, HandedOn).like_python("RLock.holding"),
+        Row::of(acquire::<true>, acquiring)
+            .between(["in acquire, twice", "两次 acquire 中"], GET_IT, ACQUIRED)
             .like_python("RLock.in_acquire"),
-        Row::of("RLock", release::<true>, releasing)
-            .within(["in release, twice", "两次 release 中"], GET_IT, RELEASED)
+        Row::of(release::<true>, releasing)
+            .between(["in release, twice", "两次 release 中"], GET_IT, RELEASED)
             .like_python("RLock.in_release"),
-        Row::of("RLock", release::<true>, to_peer)
-            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
+        Row::of(release::<true>, to_peer)
+            .between(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
             .like_python("RLock.in_release_among_peers"),
     ]
 }
@@ -72,19 +73,22 @@ fn survivor<const R: bool>(otherwise: Effect) -> impl FnOnce(GenericLock<R>) -> 
 }
 
 /// The lock remains usable, and the death is reported only once.
-fn two_rounds<const REENTRANT: bool>(seen: &mut Observation, lock: &GenericLock<REENTRANT>) -> Result<()> {
+fn two_rounds<const REENTRANT: bool>(
+    seen: &mut Observation,
+    lock: &GenericLock<REENTRANT>,
+    effect: Effect,
+) -> Result<Effect> {
     for _ in 0..2 {
         ensure!(seen.fresh(lock.clone(), survivor(Done))? == Done, Fault::Twice);
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// No other process uses the lock.
 fn alone<const R: bool>(kill: Kill<'_, GenericLock<R>>, lock: &GenericLock<R>, otherwise: Effect) -> Result<Effect> {
     let seen = kill.alone(lock.clone())?;
     let effect = seen.fresh(lock.clone(), survivor(otherwise))?;
-    two_rounds(seen, lock)?;
-    Ok(effect)
+    two_rounds(seen, lock, effect)
 }
 
 fn acquiring<const REENTRANT: bool>(kill: Kill<'_, GenericLock<REENTRANT>>) -> Result<Effect> {
@@ -106,19 +110,16 @@ fn inherited(kill: Kill<'_, Lock>) -> Result<Effect> {
 fn contended(kill: Kill<'_, Lock>) -> Result<Effect> {
     let lock = Lock::new()?;
     let mut held = Some(lock.acquire()?);
-    let (seen, behind) = kill.victim(lock.clone())?.kill_waking(|| {
-        let behind = Peer::asleep_in(lock.clone(), survivor(Undone))?;
-        held.take();
-        Ok(behind)
-    })?;
+    let (seen, behind) = kill
+        .victim(lock.clone())?
+        .kill_ahead_of(|| Peer::asleep_in(lock.clone(), survivor(Undone)), || Ok(held.take()))?;
     // The waiting peer may also have been faster than the victim; then the peer's successor is told.
     let effect = match (seen.back(&behind)?, seen.fresh(lock.clone(), survivor(Done))?) {
         (HandedOn, HandedOn) => bail!(Fault::Twice),
         (effect, Done) => effect,
         _ => HandedOn,
     };
-    two_rounds(seen, &lock)?;
-    Ok(effect)
+    two_rounds(seen, &lock, effect)
 }
 
 /// A peer waits for the lock that the victim releases.
@@ -128,6 +129,5 @@ fn to_peer<const REENTRANT: bool>(kill: Kill<'_, GenericLock<REENTRANT>>) -> Res
     let peer = Peer::asleep_in(lock.clone(), survivor(Done))?;
     let seen = victim.kill()?;
     let effect = seen.back(&peer)?;
-    two_rounds(seen, &lock)?;
-    Ok(effect)
+    two_rounds(seen, &lock, effect)
 }

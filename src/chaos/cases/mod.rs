@@ -1,6 +1,7 @@
 //! The table of all rows: one file per kind of object, and one row per place of a kill.
 //!
-//! A file has the table of its rows first, then what victims do, then what survivors see.
+//! A file has the table of its rows first, then what victims do, then what survivors see: an effect, which `two_rounds`
+//! returns if the object can be used for two more.
 
 mod barrier;
 mod bytes;
@@ -33,11 +34,6 @@ pub(super) const POOL_ROLE: RoleEntry = RoleEntry::of_task::<pool::Square>();
 
 /// A timeout for a wait that could hang: long enough to detect it.
 const LONG: Duration = Duration::from_secs(2);
-/// The effects of most operations: before the first instruction, and after the last.
-const OPERATION: (Effect, Effect) = (Undone, Done);
-/// The effects of an operation that the survivors cannot tell from the death of its process.
-const DONE: (Effect, Effect) = (Done, Done);
-
 const IDLE: Texts = ["idle", "空闲"];
 const WAITING: Texts = ["waiting", "等待"];
 const HOLDING: Texts = ["holding", "持有"];
@@ -50,22 +46,28 @@ const IN_GET_QUEUED: Texts = ["in get, one behind", "get 中，后有等待者"]
 
 /// All rows, in the order of the output.
 pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    let families = [
-        lock::rows(),
-        semaphore::rows(),
-        event::rows(),
-        condition::rows(),
-        barrier::rows(),
-        value::rows(),
-        pipe::rows(),
-        queue::rows(),
-        bytes::rows(),
-        joinable_queue::rows(),
-        bytes::leased_rows(),
-        pipe_queue::rows(),
-        pool::rows(),
+    let objects = [
+        ("Lock", lock::rows()),
+        ("RLock", lock::reentrant_rows()),
+        ("Semaphore", semaphore::rows()),
+        ("BoundedSemaphore", semaphore::bounded_rows()),
+        ("OwnedSemaphore", semaphore::owned_rows()),
+        ("Event", event::rows()),
+        ("Condition", condition::rows()),
+        ("Barrier", barrier::rows()),
+        ("Value", value::rows()),
+        ("Array", value::array_rows()),
+        ("Pipe", pipe::rows()),
+        ("Datagrams", pipe::datagram_rows()),
+        ("Queue", queue::rows()),
+        ("Queue", bytes::rows()),
+        ("JoinableQueue", joinable_queue::rows()),
+        ("JoinableQueue", bytes::leased_rows()),
+        ("PipeQueue", pipe_queue::rows()),
+        ("Pool", pool::rows()),
     ];
-    families.into_iter().flatten().enumerate().map(|(index, row)| Row { index, ..row }).collect()
+    let rows = objects.into_iter().flat_map(|(object, rows)| rows.into_iter().map(move |row| Row { object, ..row }));
+    rows.enumerate().map(|(index, row)| Row { index, ..row }).collect()
 });
 
 /// Performs a victim's operation between its two marks. The victim is killed at the second mark at the latest, so the

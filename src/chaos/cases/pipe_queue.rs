@@ -10,12 +10,12 @@ const GET_OR_TOLD: Texts = ["get the rest, or told", "取到其余，或得到�
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("PipeQueue", get, |kill| goes_on(kill, false))
+        Row::of(get, |kill| goes_on(kill, false))
             .asleep(WAITING, PEER_GETS, Done)
             .by_liveness_check()
             .like_python("Queue.waiting"),
-        Row::of("PipeQueue", get, |kill| goes_on(kill, true))
-            .within(IN_GET, GET_OR_TOLD, DONE)
+        Row::of(get, |kill| goes_on(kill, true))
+            .hidden_within(IN_GET, GET_OR_TOLD)
             .by_liveness_check()
             .extra()
             .like_python("Queue.in_get"),

@@ -21,67 +21,44 @@ const ONE_RESULT: Texts = ["each task has a result", "每个任务恰好一个�
 const WORKERS_END: Texts = ["the workers end", "工作进程全部结束"];
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![
-        Row::of("Pool", of_pool, idle)
-            .asleep(IDLE, ONE_RESULT, Done)
-            .by_liveness_check()
-            .like_python("Pool.idle")
-            .like_other_python("ProcessPoolExecutor.idle"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::Running, 8))
+    let rows = vec![
+        Row::of(of_pool, idle).asleep(IDLE, ONE_RESULT, Done).like_pythons("Pool.idle", "ProcessPoolExecutor.idle"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::Running, 8))
             .before(["a task is running", "正在执行任务"], ONE_RESULT, Done)
-            .by_liveness_check()
-            .like_python("Pool.running")
-            .like_other_python("ProcessPoolExecutor.running"),
-        Row::of("Pool", of_pool, |kill| tried_once(kill, Stretch::Taking, 8))
-            .within(["taking a task", "领取任务中"], ONE_RESULT, OPERATION)
-            .by_liveness_check()
-            .like_python("Pool.in_steps")
-            .like_other_python("ProcessPoolExecutor.in_steps"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::Taking, 8))
-            .within(["taking one, retried", "领取任务中，可重试"], ONE_RESULT, DONE)
-            .by_liveness_check()
+            .like_pythons("Pool.running", "ProcessPoolExecutor.running"),
+        Row::of(of_pool, |kill| tried_once(kill, Stretch::Taking, 8))
+            .within(["taking a task", "领取任务中"], ONE_RESULT)
+            .like_pythons("Pool.in_steps", "ProcessPoolExecutor.in_steps"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::Taking, 8))
+            .hidden_within(["taking one, retried", "领取任务中，可重试"], ONE_RESULT)
             .extra(),
         // First its task is charged to the victim, then none, then the next.
-        Row::of("Pool", of_pool, |kill| tried_once(kill, Stretch::Finishing, 8))
-            .within(["writing a result", "写入结果中"], ONE_RESULT, OPERATION)
-            .by_liveness_check()
-            .like_python("Pool.in_steps")
-            .like_other_python("ProcessPoolExecutor.in_steps"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::Finishing, 8))
-            .within(["writing one, retried", "写入结果中，可重试"], ONE_RESULT, DONE)
-            .by_liveness_check()
+        Row::of(of_pool, |kill| tried_once(kill, Stretch::Finishing, 8))
+            .within(["writing a result", "写入结果中"], ONE_RESULT)
+            .like_pythons("Pool.in_steps", "ProcessPoolExecutor.in_steps"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::Finishing, 8))
+            .hidden_within(["writing one, retried", "写入结果中，可重试"], ONE_RESULT)
             .extra(),
-        Row::of("Pool", of_pool, |kill| tried_once(kill, Stretch::Finishing, 3_000))
-            .within(["writing 3 kB", "写入 3 kB 结果中"], ONE_RESULT, OPERATION)
-            .by_liveness_check()
+        Row::of(of_pool, |kill| tried_once(kill, Stretch::Finishing, 3_000))
+            .within(["writing 3 kB", "写入 3 kB 结果中"], ONE_RESULT)
             .extra()
-            .like_python("Pool.in_long_result")
-            .like_other_python("ProcessPoolExecutor.in_long_result"),
-        Row::of("Pool", of_pool, |kill| tried_again(kill, Stretch::SettingUp, 8))
-            .within(["in set-up", "初始化中"], ONE_RESULT, DONE)
-            .by_liveness_check()
-            .like_python("Pool.in_set_up")
-            .like_other_python("ProcessPoolExecutor.in_set_up"),
-        Row::of("Pool", of_pool, |kill| after_a_death(kill, true))
-            .within(["taking a dead one's task", "领取死者的任务中"], ONE_RESULT, DONE)
-            .by_liveness_check(),
-        Row::of("Pool", of_pool, |kill| after_a_death(kill, false))
-            .within(["before the repair", "接管任务之前"], ONE_RESULT, DONE)
-            .by_liveness_check(),
-        Row::of("Pool", submit, parent)
-            .within(["the parent, in submit", "父进程，submit 中"], WORKERS_END, DONE)
-            .by_liveness_check()
-            .like_python("Pool.parent_in_submit")
-            .like_other_python("ProcessPoolExecutor.parent_in_submit"),
-        Row::of("Pool", repair, parent)
-            .within(["the parent, in a repair", "父进程，接管任务中"], WORKERS_END, DONE)
-            .by_liveness_check(),
-        Row::of("Pool", map, parent)
+            .like_pythons("Pool.in_long_result", "ProcessPoolExecutor.in_long_result"),
+        Row::of(of_pool, |kill| tried_again(kill, Stretch::SettingUp, 8))
+            .hidden_within(["in set-up", "初始化中"], ONE_RESULT)
+            .like_pythons("Pool.in_set_up", "ProcessPoolExecutor.in_set_up"),
+        Row::of(of_pool, |kill| after_a_death(kill, true))
+            .hidden_within(["taking a dead one's task", "领取死者的任务中"], ONE_RESULT),
+        Row::of(of_pool, |kill| after_a_death(kill, false))
+            .hidden_within(["before the repair", "接管任务之前"], ONE_RESULT),
+        Row::of(submit, parent)
+            .hidden_within(["the parent, in submit", "父进程，submit 中"], WORKERS_END)
+            .like_pythons("Pool.parent_in_submit", "ProcessPoolExecutor.parent_in_submit"),
+        Row::of(repair, parent).hidden_within(["the parent, in a repair", "父进程，接管任务中"], WORKERS_END),
+        Row::of(map, parent)
             .asleep(["the parent, in map", "父进程，map 中"], WORKERS_END, Done)
-            .by_liveness_check()
-            .like_python("Pool.parent")
-            .like_other_python("ProcessPoolExecutor.parent"),
-    ]
+            .like_pythons("Pool.parent", "ProcessPoolExecutor.parent"),
+    ];
+    rows.into_iter().map(Row::by_liveness_check).collect()
 }
 
 /// The first and the last thing that the victim does between its marks.
@@ -207,13 +184,13 @@ fn build_with_victim(task: Square, workers: usize, retries: u32) -> Result<(Pool
 }
 
 /// Two more tasks pass through the pool.
-fn two_rounds(seen: &mut Observation, pool: &Pool<Square>, bytes: usize) -> Result<()> {
+fn two_rounds(seen: &mut Observation, pool: &Pool<Square>, bytes: usize, effect: Effect) -> Result<Effect> {
     for first in 100..102 {
         let handles = submit_all(pool, first..first + 1)?;
         let outputs = seen.fresh(handles, move |handles| results(handles, first, bytes))?;
         demand(outputs == [true], Fault::Lost)?;
     }
-    Ok(())
+    Ok(effect)
 }
 
 /// The only worker of a pool is killed with one of two tasks, or between them. Without retries, the task that it was
@@ -223,14 +200,16 @@ fn tried_once(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Effe
     let handles = submit_all(&pool, 1..3)?;
     let seen = kill.worker(pid)?.kill()?;
     let outputs = seen.fresh(handles, move |handles| results(handles, 1, bytes))?;
-    two_rounds(seen, &pool, bytes)?;
     let is_later = stretch == Stretch::Finishing;
-    match outputs[..] {
-        [true, true] => Ok(if is_later { HandedOn } else { Undone }),
-        [false, true] => Ok(if is_later { Undone } else { Done }),
-        [true, false] if is_later => Ok(Done),
+    let effect = match outputs[..] {
+        [true, true] if is_later => HandedOn,
+        [true, true] => Undone,
+        [false, true] if is_later => Undone,
+        [false, true] => Done,
+        [true, false] if is_later => Done,
         _ => bail!(Fault::Lost),
-    }
+    };
+    two_rounds(seen, &pool, bytes, effect)
 }
 
 /// As [`tried_once`], while a peer waits for both results. With a retry, every task has its output.
@@ -241,8 +220,7 @@ fn tried_again(kill: Kill<'_, ()>, stretch: Stretch, bytes: usize) -> Result<Eff
     let peer = Peer::asleep_in(handles, move |handles| results(handles, 1, bytes))?;
     let seen = victim.kill()?;
     demand(seen.back(&peer)? == [true, true], Fault::Lost)?;
-    two_rounds(seen, &pool, bytes)?;
-    Ok(Done)
+    two_rounds(seen, &pool, bytes, Done)
 }
 
 /// One of two workers has died with a task; the other one is killed while it takes this task, after the repair, or
@@ -266,8 +244,7 @@ fn after_a_death(kill: Kill<'_, ()>, is_repaired: bool) -> Result<Effect> {
     std::thread::spawn(|| supervisor.run());
     let outputs = seen.fresh(handles, |handles| results(handles, ENDS_LATER, 8))?;
     demand(outputs == [true, true], Fault::Lost)?;
-    two_rounds(seen, &pool, 8)?;
-    Ok(Done)
+    two_rounds(seen, &pool, 8, Done)
 }
 
 /// One of two workers is killed while it has nothing to do.
@@ -277,8 +254,7 @@ fn idle(kill: Kill<'_, ()>) -> Result<Effect> {
     let handles = submit_all(&pool, 1..5)?;
     let outputs = seen.fresh(handles, |handles| results(handles, 1, 8))?;
     demand(outputs == [true; 4], Fault::Lost)?;
-    two_rounds(seen, &pool, 8)?;
-    Ok(Done)
+    two_rounds(seen, &pool, 8, Done)
 }
 
 /// A task for workers that keep the end of a pipe. None of them is the victim.

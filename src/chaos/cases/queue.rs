@@ -12,54 +12,46 @@ const IN_PUT: Texts = ["in put", "put 中"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Queue", put, |kill| content(kill, &[1], &[1, 7]))
-            .before(IDLE, FIND_ALL, Undone)
-            .like_python("Queue.idle"),
-        Row::of("Queue", get, get_queued).asleep(WAITING, PEER_GETS, Undone).like_python("Queue.waiting"),
-        Row::of("Queue", put, |kill| content(kill, &[1], &[1, 7]))
-            .within(IN_PUT, FIND_ALL, OPERATION)
-            .like_python("Queue.in_put"),
-        Row::of("Queue", put, |kill| put_to_peer(kill, &[]))
-            .within(["in put, a peer waits", "put 中，有等待者"], PEER_GETS, OPERATION)
+        Row::of(put, |kill| content(kill, &[1], &[1, 7])).before(IDLE, FIND_ALL, Undone).like_python("Queue.idle"),
+        Row::of(get, get_queued).asleep(WAITING, PEER_GETS, Undone).like_python("Queue.waiting"),
+        Row::of(put, |kill| content(kill, &[1], &[1, 7])).within(IN_PUT, FIND_ALL).like_python("Queue.in_put"),
+        Row::of(put, |kill| put_to_peer(kill, &[]))
+            .within(["in put, a peer waits", "put 中，有等待者"], PEER_GETS)
             .by_liveness_check()
             .like_python("Queue.in_put_to_peer"),
-        Row::of("Queue", put, put_queued)
-            .within(["in put, one behind", "put 中，后有等待者"], PEER_PUTS, OPERATION)
+        Row::of(put, put_queued)
+            .within(["in put, one behind", "put 中，后有等待者"], PEER_PUTS)
             .by_liveness_check()
             .like_python("Queue.in_put_among_peers"),
-        Row::of("Queue", put_many, |kill| content(kill, &[1], &[1, 7, 8, 9]))
-            .within(["in put_many", "put_many 中"], FIND_ALL, OPERATION)
+        Row::of(put_many, |kill| content(kill, &[1], &[1, 7, 8, 9]))
+            .within(["in put_many", "put_many 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", put_many, |kill| put_to_peer(kill, &[8, 9]))
-            .within(["in put_many, a peer waits", "put_many 中，有等待者"], PEER_GETS, OPERATION)
+        Row::of(put_many, |kill| put_to_peer(kill, &[8, 9]))
+            .within(["in put_many, a peer waits", "put_many 中，有等待者"], PEER_GETS)
             .by_liveness_check(),
-        Row::of("Queue", get, |kill| content(kill, &[1, 2], &[2]))
-            .within(IN_GET, FIND_REST, OPERATION)
-            .like_python("Queue.in_get"),
-        Row::of("Queue", get, get_from_peer)
-            .within(["in get, a peer waits", "get 中，有等待者"], PEER_PUTS, OPERATION)
+        Row::of(get, |kill| content(kill, &[1, 2], &[2])).within(IN_GET, FIND_REST).like_python("Queue.in_get"),
+        Row::of(get, get_from_peer)
+            .within(["in get, a peer waits", "get 中，有等待者"], PEER_PUTS)
             .by_liveness_check()
             .like_python("Queue.in_get_from_peer"),
-        Row::of("Queue", get, get_queued)
-            .within(IN_GET_QUEUED, PEER_GETS, OPERATION)
-            .like_python("Queue.in_get_among_peers"),
-        Row::of("Queue", |queue: Queue<Item>| marked(|| queue.get_many(2)), |kill| content(kill, &[1, 2, 3], &[3]))
-            .within(["in get_many", "get_many 中"], FIND_REST, OPERATION),
-        Row::of("Queue", put_long, |kill| long_content(kill, 1, 2))
-            .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL, OPERATION)
+        Row::of(get, get_queued).within(IN_GET_QUEUED, PEER_GETS).like_python("Queue.in_get_among_peers"),
+        Row::of(|queue: Queue<Item>| marked(|| queue.get_many(2)), |kill| content(kill, &[1, 2, 3], &[3]))
+            .within(["in get_many", "get_many 中"], FIND_REST),
+        Row::of(put_long, |kill| long_content(kill, 1, 2))
+            .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL)
             .extra()
             .like_python("Queue.in_put_long"),
-        Row::of("Queue", put_many_long, |kill| long_content(kill, 1, 4))
-            .within(["in put_many, 3 kB", "put_many 3 kB 中"], FIND_ALL, OPERATION)
+        Row::of(put_many_long, |kill| long_content(kill, 1, 4))
+            .within(["in put_many, 3 kB", "put_many 3 kB 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", |queue: Queue<String>| marked(|| queue.get_many(2)), |kill| long_content(kill, 3, 1))
-            .within(["in get_many, 3 kB", "get_many 3 kB 中"], FIND_REST, OPERATION)
+        Row::of(|queue: Queue<String>| marked(|| queue.get_many(2)), |kill| long_content(kill, 3, 1))
+            .within(["in get_many, 3 kB", "get_many 3 kB 中"], FIND_REST)
             .extra(),
-        Row::of("Queue", |queue: Queue<Item>| marked(|| queue.clone()), |kill| content(kill, &[1], &[1]))
-            .within(["in clone", "clone 中"], FIND_ALL, DONE)
+        Row::of(|queue: Queue<Item>| marked(|| queue.clone()), |kill| content(kill, &[1], &[1]))
+            .hidden_within(["in clone", "clone 中"], FIND_ALL)
             .extra(),
-        Row::of("Queue", |queue| marked(|| drop(queue)), left)
-            .within(["in drop, a peer waits", "drop 中，有等待者"], IS_TOLD, DONE)
+        Row::of(|queue| marked(|| drop(queue)), left)
+            .hidden_within(["in drop, a peer waits", "drop 中，有等待者"], IS_TOLD)
             .by_liveness_check(),
     ]
 }
@@ -209,10 +201,7 @@ fn put_to_peer(kill: Kill<'_, Queue<Item>>, rest: &[u64]) -> Result<Effect> {
 fn put_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
     let queue = queue(2, &[1, 2])?;
     let get = |expected| demand(queue.get_timeout(LONG)? == Some(item(expected)), Fault::Lost);
-    let (seen, behind) = kill.victim(queue.clone())?.kill_waking(|| {
-        let behind = putter(&queue, 9)?;
-        get(1).map(|()| behind)
-    })?;
+    let (seen, behind) = kill.victim(queue.clone())?.kill_ahead_of(|| putter(&queue, 9), || get(1))?;
     // If the victim took the space, the next one is for the waiter behind it.
     let (is_served, ()) = seen.settle(&behind, || !queue.is_full(), |_| get(2))?;
     contains(seen, &queue, if is_served { &[2, 9] } else { &[7, 9] })?;
@@ -233,11 +222,7 @@ fn get_from_peer(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
 /// The victim waits for an item that is then put; a peer waits behind it.
 fn get_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
     let queue = queue(4, &[])?;
-    let (seen, behind) = kill.victim(queue.clone())?.kill_waking(|| {
-        let behind = getter(&queue)?;
-        queue.put(item(5))?;
-        Ok(behind)
-    })?;
+    let (seen, behind) = kill.victim(queue.clone())?.kill_ahead_of(|| getter(&queue), || Ok(queue.put(item(5))?))?;
     // If the victim took the item with it, the next one is for the waiter behind it.
     let is_served = is_served(seen, &queue, &behind, 5)?;
     contains(seen, &queue, &[])?;

@@ -11,42 +11,45 @@ const PEER_GETS_IT: Texts = ["the peer gets a permit", "等待者获得许可"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Semaphore", acquire, available).before(IDLE, GO_ON, Undone).like_python("Semaphore.idle"),
-        Row::of("Semaphore", acquire, queued).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Semaphore.waiting"),
-        Row::of("Semaphore", acquire, available)
-            .within(IN_ACQUIRE, GO_ON, OPERATION)
-            .like_python("Semaphore.in_acquire"),
-        Row::of("Semaphore", acquire, queued)
-            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, OPERATION)
+        Row::of(acquire, available).before(IDLE, GO_ON, Undone).like_python("Semaphore.idle"),
+        Row::of(acquire, queued).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Semaphore.waiting"),
+        Row::of(acquire, available).within(IN_ACQUIRE, GO_ON).like_python("Semaphore.in_acquire"),
+        Row::of(acquire, queued)
+            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT)
             .by_liveness_check()
             .like_python("Semaphore.in_acquire_among_peers"),
-        Row::of("Semaphore", release, released)
-            .within(IN_RELEASE, GO_ON, OPERATION)
-            .like_python("Semaphore.in_release"),
-        Row::of("Semaphore", release, to_peer)
-            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, OPERATION)
+        Row::of(release, released).within(IN_RELEASE, GO_ON).like_python("Semaphore.in_release"),
+        Row::of(release, to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT)
             .like_python("Semaphore.in_release_among_peers"),
-        Row::of("BoundedSemaphore", release_bounded, bounded_to_peer)
-            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, OPERATION)
+    ]
+}
+
+pub(super) fn bounded_rows() -> Vec<Row> {
+    vec![
+        Row::of(release_bounded, bounded_to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT)
             .by_liveness_check()
             .like_python("BoundedSemaphore.in_release_among_peers"),
-        Row::of("OwnedSemaphore", acquire_owned, owned_queued)
+    ]
+}
+
+pub(super) fn owned_rows() -> Vec<Row> {
+    vec![
+        Row::of(acquire_owned, owned_queued)
             .asleep(WAITING, PEER_GETS_IT, Done)
             .by_liveness_check()
             .like_python("Semaphore.waiting"),
-        Row::of("OwnedSemaphore", release_owned, owned_to_peer)
+        Row::of(release_owned, owned_to_peer)
             .before(HOLDING, PEER_GETS_IT, Done)
             .by_liveness_check()
             .like_python("Semaphore.holding_all"),
-        Row::of("OwnedSemaphore", acquire_owned, owned_available)
-            .within(IN_ACQUIRE, GET_ALL, DONE)
+        Row::of(acquire_owned, owned_available)
+            .hidden_within(IN_ACQUIRE, GET_ALL)
             .like_python("Semaphore.in_acquire_all"),
-        Row::of("OwnedSemaphore", acquire_owned, owned_queued)
-            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, DONE)
-            .by_liveness_check()
-            .extra(),
-        Row::of("OwnedSemaphore", release_owned, owned_to_peer)
-            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, DONE)
+        Row::of(acquire_owned, owned_queued).hidden_within(IN_ACQUIRE_QUEUED, PEER_GETS_IT).by_liveness_check().extra(),
+        Row::of(release_owned, owned_to_peer)
+            .hidden_within(IN_RELEASE_TO_PEER, PEER_GETS_IT)
             .by_liveness_check()
             .like_python("Semaphore.in_release_all"),
     ]
@@ -75,7 +78,7 @@ fn release_owned(semaphore: OwnedSemaphore) -> RoleResult {
 }
 
 /// Releases and acquires twice, and leaves the number of permits unchanged.
-fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32) -> Result<()> {
+fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32, effect: Effect) -> Result<Effect> {
     ensure!(semaphore.get_value() == permits, Fault::Twice);
     seen.fresh(semaphore.clone(), |semaphore| {
         for _ in 0..2 {
@@ -84,7 +87,7 @@ fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32) -> Re
         }
         Ok(())
     })?;
-    demand(semaphore.get_value() == permits, Fault::Lost)
+    demand(semaphore.get_value() == permits, Fault::Lost).map(|()| effect)
 }
 
 fn waiter(semaphore: &Semaphore) -> Result<Peer<()>> {
@@ -97,30 +100,24 @@ fn available(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let seen = kill.alone(semaphore.clone())?;
     let permits = semaphore.get_value();
     ensure!(matches!(permits, 1 | 2), Fault::Lost);
-    two_rounds(seen, &semaphore, permits)?;
-    Ok(Effect::done_if(permits == 1))
+    two_rounds(seen, &semaphore, permits, Effect::done_if(permits == 1))
 }
 
 /// The victim finds no permit and is woken by a release; a peer waits behind it.
 fn queued(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let semaphore = Semaphore::new(0)?;
-    let (seen, behind) = kill.victim(semaphore.clone())?.kill_waking(|| {
-        let behind = waiter(&semaphore)?;
-        semaphore.release()?;
-        Ok(behind)
-    })?;
+    let (seen, behind) =
+        kill.victim(semaphore.clone())?.kill_ahead_of(|| waiter(&semaphore), || Ok(semaphore.release()?))?;
     // If the victim took the permit, the next one is for the waiter behind it.
     let (is_served, ()) = seen.settle(&behind, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
-    two_rounds(seen, &semaphore, 0)?;
-    Ok(Effect::done_if(!is_served))
+    two_rounds(seen, &semaphore, 0, Effect::done_if(!is_served))
 }
 
 fn released(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let semaphore = Semaphore::new(0)?;
     let seen = kill.alone(semaphore.clone())?;
     let is_released = semaphore.try_acquire();
-    two_rounds(seen, &semaphore, 0)?;
-    Ok(Effect::done_if(is_released))
+    two_rounds(seen, &semaphore, 0, Effect::done_if(is_released))
 }
 
 /// A peer waits for the permit that the victim releases.
@@ -129,8 +126,7 @@ fn to_peer(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let peer = waiter(&semaphore)?;
     let seen = kill.alone(semaphore.clone())?;
     let (is_served, ()) = seen.settle(&peer, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
-    two_rounds(seen, &semaphore, 0)?;
-    Ok(Effect::done_if(is_served))
+    two_rounds(seen, &semaphore, 0, Effect::done_if(is_served))
 }
 
 /// The victim holds the only permit and releases it; a peer waits for it.
@@ -177,11 +173,8 @@ fn owned_available(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
 fn owned_queued(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
     let semaphore = OwnedSemaphore::new(1)?;
     let mut held = semaphore.try_acquire();
-    let (seen, behind) = kill.victim(semaphore.clone())?.kill_waking(|| {
-        let behind = owned_waiter(&semaphore)?;
-        held.take();
-        Ok(behind)
-    })?;
+    let (seen, behind) =
+        kill.victim(semaphore.clone())?.kill_ahead_of(|| owned_waiter(&semaphore), || Ok(held.take()))?;
     seen.back(&behind)?;
     drop(held);
     all_are_free(seen, semaphore, 1)

@@ -10,22 +10,24 @@ const NEW: [u64; 3] = [7, 8, 9];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row::of("Value", |value: Value<u64>| marked(|| value.update(|number| number + 1)), changed)
-            .within(["in update", "update 中"], SEE_OLD_OR_NEW, OPERATION)
+        Row::of(|value: Value<u64>| marked(|| value.update(|number| number + 1)), changed)
+            .within(["in update", "update 中"], SEE_OLD_OR_NEW)
             .like_python("Value.in_update"),
-        Row::of("Value", |value| marked(|| value.fetch_add(1)), changed).within(
-            ["in fetch_add", "fetch_add 中"],
-            SEE_OLD_OR_NEW,
-            OPERATION,
-        ),
-        Row::of("Value", |value| marked(|| value.lock().map(|_guard| value.set(value.get() + 1))), changed)
-            .within(["in lock, set, unlock", "lock、set、unlock 中"], SEE_OLD_OR_NEW, OPERATION)
+        Row::of(|value| marked(|| value.fetch_add(1)), changed)
+            .within(["in fetch_add", "fetch_add 中"], SEE_OLD_OR_NEW),
+        Row::of(|value| marked(|| value.lock().map(|_guard| value.set(value.get() + 1))), changed)
+            .within(["in lock, set, unlock", "lock、set、unlock 中"], SEE_OLD_OR_NEW)
             .like_python("Value.in_update"),
-        Row::of("Array", |array: Array<u64>| marked(|| array.write(.., &NEW)), overwritten)
-            .within(["in write, a slice", "write 切片中"], SEE_OLD_OR_NEW, OPERATION)
+    ]
+}
+
+pub(super) fn array_rows() -> Vec<Row> {
+    vec![
+        Row::of(|array: Array<u64>| marked(|| array.write(.., &NEW)), overwritten)
+            .within(["in write, a slice", "write 切片中"], SEE_OLD_OR_NEW)
             .like_python("Array.in_write"),
-        Row::of("Array", |array| marked(|| array.update_all(|numbers| numbers.copy_from_slice(&NEW))), overwritten)
-            .within(["in update_all", "update_all 中"], SEE_OLD_OR_NEW, OPERATION)
+        Row::of(|array| marked(|| array.update_all(|numbers| numbers.copy_from_slice(&NEW))), overwritten)
+            .within(["in update_all", "update_all 中"], SEE_OLD_OR_NEW)
             .like_python("Array.in_write"),
     ]
 }

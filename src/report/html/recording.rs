@@ -8,11 +8,11 @@ use super::patch::between;
 use crate::report::class::Severity;
 use crate::report::event::Event;
 use crate::report::frame::{RunStarted, Summary};
-use crate::report::lanes::State;
+use crate::report::lanes::{State, Worker};
 use crate::report::language::Language;
 use crate::report::scene::{Scene, short};
 use crate::report::things::{MOST_ITEMS, Shape};
-use crate::report::wording::Known;
+use crate::report::wording::{Known, say};
 use crate::report::{text, timeline};
 
 /// The maximum number of events in a page. Pages of a longer run show its end.
@@ -75,10 +75,8 @@ pub(super) fn of(events: &[Event], forgotten: u64, language: Language) -> String
     let workers: BTreeSet<&str> = events.iter().map(|event| event.worker.as_str()).collect();
     let legend = recording.states.iter().map(|state| (state, state.meaning(language)));
     let names = workers.into_iter().map(|name| (name, language.name(own_names, name)));
-    let missing = match language {
-        Language::En => format!("{forgotten} earlier events are not in this page."),
-        Language::Zh => format!("本页不含更早的 {forgotten} 个事件。"),
-    };
+    let missing =
+        say!(in language, "{forgotten} earlier events are not in this page.", "本页不含更早的 {forgotten} 个事件。");
     let about = json!({
         "title": started.map(|started| started.scenario),
         "about": timeline::about(started, summary, recording.workers, language).join(" · "),
@@ -121,7 +119,8 @@ impl Recording {
         // The first event tells what there is: nothing has happened before it. What is dropped anyway needs no text.
         let begins = usize::from(events.first().is_some_and(Event::is::<RunStarted>));
         let skipped = begins.max(events.len().saturating_sub(MOST_EVENTS));
-        let (mut first, mut last, mut known) = (Scene::default(), Shot::new(language), Known::default());
+        let (mut first, mut last, mut known) =
+            (Scene::default(), Shot { language, ..Shot::default() }, Known::default());
         for event in &events[..skipped] {
             known.follow(event);
             first.apply(event);
@@ -156,7 +155,7 @@ fn entry(event: &Event, shot: &Shot, known: &Known, change: Option<Value>) -> St
     let wording = known.wording(shot.language, event);
     let mut said = vec![event.fact.sentence(&wording)];
     said.extend(event.fact.details(&wording));
-    let worker = shot.scene.index_of(&event.worker).map_or_else(|| json!(event.worker), |index| json!(index));
+    let worker = shot.scene.lanes.index_of(&event.worker).map_or_else(|| json!(event.worker), |index| json!(index));
     let dot = match event.fact.class().severity() {
         Some(Severity::Good) => "good",
         Some(Severity::Trouble) => "trouble",
@@ -166,7 +165,7 @@ fn entry(event: &Event, shot: &Shot, known: &Known, change: Option<Value>) -> St
 }
 
 /// A scene, and its JSON form.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shot {
     language: Language,
     scene: Scene,
@@ -175,41 +174,39 @@ struct Shot {
 }
 
 impl Shot {
-    fn new(language: Language) -> Self {
-        Shot { language, scene: Scene::default(), lanes: Vec::new(), things: Vec::new() }
-    }
-
     /// Applies an event. Returns the patch of the JSON form, if it is another one.
     fn apply(&mut self, event: &Event) -> Option<Value> {
         let Shot { language, scene, lanes, things } = self;
         let changed = scene.apply(event);
-        let lanes = renewed(lanes, &changed.workers, scene.workers(), |index| shown_worker(scene, index, *language));
+        let lanes = renewed(lanes, &changed.workers, scene.lanes.workers().len(), |index| {
+            shown_worker(scene, index, *language)
+        });
         let things =
-            renewed(things, &changed.things, scene.things().len(), |index| shown_thing(scene, index, *language));
+            renewed(things, &changed.things, scene.things.all().len(), |index| shown_thing(scene, index, *language));
         let patches = [("lanes", lanes), ("things", things)];
         let patch: Map<_, _> = patches.into_iter().filter_map(|(key, patch)| Some((key.to_owned(), patch?))).collect();
         (!patch.is_empty()).then(|| patch.into())
     }
 
     fn states(&self) -> impl Iterator<Item = State> {
-        (0..self.scene.workers()).map(|index| self.scene.worker(index).state)
+        self.scene.lanes.workers().iter().map(Worker::state)
     }
 }
 
 /// Returns the JSON form of all workers, and of all things.
 fn shown(scene: &Scene, language: Language) -> (Vec<Value>, Vec<Value>) {
-    let workers = (0..scene.workers()).map(|index| shown_worker(scene, index, language));
-    let things = (0..scene.things().len()).map(|index| shown_thing(scene, index, language));
+    let workers = (0..scene.lanes.workers().len()).map(|index| shown_worker(scene, index, language));
+    let things = (0..scene.things.all().len()).map(|index| shown_thing(scene, index, language));
     (workers.collect(), things.collect())
 }
 
 fn shown_worker(scene: &Scene, index: usize, language: Language) -> Value {
-    let worker = scene.worker(index);
-    json!({ "name": worker.name, "pid": worker.pid, "state": worker.state, "says": scene.activity(index, language) })
+    let worker = &scene.lanes.workers()[index];
+    json!({ "name": worker.name, "pid": worker.pid, "state": worker.state(), "says": scene.activity(index, language) })
 }
 
 fn shown_thing(scene: &Scene, index: usize, language: Language) -> Value {
-    let thing = &scene.things()[index];
+    let thing = &scene.things.all()[index];
     let mut shown = json!(thing);
     shown["title"] = scene.title(index, language).into();
     match &thing.shape {

@@ -11,12 +11,12 @@ use unicode_width::UnicodeWidthStr;
 use super::look::{Look, Tone, tone_of};
 use super::thing;
 use super::view::{Activity, View};
-use crate::report::Language;
 use crate::report::control::Next;
 use crate::report::drawing::fitted;
 use crate::report::lanes::State;
 use crate::report::screen::ascii;
 use crate::report::text::{folded, pieces};
+use crate::report::wording::say;
 
 /// The smallest screen with a picture.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -56,6 +56,11 @@ impl Panel<'_> {
         after - self.area.x
     }
 
+    /// Writes texts one after the other, and returns the column after them.
+    fn put_all(&mut self, x: u16, row: u16, texts: impl IntoIterator<Item = thing::Piece>) -> u16 {
+        texts.into_iter().fold(x, |x, (text, tone)| self.put(x, row, &text, tone))
+    }
+
     /// Writes a text that is shortened if it is too long.
     fn fit(&mut self, x: u16, row: u16, text: &str, tone: Tone) -> u16 {
         let room = usize::from(self.area.width.saturating_sub(x));
@@ -85,25 +90,26 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
     let mut screen = Panel { area, buffer, look };
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (width, height) = SMALLEST;
-        let en = format!("needs at least {width}x{height}; q quits");
-        let zh = format!("至少需要 {width}x{height}；q 结束");
-        screen.fit(0, 0, look.pick(&en, &zh), Tone::Plain);
+        let needs = say!(look, "needs at least {width}x{height}; q quits", "至少需要 {width}x{height}；q 结束");
+        screen.fit(0, 0, &needs, Tone::Plain);
         return;
     }
     header(view, now, &mut screen);
     let (width, height) = (area.width, area.height - 3);
     if width >= WIDE {
         let left = width * 11 / 20;
-        let workers = (view.scene.workers() as u16).saturating_add(1).min(height - height / 4);
+        let workers = (view.scene.lanes.workers().len() as u16).saturating_add(1).min(height - height / 4);
         lanes(view, now, &mut screen.part(0, 2, left - 2, workers));
         log(view, &mut screen.part(0, 2 + workers, left - 2, height - workers));
         things(view, &mut screen.part(left, 2, width - left, height), usize::from(height));
     } else {
         // A line for each thing, and the rest for the workers and the last events.
-        let shared = (view.scene.things().len() as u16).saturating_add(1).min(height / 3).max(2);
+        let shared = (view.scene.things.all().len() as u16).saturating_add(1).min(height / 3).max(2);
         let events = if height >= 14 { 4 } else { 3 };
-        let workers =
-            (view.scene.workers() as u16).saturating_add(1).min(height.saturating_sub(shared + events)).max(2);
+        let workers = (view.scene.lanes.workers().len() as u16)
+            .saturating_add(1)
+            .min(height.saturating_sub(shared + events))
+            .max(2);
         let spare = height.saturating_sub(shared + workers + 2 * events);
         let lines = things(view, &mut screen.part(0, 2 + workers, width, shared + spare), 3);
         let shared = lines.min(shared + spare).max(2);
@@ -118,10 +124,9 @@ pub(super) fn draw(view: &View, now: Instant, look: Look, area: Rect, buffer: &m
 
 fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
     let look = screen.look;
-    let time = match (view.status.steps.filter(|_| view.end.is_none()), look.language) {
-        (Some(steps), Language::En) => format!("step {steps}"),
-        (Some(steps), Language::Zh) => format!("第 {steps} 步"),
-        (None, _) => {
+    let time = match view.status.steps.filter(|_| view.end.is_none()) {
+        Some(steps) => say!(look, "step {steps}", "第 {steps} 步"),
+        None => {
             // A step of a schedule takes a millisecond.
             let decimals = if view.status.steps.is_some() { 3 } else { 1 };
             format!("{:.decimals$} {}", view.now_us(now) as f64 / 1e6, look.pick("s", "秒"))
@@ -144,14 +149,10 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
         screen.fit(0, 1, &end.verdict, end.tone);
         return;
     }
-    let [running, waiting, holding] = view.scene.counts();
-    let over =
-        |wanted: State| (0..view.scene.workers()).filter(|worker| view.scene.worker(*worker).state == wanted).count();
+    let [running, waiting, holding] = view.scene.lanes.counts();
+    let over = |wanted: State| view.scene.lanes.workers().iter().filter(|worker| worker.state() == wanted).count();
     let (ended, died) = (over(State::Ended), over(State::Died));
-    let said = |count: usize, en: &str, zh: &str| match look.language {
-        Language::En => format!("{count} {en}"),
-        Language::Zh => format!("{zh} {count}"),
-    };
+    let said = |count: usize, en: &str, zh: &str| say!(look, "{count} {en}", "{zh} {count}");
     let mut counts = vec![(said(running, "running", "运行"), Tone::Plain)];
     // Of those that run.
     let mut before = look.pick(" (", "（");
@@ -171,11 +172,7 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
             counts.push((format!("  {}", said(count, en, zh)), tone));
         }
     }
-    let mut x = 0;
-    for (text, tone) in counts {
-        x = screen.put(x, 1, &text, tone);
-    }
-    x += 2;
+    let x = screen.put_all(0, 1, counts) + 2;
     let [en, zh] = view.claim;
     let claim = format!("{}{}", look.pick("to be shown: ", "待验证："), look.pick(en, zh));
     screen.fit(x, 1, &claim, Tone::Soft);
@@ -183,49 +180,45 @@ fn header(view: &View, now: Instant, screen: &mut Panel<'_>) {
 
 fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
     let (scene, look) = (&view.scene, panel.look);
-    let (count, rows) = (scene.workers(), usize::from(panel.area.height).saturating_sub(1));
+    let (count, rows) = (scene.lanes.workers().len(), usize::from(panel.area.height).saturating_sub(1));
     // Where not all have a line, others have a sign for each.
     let all = look.pick("all  ", "全部  ");
     let indent = 2 + all.width() as u16;
     let signs = usize::from(panel.area.width.saturating_sub(indent).max(1));
     let strip = if count > rows { count.div_ceil(signs).min(rows / 3) } else { 0 };
     let shown = (rows - strip).min(count);
-    let state_of = |worker: usize| scene.worker(worker).state;
+    let state_of = |worker: usize| scene.lanes.workers()[worker].state();
     let first = match view.selected {
         Some(selected) => selected.saturating_sub(shown / 2),
         // What goes on is at the top.
-        None => (0..count).find(|worker| !matches!(state_of(*worker), State::Ended | State::Died)).unwrap_or(0),
+        None => (0..count).find(|worker| !state_of(*worker).is_over()).unwrap_or(0),
     };
     let first = first.min(count - shown);
-    let heading = match (shown < count, look.language) {
-        (false, _) => look.pick("workers", "进程").to_owned(),
-        (true, Language::En) => {
-            format!("{} {} of {count}", if shown == 1 { "worker" } else { "workers" }, range(first, shown, look))
-        }
-        (true, Language::Zh) => format!("进程 {}，共 {count} 个", range(first, shown, look)),
+    let heading = if shown == count {
+        look.pick("workers", "进程").to_owned()
+    } else {
+        let (workers, shown) = (if shown == 1 { "worker" } else { "workers" }, range(first, shown, look));
+        say!(look, "{workers} {shown} of {count}", "进程 {shown}，共 {count} 个")
     };
     panel.heading(0, &heading);
     let mut row = 1;
     for line in 0..strip {
         panel.put(2, row, if line == 0 { all } else { "" }, Tone::Soft);
-        let mut x = indent;
-        for worker in (line * signs..count).take(signs) {
-            let state = state_of(worker);
-            // A blank would look as if there were none.
-            let sign = if state == State::Ended { look.sign("–", "-").to_owned() } else { sign(state, look) };
-            x = panel.put(x, row, &sign, tone_of(state));
-        }
+        let states = (line * signs..count).take(signs).map(state_of);
+        // A blank would look as if there were none.
+        let sign_of = |state| if state == State::Ended { look.sign("–", "-").to_owned() } else { sign(state, look) };
+        panel.put_all(indent, row, states.map(|state| (sign_of(state), tone_of(state))));
         row += 1;
     }
-    let name_of = |worker: usize| look.language.name(scene.names(), scene.worker(worker).name);
+    let name_of = |worker: usize| look.language.name(scene.names, &scene.lanes.workers()[worker].name);
     let longest = (first..first + shown).map(|worker| name_of(worker).width()).max().unwrap_or(0);
     let name_width = longest.clamp(6, NAME) as u16;
     let rest = panel.area.width.saturating_sub(name_width + 7);
     let band_width = rest * 2 / 5;
     for worker in first..first + shown {
-        let own = scene.worker(worker);
+        let (pid, told) = (scene.lanes.workers()[worker].pid, state_of(worker));
         let is_selected = view.selected == Some(worker);
-        let is_stopped = view.status.stopped.contains(&own.pid) && !matches!(own.state, State::Ended | State::Died);
+        let is_stopped = view.status.stopped.contains(&pid) && !told.is_over();
         let tone = if is_selected { Tone::Reverse } else { Tone::Plain };
         panel.put(0, row, if is_selected { look.sign("▸", ">") } else { " " }, Tone::Strong);
         let name = fitted(name_of(worker), usize::from(name_width));
@@ -233,22 +226,22 @@ fn lanes(view: &View, now: Instant, panel: &mut Panel<'_>) {
         band(view, worker, view.now_us(now), &mut panel.part(3 + name_width, row, band_width, 1));
         let x = 3 + name_width + band_width + 1;
         let activity = view.seen.get(worker).map_or(Activity::Unknown, |seen| seen.activity);
-        let waits = activity == Activity::Waits && own.state == State::Running;
-        let state = if waits { State::Waiting } else { own.state };
+        let waits = activity == Activity::Waits && told == State::Running;
+        let state = if waits { State::Waiting } else { told };
         let x = panel.put(x, row, &sign(state, look), tone_of(state)) + 1;
         // That it waits is said by an event.
-        let is_waiting = matches!(own.state, State::Waiting | State::Both);
+        let is_waiting = matches!(told, State::Waiting | State::Both);
         let next = view.status.next.get(worker).filter(|next| !(is_waiting && next.is_blocked));
         let next = next.map(|Next { text: [en, zh], .. }| look.pick(en, zh)).filter(|next| !next.is_empty());
         let mut doing = scene.doing(worker, look.language);
-        match (activity, own.state) {
+        match (activity, told) {
             (Activity::Waits, State::Running) => doing = look.pick("waits", "等待").to_owned(),
             (Activity::Sleeps, State::Running) => doing = look.pick("sleeps", "休眠").to_owned(),
             (Activity::Sleeps, State::Holding | State::Working) => doing += look.pick("; sleeps", "；休眠"),
             _ => {}
         }
-        if let Some(next) = next.filter(|_| view.end.is_none() && !matches!(own.state, State::Ended | State::Died)) {
-            let is_idle = own.state == State::Running;
+        if let Some(next) = next.filter(|_| view.end.is_none() && !told.is_over()) {
+            let is_idle = told == State::Running;
             doing = if is_idle { next.to_owned() } else { format!("{doing}{}{next}", look.pick("; ", "；")) };
         }
         if is_stopped {
@@ -317,10 +310,10 @@ fn longest(changes: &std::collections::VecDeque<(u64, State)>, from_us: u64, to_
 fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let (scene, look) = (&view.scene, panel.look);
     let width = usize::from(panel.area.width.saturating_sub(INDENT));
-    let titles = scene.things().iter().map(|thing| thing.title(look.language, scene.names()).width());
+    let titles = scene.things.all().iter().map(|thing| thing.title(look.language, scene.names).width());
     let title_width = titles.max().unwrap_or(0).clamp(8, 20) + 2;
     let rows = usize::from(panel.area.height).saturating_sub(1);
-    let all = scene.things();
+    let all = scene.things.all();
     let lines_of = |most: usize| -> Vec<Vec<Vec<thing::Piece>>> {
         all.iter().map(|shown| thing::lines(shown, scene, look, title_width, width, most)).collect()
     };
@@ -330,18 +323,14 @@ fn things(view: &View, panel: &mut Panel<'_>, most_lines: usize) -> u16 {
     let hidden = lines.iter().map(Vec::len).sum::<usize>().saturating_sub(rows);
     // Each has one line, if some are hidden.
     let (count, shown) = (all.len(), range(hidden, all.len() - hidden, look));
-    let heading = match (hidden, look.language) {
-        (0, _) => look.pick("shared", "共享对象").to_owned(),
-        (_, Language::En) => format!("shared {shown} of {count}"),
-        (_, Language::Zh) => format!("共享对象 {shown}，共 {count} 个"),
+    let heading = match hidden {
+        0 => look.pick("shared", "共享对象").to_owned(),
+        _ => say!(look, "shared {shown} of {count}", "共享对象 {shown}，共 {count} 个"),
     };
     panel.heading(0, &heading);
     let mut row = 1;
     for line in lines.into_iter().flatten().skip(hidden) {
-        let mut x = INDENT;
-        for (text, tone) in line {
-            x = panel.put(x, row, &text, tone);
-        }
+        panel.put_all(INDENT, row, line);
         row += 1;
     }
     row
@@ -379,10 +368,9 @@ fn log(view: &View, panel: &mut Panel<'_>) {
         panel.fit(x, row, &line.text, line.tone);
         row += 1;
     }
-    for (line, tone) in seen.iter().map(|line| (line, Tone::Strong)).chain(facts.iter().map(|line| (line, Tone::Plain)))
-    {
-        panel.put(0, row, line, tone);
-        row += 1;
+    let strong = seen.into_iter().map(|line| (line, Tone::Strong));
+    for (row, (line, tone)) in (row..).zip(strong.chain(facts.into_iter().map(|line| (line, Tone::Plain)))) {
+        panel.put(0, row, &line, tone);
     }
 }
 

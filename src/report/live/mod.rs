@@ -185,7 +185,7 @@ fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Res
                 view.set_status(status);
             }
             // The kernel is asked for each worker.
-            let look_every = if view.scene.workers() <= FEW { FRAME } else { IDLE_FRAME };
+            let look_every = if view.scene.lanes.workers().len() <= FEW { FRAME } else { IDLE_FRAME };
             if looked.is_none_or(|looked| looked.elapsed() >= look_every) {
                 looked = Some(Instant::now());
                 view.look(Instant::now(), |worker| control.is_pausing(worker), task::is_asleep);

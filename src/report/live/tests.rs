@@ -359,7 +359,7 @@ fn number_of_the_waiters_that_are_left_out_is_whole_at_every_width() {
     for (language, kind) in [(Language::En, "buyer-"), (Language::Zh, "购票者")] {
         let view = run.view(language);
         for (width, most) in (40..=120).flat_map(|width| [1, 2, 3].map(|most| (width, most))) {
-            let lines = thing::lines(&view.scene.things()[1], &view.scene, Look::plain(language), 10, width, most);
+            let lines = thing::lines(&view.scene.things.all()[1], &view.scene, Look::plain(language), 10, width, most);
             let lines: Vec<String> =
                 lines.iter().map(|line| line.iter().map(|(text, _)| text.as_str()).collect()).collect();
             assert!(lines.iter().all(|line| line.trim_end().width() <= width), "{width} {lines:?}");

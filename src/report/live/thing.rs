@@ -7,6 +7,7 @@ use crate::report::lanes::State;
 use crate::report::language::Language;
 use crate::report::scene::{Scene, short};
 use crate::report::things::{Queue, Shape, Tasks, Thing};
+use crate::report::wording::say;
 
 /// The most tasks of a pool that have a sign each.
 const MOST_SIGNS: u64 = 60;
@@ -28,7 +29,7 @@ pub(super) fn lines(
     width: usize,
     most: usize,
 ) -> Vec<Vec<Piece>> {
-    let title = thing.title(look.language, scene.names());
+    let title = thing.title(look.language, scene.names);
     let padding = " ".repeat(title_width.saturating_sub(title.width()));
     let mut lines = vec![vec![(format!("{title}{padding}"), Tone::Strong)]];
     let mut used = title.width().max(title_width);
@@ -57,21 +58,16 @@ pub(super) fn lines(
 }
 
 fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
-    let name = |name: &str| look.language.name(scene.names(), name);
+    let name = |name: &str| look.language.name(scene.names, name);
     let mut pieces: Vec<Piece> = Vec::new();
     let holding = look_of(State::Holding, look);
     match &thing.shape {
         Shape::Number { value, of, verb: [en, zh] } => {
             pieces.push((format!("[ {value} ]  "), Tone::Strong));
             // In the order of the workers.
-            let workers = (0..scene.workers()).map(|worker| scene.worker(worker));
-            pieces.extend(workers.filter_map(|worker| {
-                let (name, number) = (name(worker.name), of.get(worker.name)?);
-                let said = match look.language {
-                    Language::En => format!("{name} {en} {number}  "),
-                    Language::Zh => format!("{name}{zh}{number}  "),
-                };
-                Some((said, Tone::Plain))
+            pieces.extend(scene.lanes.workers().iter().filter_map(|worker| {
+                let (name, number) = (name(&worker.name), of.get(&worker.name)?);
+                Some((say!(look, "{name} {en} {number}  ", "{name}{zh}{number}  "), Tone::Plain))
             }));
         }
         Shape::Lock { holder: Some(holder), in_cycle, .. } => {
@@ -85,12 +81,7 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
             pieces.extend(holders.iter().map(|holder| (format!("[{holding} {}]", name(holder)), Tone::Holding)));
             let free = (*total as usize).saturating_sub(holders.len());
             pieces.extend((0..free.min(MOST_SPACES)).map(|_| ("[   ]".to_owned(), Tone::Soft)));
-            let free = (*total as usize).saturating_sub(holders.len());
-            let count = match look.language {
-                Language::En => format!("  {free} free  "),
-                Language::Zh => format!("  空闲 {free}  "),
-            };
-            pieces.push((count, Tone::Plain));
+            pieces.push((say!(look, "  {free} free  ", "  空闲 {free}  "), Tone::Plain));
         }
         Shape::Condition { waiters } if waiters.is_empty() => {
             pieces.push((look.pick("nobody waits", "无进程等待").to_owned(), Tone::Soft));
@@ -103,18 +94,15 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
             pieces.push((format!("{} {}  ", look.sign("○", "( )"), look.pick("not set", "未触发")), Tone::Soft));
         }
         Shape::Barrier { parties, round, waiters, is_broken } => {
-            let parties = parties.map_or(scene.workers(), |parties| parties as usize);
+            let parties = parties.map_or(scene.lanes.workers().len(), |parties| parties as usize);
             let gate = if *is_broken {
                 (look.pick("BROKEN  ", "已损坏  ").to_owned(), Tone::Bad)
             } else {
                 let there = look.sign("■", "#").repeat(waiters.len().min(MOST_SPACES));
                 let missing = look.sign("□", ".").repeat(parties.saturating_sub(waiters.len()).min(MOST_SPACES));
                 let count = waiters.len();
-                let said = match look.language {
-                    Language::En => format!("{there}{missing}  {count} of {parties}, round {round}  "),
-                    Language::Zh => format!("{there}{missing}  {count}/{parties}，第{round}轮  "),
-                };
-                (said, Tone::Waiting)
+                let of = say!(look, "{count} of {parties}, round {round}", "{count}/{parties}，第{round}轮");
+                (format!("{there}{missing}  {of}  "), Tone::Waiting)
             };
             pieces.push(gate);
         }

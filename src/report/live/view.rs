@@ -25,7 +25,7 @@ const MOST_LOOKS: usize = 100;
 const NOTICE: Duration = Duration::from_secs(6);
 
 /// A run as a person sees it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct View {
     language: Language,
     pub(super) scene: Scene,
@@ -104,25 +104,7 @@ pub(super) enum Pressed {
 
 impl View {
     pub(super) fn new(language: Language) -> Self {
-        View {
-            language,
-            scene: Scene::default(),
-            known: Known::default(),
-            title: String::new(),
-            claim: ["", ""],
-            bands: Vec::new(),
-            seen: Vec::new(),
-            started: 0,
-            log: VecDeque::new(),
-            end: None,
-            status: Status::default(),
-            time: (0, None),
-            selected: None,
-            is_help: false,
-            notice: None,
-            is_changed: true,
-            is_over: false,
-        }
+        View { language, is_changed: true, ..View::default() }
     }
 
     pub(super) fn apply(&mut self, event: &Event) {
@@ -137,11 +119,11 @@ impl View {
             return;
         }
         self.pass_to(event.at_us);
-        self.bands.resize_with(self.scene.workers(), VecDeque::new);
-        self.seen.resize_with(self.scene.workers(), Seen::default);
+        self.bands.resize_with(self.scene.lanes.workers().len(), VecDeque::new);
+        self.seen.resize_with(self.scene.lanes.workers().len(), Seen::default);
         let starts = event.fact.class().starts;
         for worker in changed.workers {
-            self.note(worker, event.at_us, self.scene.worker(worker).state);
+            self.note(worker, event.at_us, self.scene.lanes.workers()[worker].state());
             let number = if starts { self.started } else { self.seen[worker].number };
             self.seen[worker] = Seen { number, activity: Activity::Unknown };
         }
@@ -177,11 +159,11 @@ impl View {
         let now_us = self.now_us(now);
         let mut looked = 0;
         for index in 0..self.seen.len() {
-            let worker = self.scene.worker(index);
-            if !matches!(worker.state, State::Running | State::Holding | State::Working) {
+            let worker = &self.scene.lanes.workers()[index];
+            let (state, pid) = (worker.state(), worker.pid);
+            if !matches!(state, State::Running | State::Holding | State::Working) {
                 continue;
             }
-            let (state, pid) = (worker.state, worker.pid);
             let may_wait = state == State::Running && looked < MOST_LOOKS;
             let activity = if is_pausing(self.seen[index].number) {
                 Activity::Sleeps
@@ -243,7 +225,7 @@ impl View {
     }
 
     fn select(&mut self, place: impl FnOnce(usize, usize) -> usize) {
-        let last = self.scene.workers().saturating_sub(1);
+        let last = self.scene.lanes.workers().len().saturating_sub(1);
         // The first key selects the first worker, or the last one.
         let selected = self.selected.map(|selected| selected.min(last));
         let from = selected.unwrap_or(0);
@@ -286,8 +268,8 @@ impl View {
         let Some(selected) = self.selected else {
             return self.refuse("select a worker first, with the arrow keys", "请先用方向键选择一个进程");
         };
-        let worker = self.scene.worker(selected);
-        match worker.state {
+        let worker = &self.scene.lanes.workers()[selected];
+        match worker.state() {
             State::NotStarted => self.refuse("it has not started", "它尚未启动"),
             State::Ended | State::Died => self.refuse("it has ended", "它已结束"),
             _ => Pressed::Asks(request(worker.pid)),

@@ -150,7 +150,7 @@ impl Legend {
         let kinds: BTreeSet<EdgeKind> = model.edges.iter().filter(is_drawn).map(|edge| edge.edge_kind).collect();
         let mut arrows: Vec<([&str; 2], Vec<&str>)> = Vec::new();
         for kind in kinds {
-            let (look, [en, zh]) = (look(kind), kind.names());
+            let (look, [en, zh, _]) = (look(kind), kind.names());
             let name = language.pick(en, zh);
             match arrows.iter_mut().find(|(known, _)| *known == look) {
                 Some((_, names)) => names.push(name),

@@ -20,10 +20,9 @@ mod serve;
 
 use clap::{ArgMatches, FromArgMatches};
 
-use super::entry::{self, Entry, Tool};
-use super::runner::RunOptions;
+use super::entry::{self, Entry, Invocation, Tool};
 use crate::outcome::{Failure, Outcome};
-use crate::report::{Pictures, Reporter};
+use crate::report::Pictures;
 use args::ManagerArgs;
 #[cfg(test)]
 pub(crate) use facts::ManagerFact;
@@ -31,19 +30,14 @@ pub(crate) use scenario::Manager;
 use serve::Serve;
 
 /// Runs the demonstration, serves, or calls.
-pub(super) fn run(
-    matches: &ArgMatches,
-    options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
-    pictures: Pictures,
-) -> Result<Outcome, Failure> {
-    let args = ManagerArgs::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
+pub(super) fn run(invocation: &Invocation<'_>, pictures: Pictures) -> Result<Outcome, Failure> {
+    let args = ManagerArgs::from_arg_matches(invocation.matches).map_err(|error| Failure::Unusable(error.into()))?;
     if !args.call.is_empty() {
         let manager = args.connect.as_ref().zip(args.authkey_file.as_deref());
         return call::run(&args.call, manager, args.timeout);
     }
     let run = if args.serve.is_some() { entry::run::<Serve> } else { entry::run::<Manager> };
-    run(matches, options, reporter, pictures)
+    run(invocation, pictures)
 }
 
 /// The row of the scenario table.

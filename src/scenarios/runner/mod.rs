@@ -42,6 +42,7 @@ use crate::sys::epoll::Wakeup;
 use crate::sys::{Signal, fd};
 use crate::{Error, Process, Role};
 use child::Child;
+pub(super) use child::codes;
 pub(crate) use end::{Completion, RunEnd};
 use end::{Cut, UnexpectedExits};
 pub(crate) use kill::Kill;
@@ -60,7 +61,7 @@ const STEP: Duration = Duration::from_millis(1);
 const RUNNER_EXPLORED: u32 = 0;
 
 /// The options of a run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct RunOptions {
     pub(crate) seed: u64,
     pub(crate) speed: Speed,
@@ -247,6 +248,12 @@ impl<'a> Runner<'a> {
         self.children.iter().find(|child| child.pid() == pid).map(|child| child.name.as_str())
     }
 
+    /// Returns the context of a worker that has no name yet.
+    fn context(&self) -> WorkerContext {
+        let (events, clock) = (self.sender.clone(), self.clock.clone());
+        WorkerContext { events, name: String::new(), worker: 0, clock, seed: self.options.seed, kill_at: None }
+    }
+
     /// Starts a worker of the scenario.
     pub(crate) fn spawn<R: Role>(
         &mut self,
@@ -258,14 +265,8 @@ impl<'a> Runner<'a> {
             return Ok(());
         }
         let at_us = self.now_us();
-        let ctx = WorkerContext {
-            events: self.sender.clone(),
-            name: name.to_owned(),
-            worker: self.children.len() as u32,
-            clock: self.clock.clone(),
-            seed: self.options.seed,
-            kill_at: self.kills.next_of(name),
-        };
+        let (worker, kill_at) = (self.children.len() as u32, self.kills.next_of(name));
+        let ctx = WorkerContext { name: name.to_owned(), worker, kill_at, ..self.context() };
         let child = self.started(Child::start(name, daemon, role(ctx)))?;
         self.children.push(child);
         let pid = self.pid_of(self.children.len() - 1);
@@ -293,14 +294,6 @@ impl<'a> Runner<'a> {
         &mut self,
         role: &'static str,
     ) -> anyhow::Result<(PoolContext, impl Fn(WorkerEvent) + Send + use<>)> {
-        let ctx = WorkerContext {
-            events: self.sender.clone(),
-            name: String::new(),
-            worker: 0,
-            clock: self.clock.clone(),
-            seed: self.options.seed,
-            kill_at: None,
-        };
         let ((tell, told), wakeup) = (mpsc::channel(), Arc::new(Wakeup::new()?));
         self.pool = Some(PoolReports { told, wakeup: Arc::clone(&wakeup), role });
         let clock = self.clock.clone();
@@ -309,7 +302,7 @@ impl<'a> Runner<'a> {
             let _ = tell.send((clock.now_us(), event));
             wakeup.wake();
         };
-        Ok((PoolContext { worker: ctx, kills: self.kills.all() }, on_worker))
+        Ok((PoolContext { worker: self.context(), kills: self.kills.all() }, on_worker))
     }
 
     /// Notes what the pool has told of its workers so far; and of worker `awaited`, which has reported something, at any

@@ -52,7 +52,7 @@ pub(super) fn run(
         let answer = caller.answer(call).map_err(|error| failure(call, error))?;
         match out.write_all(format!("{answer}\n").as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
-            written => written.context("cannot write to stdout").map_err(Failure::machinery)?,
+            written => written.context("cannot write to stdout")?,
         }
         deadline = Deadline::within(timeout);
     }
@@ -66,8 +66,8 @@ fn failure(call: &Call, error: anyhow::Error) -> Failure {
         Ok(error @ (Error::Manager(ManagerError::ForeignReference) | Error::TooLong { .. })) => {
             Failure::Unusable(anyhow!("{call}: {error}"))
         }
-        Ok(Error::Manager(error)) => Failure::machinery(Error::from(error.during(|| call.to_string())).into()),
-        Ok(error) => Failure::machinery(error.into()),
+        Ok(Error::Manager(error)) => Failure::from(Error::from(error.during(|| call.to_string()))),
+        Ok(error) => Failure::from(error),
         Err(error) => Failure::of_preparing(error),
     }
 }
