@@ -151,7 +151,7 @@ impl<S: Counted> Handle<S> {
 
     /// Returns whether a living process has another handle with `right`. Takes only a few loads if the one found last
     /// still exists.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_other_handle(&self, right: Rights) -> bool {
         let members = &self.shared.participants().members;
         let last_found = members.word(self.peer.load(Relaxed) as usize).map_or(0, |word| word.load(Relaxed));

@@ -255,13 +255,13 @@ impl<T: Item, A: Puts> Queue<T, A> {
         self.put_some(items, Waiting::at_most(timeout))
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_waiting(&self, item: T, waiting: Waiting) -> std::result::Result<(), PutError<T>> {
         let outcome = self.put_one(&item, waiting);
         PutError::unless_put(item, outcome)
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_one(&self, item: &T, waiting: Waiting) -> Result<()> {
         waiting.point(&PUT, &self.ring.shared, || self.ring.can_put());
         self.ring.check_may_put()?;
@@ -389,7 +389,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
         waiting.point(&GET, &self.ring.shared, || self.ring.can_get());
         check_not_forked()?;

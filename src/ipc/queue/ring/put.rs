@@ -21,7 +21,7 @@ impl Ring {
     }
 
     /// Returns why this handle cannot put, now or later.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_may_put(&self) -> Result<()> {
         check_not_forked()?;
         if !self.may_put() {
