@@ -213,16 +213,16 @@ impl<T: ?Sized, A: Gets> JoinableQueue<T, A> {
     }
 
     /// Removes the dead letters, oldest first, and reads them.
-    pub(super) fn drain_letters<U>(&self, read: impl Fn(&LeaseToken) -> Result<U>) -> Vec<Result<DeadLetter<U>>> {
+    pub(super) fn drain_letters<U>(&self, read: impl Fn(Vec<u8>) -> Result<U>) -> Vec<Result<DeadLetter<U>>> {
         self.point(Operation::change("queue.drain_dead_letters"));
         let mut tokens: Vec<LeaseToken> = self.ring.dead_letters().collect();
         tokens.sort_unstable_by_key(|token| token.item);
         let mut letters = Vec::new();
         for token in tokens {
-            let item = read(&token);
-            // Another process may have been faster; then the bytes are meaningless.
+            let bytes = self.ring.copy_item(self.ring.slot(token.spot));
+            // Another process may have been faster.
             if self.ring.finish_lease(&token).is_ok() {
-                letters.push(item.map(|item| DeadLetter {
+                letters.push(bytes.and_then(&read).map(|item| DeadLetter {
                     item,
                     number: token.item,
                     redelivered: token.word.returns(),
@@ -310,7 +310,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// Returns a result for each: one whose bytes are not a valid `T` is [`Error::Codec`] in its place, and is removed
     /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
-        self.drain_letters(|token| self.read(token))
+        self.drain_letters(|bytes| encoding::decode(&bytes))
     }
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
@@ -333,7 +333,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        self.ring.read_item(self.ring.slot(token.spot), || (), encoding::decode)
+        self.ring.read_item(self.ring.slot(token.spot), encoding::decode)
     }
 }
 

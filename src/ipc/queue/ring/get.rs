@@ -1,6 +1,5 @@
 //! Getting items out of a ring.
 
-use std::iter;
 use std::slice;
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use super::word::{State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::encoding;
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
@@ -116,19 +114,28 @@ impl Ring {
         })
     }
 
-    /// Takes the first item for this process alone, releases the slot, and hands the bytes to `read`. Returns `None` if
-    /// there is no item.
+    /// Takes the first item for this process alone, hands the bytes to `read`, and releases the slot: that of a short item
+    /// before. Returns `None` if there is no item.
     #[inline]
     pub(crate) fn get_item<R>(&self, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let Some((spot, slot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
         if slot.is_large() {
-            return self.read_large_item(slot, || self.release(spot, slot), read).map(Some);
+            return self.get_large_item(spot, slot, read).map(Some);
         }
         let mut buffer = [0; INLINE_BYTES];
         let bytes = slot.copy_short(&mut buffer);
         self.release_taken(spot, slice::from_ref(slot));
         self.notify_putters();
         read(bytes).map(Some)
+    }
+
+    #[cold]
+    fn get_large_item<R>(&self, spot: Spot, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+        let taken = Taken { ring: self, first: spot, slots: slice::from_ref(slot) };
+        let outcome = self.read_item(slot, read);
+        drop(taken);
+        self.notify_putters();
+        outcome
     }
 
     /// Returns the word of a slot whose item this process has taken for itself.
@@ -146,23 +153,13 @@ impl Ring {
         mut read: impl FnMut(&[u8]) -> Result<()>,
         mut failed: impl FnMut(Error),
     ) -> usize {
-        let taking = |spot, _| Word::owned(State::Taking, self.me, self.number(spot));
         let mut count = 0;
         while count < most {
-            if let Some((first, slots)) = self.take_run(most - count) {
-                match slots[0].is_large() {
-                    false => self.read_run(first, slots, |bytes| read(bytes).unwrap_or_else(&mut failed)),
-                    true => {
-                        self.read_long_run(first, slots, |bytes| bytes.and_then(&mut read).unwrap_or_else(&mut failed))
-                    }
-                }
-                count += slots.len();
-            } else if let Some((spot, slot, _)) = self.take(taking) {
-                self.read_item(slot, || self.finish_slot(spot, slot), &mut read).unwrap_or_else(&mut failed);
-                count += 1;
-            } else {
-                break;
-            }
+            let one = || self.take(|spot, _| self.taking(spot)).map(|(spot, slot, _)| (spot, slice::from_ref(slot)));
+            let Some((first, slots)) = self.take_run(most - count).or_else(one) else { break };
+            let _taken = Taken { ring: self, first, slots };
+            slots.iter().for_each(|slot| self.read_item(slot, &mut read).unwrap_or_else(&mut failed));
+            count += slots.len();
         }
         if count > 0 {
             // Once.
@@ -190,35 +187,11 @@ impl Ring {
         let taking = Word::owned_run(State::Taking, self.me, self.number(first), len.max(1));
         let is_ours = len > 0 && ready.replace(&slots[0].word, taking);
         is_ours.then(|| {
+            let slots = &slots[..len as usize];
             self.note_passed(&self.shared.head, &self.known_head, self.behind(first, len - 1));
-            (first, &slots[..len as usize])
+            self.prefetch_to_take(first, slots);
+            (first, slots)
         })
-    }
-
-    /// Hands the short items of a run that this process has taken to `read`, and releases the slots.
-    fn read_run(&self, first: Spot, slots: &[Slot], mut read: impl FnMut(&[u8])) {
-        // Also if `read` panics.
-        let _taken = Taken { ring: self, first, slots };
-        self.prefetch_to_take(first, slots);
-        for slot in slots {
-            read(slot.copy_short(&mut [0; INLINE_BYTES]));
-        }
-    }
-
-    /// As [`read_run`](Self::read_run) for long items, which are copied before.
-    fn read_long_run(&self, first: Spot, slots: &[Slot], mut read: impl FnMut(Result<&[u8]>)) {
-        let (mut buffer, mut end) = (encoding::borrow_buffer(), 0);
-        let copy = |slot: &Slot| {
-            let range = end..end + (slot.len.load(Relaxed) as usize).min(MOST_TOGETHER);
-            end = range.end;
-            let bytes = &mut first_bytes(&mut buffer, end)[range.clone()];
-            self.place(slot).map(|place| self.shared.copy_out(self.plan.chunks_at + place, bytes)).map(|()| range)
-        };
-        let copies: Vec<_> = slots.iter().map(copy).collect();
-        self.count_gone(slots.iter());
-        self.release_taken(first, slots);
-        copies.into_iter().for_each(|range| read(range.map(|range| &buffer[range])));
-        encoding::recycle(buffer, end);
     }
 
     /// Releases the slots of a run that this process has taken. The caller notifies the waiting producers.
@@ -266,7 +239,7 @@ impl Ring {
     /// Releases a slot that this process has taken.
     #[inline]
     pub(super) fn release(&self, spot: Spot, slot: &Slot) {
-        self.finish_slot(spot, slot);
+        drop(Taken { ring: self, first: spot, slots: slice::from_ref(slot) });
         self.notify_putters();
     }
 
@@ -278,48 +251,25 @@ impl Ring {
         }
     }
 
-    /// As [`release`](Self::release), but the caller notifies the waiting producers.
+    /// Hands the bytes of an item that this process has taken or leased to `read`: a long one where it is.
     #[inline]
-    fn finish_slot(&self, spot: Spot, slot: &Slot) {
+    pub(crate) fn read_item<R>(&self, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
         if slot.is_large() {
-            // Before the slot is released: who does not find it in any slot knows that it is counted, or never will be.
-            self.count_gone(iter::once(slot));
+            let place = self.plan.chunks_at + self.place(slot)?;
+            return read(self.shared.bytes(place, slot.len.load(Relaxed) as usize));
         }
-        self.release_taken(spot, slice::from_ref(slot));
+        read(slot.copy_short(&mut [0; INLINE_BYTES]))
     }
 
-    /// Copies the bytes of an item that this process has taken, calls `copied`, and hands them to `read`.
-    #[inline]
-    pub(crate) fn read_item<R>(
-        &self,
-        slot: &Slot,
-        copied: impl FnOnce(),
-        read: impl FnOnce(&[u8]) -> Result<R>,
-    ) -> Result<R> {
-        if slot.is_large() {
-            return self.read_large_item(slot, copied, read);
+    /// Returns a copy of the bytes of an item that another process may take meanwhile: then they are meaningless.
+    pub(crate) fn copy_item(&self, slot: &Slot) -> Result<Vec<u8>> {
+        if !slot.is_large() {
+            return Ok(slot.copy_short(&mut [0; INLINE_BYTES]).to_vec());
         }
-        let mut buffer = [0; INLINE_BYTES];
-        let bytes = slot.copy_short(&mut buffer);
-        copied();
-        read(bytes)
-    }
-
-    #[cold]
-    fn read_large_item<R>(
-        &self,
-        slot: &Slot,
-        copied: impl FnOnce(),
-        read: impl FnOnce(&[u8]) -> Result<R>,
-    ) -> Result<R> {
-        let (len, place) = (slot.len.load(Relaxed) as usize, self.place(slot));
-        let mut buffer = encoding::borrow_buffer();
-        let bytes = first_bytes(&mut buffer, len.min(self.plan.longest()));
-        let outcome = place.map(|place| self.shared.copy_out(self.plan.chunks_at + place, bytes));
-        copied();
-        let outcome = outcome.and_then(|()| read(bytes));
-        encoding::recycle(buffer, len);
-        outcome
+        let place = self.plan.chunks_at + self.place(slot)?;
+        let mut bytes = vec![0; (slot.len.load(Relaxed) as usize).min(self.plan.longest())];
+        self.shared.copy_out(place, &mut bytes);
+        Ok(bytes)
     }
 
     /// Calls `attempt` until it gets something; blocks meanwhile. Returns `None` on timeout. See [`Waiting::until`].
@@ -365,7 +315,7 @@ impl Ring {
     }
 }
 
-/// Slots that this process has taken, and releases at the end.
+/// Slots that this process has taken, all with short items or all with long ones, and releases when this is dropped.
 struct Taken<'r> {
     ring: &'r Ring,
     first: Spot,
@@ -373,7 +323,13 @@ struct Taken<'r> {
 }
 
 impl Drop for Taken<'_> {
+    #[inline]
     fn drop(&mut self) {
+        if self.slots[0].is_large() {
+            // Before the slots are released: who does not find them in any slot knows that they are counted, or never
+            // will be.
+            self.ring.count_gone(self.slots);
+        }
         self.ring.release_taken(self.first, self.slots);
     }
 }
@@ -381,11 +337,3 @@ impl Drop for Taken<'_> {
 /// How long a get waits after its timeout for a put that is about to end: that takes as long as a copy, unless the
 /// producer has no processor for a while.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Returns the first `len` bytes of a buffer, growing it if necessary. Only new bytes are zeroed.
-fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    &mut buffer[..len]
-}

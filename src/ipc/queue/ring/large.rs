@@ -374,7 +374,7 @@ impl Ring {
     }
 
     /// Counts that the items of `slots` are gone, whose bytes nobody reads any more.
-    pub(super) fn count_gone<'s>(&self, slots: impl Iterator<Item = &'s Slot>) {
+    pub(super) fn count_gone(&self, slots: &[Slot]) {
         let chunks_of_slot = |slot: &Slot| {
             // What lies nowhere cannot be counted.
             let place = self.place(slot).unwrap_or(self.chunk_start(self.plan.chunks));
@@ -386,7 +386,7 @@ impl Ring {
             }
         };
         let (mut last, mut gone) = (0, 0);
-        for chunk in slots.flat_map(chunks_of_slot) {
+        for chunk in slots.iter().flat_map(chunks_of_slot) {
             if chunk != last {
                 count(last, gone);
                 (last, gone) = (chunk, 0);

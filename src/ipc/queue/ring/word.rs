@@ -15,7 +15,7 @@
 //!                                                RETURNED    LEASED -> DEAD -> DONE
 //! ```
 //!
-//! A producer claims a slot, writes the item, and publishes it; a consumer takes it, copies the item, and releases the
+//! A producer claims a slot, writes the item, and publishes it; a consumer takes it, reads the item, and releases the
 //! slot. Nobody changes a slot that has a living owner but its owner. A run is claimed or taken at its first slot, and
 //! published or released from its last slot to the first: until then others pass all of it. From LEASED to DEAD the slot keeps its segment in
 //! use, and the place of the tag holds the number of returns and of leases instead.

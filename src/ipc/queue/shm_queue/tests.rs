@@ -423,28 +423,33 @@ fn large_item_is_serialised_once() {
     }
 }
 
-/// An item that panics while it is read if it is `true`.
+/// An item that panics while it is read if it says so.
 #[derive(Debug, Serialize)]
-struct Fuse(bool);
+struct Fuse(bool, String);
 
 impl<'de> Deserialize<'de> for Fuse {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let is_lit = bool::deserialize(deserializer)?;
+        let (is_lit, text) = <(bool, String)>::deserialize(deserializer)?;
         assert!(!is_lit, "it blows");
-        Ok(Fuse(is_lit))
+        Ok(Fuse(is_lit, text))
     }
 }
 
 #[test]
-fn panic_while_a_batch_is_read_leaves_no_slot_taken() {
-    let queue = Queue::<Fuse>::builder().build().expect("a queue");
-    queue.put(Fuse(false)).expect("room");
-    queue.get().expect("an item");
-    queue.put_many(&[Fuse(false), Fuse(true), Fuse(false)]).expect("room");
-    std::panic::catch_unwind(|| queue.get_many(3).map(|_| ())).expect_err("the second panics");
-    assert!(queue.ring.slots().next().is_none(), "a taken slot keeps its segment in use");
-    queue.put(Fuse(false)).expect("room");
-    queue.get().expect("the next item");
+fn panic_while_items_are_read_leaves_no_slot_taken_and_no_memory() {
+    let _watchdog = watchdog();
+    for len in [0, 10_000] {
+        let fuse = |is_lit| Fuse(is_lit, "x".repeat(len));
+        let queue = Queue::<Fuse>::builder().byte_limit(60_000).build().expect("a queue");
+        for _ in 0..20 {
+            queue.put(fuse(true)).expect("room");
+            std::panic::catch_unwind(|| queue.get().map(|_| ())).expect_err("it panics");
+            queue.put_many(&[fuse(false), fuse(true), fuse(false)]).expect("room");
+            std::panic::catch_unwind(|| queue.get_many(3).map(|_| ())).expect_err("the second panics");
+            while queue.try_get().expect("no error").is_some() {}
+            assert!(queue.ring.slots().next().is_none(), "a taken slot keeps its segment in use");
+        }
+    }
 }
 
 #[test]
