@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Error;
+use crate::ipc::codec;
 use crate::pipe::{DatagramSender, Receiver, Sender, datagrams, pipe};
 
 const SEES_END: Texts = ["the peer sees the end", "对方看到结尾"];
@@ -23,10 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 pub(super) fn datagram_rows() -> Vec<Row> {
-    vec![
-        Row::of(|sender: DatagramSender<Message>| marked(|| sender.send(&message(7))), among_senders)
-            .within(["in send", "send 中"], ["the others arrive", "其余消息都收到"]),
-    ]
+    vec![Row::of(send_datagram, among_senders).within(["in send", "send 中"], ["the others arrive", "其余消息都收到"])]
 }
 
 /// A number and its complement: a message in which tearing is detectable.
@@ -95,6 +93,14 @@ fn from_peer(kill: Kill<'_, Receiver<u64>>) -> Result<Effect> {
         })?;
     }
     Ok(Done)
+}
+
+/// Sends a message.
+fn send_datagram(sender: DatagramSender<Message>) -> RoleResult {
+    // How many instructions it takes to get the memory for it depends on what lies in the heap. Afterwards the thread has
+    // that memory.
+    drop(codec::to_vec(&message(7))?);
+    marked(|| sender.send(&message(7)))
 }
 
 /// The victim is one of several senders.

@@ -4,8 +4,8 @@
 //! [`Connection`]s that both send and receive; [`datagrams()`] takes whole messages from many senders to one receiver.
 //! [`wait()`] waits for several ends at once.
 //!
-//! The kernel copies each message twice, into the pipe and out of it. Long messages that are written and read in place
-//! go through a queue of bytes: [`Queue::reserve`](crate::Queue::reserve), [`Queue::get_ref`](crate::Queue::get_ref).
+//! The kernel copies each message twice: into the pipe and out of it. To write and read long messages in place, use a
+//! queue of bytes: [`Queue::reserve`](crate::Queue::reserve) and [`Queue::get_ref`](crate::Queue::get_ref).
 
 // The files: `ends` are the typed ends of a pipe; `connection` is one end, `incoming` and `outgoing` are its halves, and
 // `frame` is the framing.
