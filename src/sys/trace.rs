@@ -228,6 +228,11 @@ const WAITS: &[libc::c_long] = &[
 
 /// Whether the thread sleeps in a system call that waits for others, checked twice.
 pub(crate) fn is_asleep(sleeper: Sleeper) -> bool {
+    call_asleep_in(sleeper).is_some()
+}
+
+/// Returns the system call in which the thread sleeps, with its arguments; `None` if it does not sleep.
+pub(crate) fn call_asleep_in(sleeper: Sleeper) -> Option<String> {
     let path = match sleeper {
         Sleeper::Process(pid) => format!("/proc/{pid}/syscall"),
         Sleeper::Thread(thread) => format!("/proc/self/task/{thread}/syscall"),
@@ -239,7 +244,7 @@ pub(crate) fn is_asleep(sleeper: Sleeper) -> bool {
         WAITS.contains(&number).then_some(call)
     };
     let first = look();
-    first.is_some() && first == look()
+    first.filter(|first| look().as_ref() == Some(first))
 }
 
 /// Returns the processors that this process may run on.
