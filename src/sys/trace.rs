@@ -240,8 +240,15 @@ pub(crate) fn call_asleep_in(sleeper: Sleeper) -> Option<String> {
     // "running", or "-1 …" outside of a call, or the call's number with its arguments and its origin.
     let look = || {
         let call = std::fs::read_to_string(&path).ok()?;
-        let number = call.split(' ').next()?.parse().ok()?;
-        WAITS.contains(&number).then_some(call)
+        let mut words = call.split(' ');
+        let number = words.next()?.parse().ok()?;
+        // Not one that wakes others.
+        let waits = |operation: &str| {
+            let operation = i32::from_str_radix(operation.trim_start_matches("0x"), 16).unwrap_or_default();
+            matches!(operation & libc::FUTEX_CMD_MASK, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET | libc::FUTEX_LOCK_PI)
+        };
+        let is_wait = WAITS.contains(&number) && (number != libc::SYS_futex || words.nth(1).is_some_and(waits));
+        is_wait.then_some(call)
     };
     let first = look();
     first.filter(|first| look().as_ref() == Some(first))
