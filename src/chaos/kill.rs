@@ -69,7 +69,6 @@ pub(super) struct Course {
     landmarks: Vec<usize>,
     /// After how many instructions it slept for the first time.
     pub(super) slept_after: Option<usize>,
-    sleeps: usize,
 }
 
 impl Course {
@@ -86,7 +85,7 @@ impl Course {
 
     /// Returns the course without its addresses: its victims single-step all the way.
     pub(super) fn without_addresses(&self) -> Course {
-        Course { slept_after: self.slept_after, sleeps: self.sleeps, ..Course::default() }
+        Course { slept_after: self.slept_after, ..Course::default() }
     }
 }
 
@@ -134,7 +133,7 @@ impl<'a, H: Serialize + 'static> Kill<'a, H> {
         Ok(Led { victim, tracee, aim: self.aim, observation: self.observation })
     }
 
-    /// Starts a victim that does not sleep in its operation, and kills it.
+    /// Starts a victim that waits for nobody but peers, and kills it.
     pub(super) fn alone(self, handles: H) -> anyhow::Result<&'a mut Observation> {
         self.victim(handles)?.kill()
     }
@@ -197,7 +196,7 @@ pub(super) struct Led<'a> {
 }
 
 impl<'a> Led<'a> {
-    /// Leads the victim to its place and kills it. It never sleeps in its operation.
+    /// Leads the victim to its place and kills it. Only peers wake it.
     pub(super) fn kill(self) -> anyhow::Result<&'a mut Observation> {
         Ok(self.kill_asleep(|| Ok(()))?.0)
     }
@@ -278,7 +277,6 @@ impl Leading<'_> {
             let stop = self.tracee.step().context(LEAD)?;
             if stop == Stop::Asleep {
                 course.slept_after.get_or_insert(course.len());
-                course.sleeps += 1;
             }
             if self.through_sleep(stop)? == Stop::Marked {
                 return Ok(());
@@ -288,13 +286,9 @@ impl Leading<'_> {
 
     /// Leads the victim over the first `place` instructions of the operation, or to its end.
     fn lead_to(&mut self, course: &Course, place: usize) -> anyhow::Result<()> {
-        let mut sleeps_left = course.sleeps;
         let mut done = course.landmark_before(place);
         let mut stop = if done > 0 { self.tracee.run_to(course.addresses[done]).context(LEAD)? } else { Stop::There };
         loop {
-            if stop == Stop::Asleep {
-                sleeps_left = sleeps_left.checked_sub(1).context("the victim went another way than the first")?;
-            }
             if self.through_sleep(stop)? == Stop::Marked || done == place {
                 return Ok(());
             }

@@ -14,7 +14,7 @@ use anyhow::{bail, ensure};
 use super::effect::Fault;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::own_tid;
-use crate::sys::trace::{Sleeper, call_asleep_in};
+use crate::sys::trace::{Sleeper, is_asleep};
 
 /// How soon a survivor has to go on after a death.
 const PROMISED_NS: u64 = 250_000_000;
@@ -68,11 +68,7 @@ impl<T: Send + 'static> Peer<T> {
 
 impl<T> Peer<T> {
     fn is_asleep(&self) -> bool {
-        self.call_asleep_in().is_some()
-    }
-
-    fn call_asleep_in(&self) -> Option<String> {
-        call_asleep_in(Sleeper::Thread(self.thread))
+        is_asleep(Sleeper::Thread(self.thread))
     }
 
     /// Waits until the peer returns, as it must if `owed` returns `true`: its answer, and when it came. `None` if it
@@ -86,11 +82,10 @@ impl<T> Peer<T> {
                 Err(RecvTimeoutError::Disconnected) => bail!(Fault::Unusable),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            // In this order: a peer that is asleep before and after `owed` returned `false` was owed nothing. In the same
-            // call: it could be about to wake others after it has gone on, without a processor.
-            let (call, is_owed) = (self.call_asleep_in(), owed());
-            let (slept, now_ns) = (call.is_some(), monotonic_ns());
-            if slept && !is_owed && self.call_asleep_in() == call {
+            // In this order: a peer that is asleep before and after `owed` returned `false` was owed nothing.
+            let (slept, is_owed) = (self.is_asleep(), owed());
+            let now_ns = monotonic_ns();
+            if slept && !is_owed && self.is_asleep() {
                 return Ok(None);
             }
             if !slept {

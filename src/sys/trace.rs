@@ -212,7 +212,6 @@ pub(crate) enum Sleeper {
 /// System calls in which a thread waits for others. In any other it is at work.
 const WAITS: &[libc::c_long] = &[
     libc::SYS_futex,
-    libc::SYS_futex_waitv,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
     libc::SYS_ppoll,
@@ -228,11 +227,6 @@ const WAITS: &[libc::c_long] = &[
 
 /// Whether the thread sleeps in a system call that waits for others, checked twice.
 pub(crate) fn is_asleep(sleeper: Sleeper) -> bool {
-    call_asleep_in(sleeper).is_some()
-}
-
-/// Returns the system call in which the thread sleeps, with its arguments; `None` if it does not sleep.
-pub(crate) fn call_asleep_in(sleeper: Sleeper) -> Option<String> {
     let path = match sleeper {
         Sleeper::Process(pid) => format!("/proc/{pid}/syscall"),
         Sleeper::Thread(thread) => format!("/proc/self/task/{thread}/syscall"),
@@ -242,16 +236,21 @@ pub(crate) fn call_asleep_in(sleeper: Sleeper) -> Option<String> {
         let call = std::fs::read_to_string(&path).ok()?;
         let mut words = call.split(' ');
         let number = words.next()?.parse().ok()?;
-        // Not one that wakes others.
-        let waits = |operation: &str| {
-            let operation = i32::from_str_radix(operation.trim_start_matches("0x"), 16).unwrap_or_default();
-            matches!(operation & libc::FUTEX_CMD_MASK, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET | libc::FUTEX_LOCK_PI)
-        };
-        let is_wait = WAITS.contains(&number) && (number != libc::SYS_futex || words.nth(1).is_some_and(waits));
+        let mut operation = || i32::from_str_radix(words.nth(1)?.trim_start_matches("0x"), 16).ok();
+        let is_wait =
+            WAITS.contains(&number) && (number != libc::SYS_futex || operation().is_some_and(|it| waits(it, sleeper)));
         is_wait.then_some(call)
     };
     let first = look();
-    first.filter(|first| look().as_ref() == Some(first))
+    first.is_some() && first == look()
+}
+
+/// Whether a thread in this operation of a futex waits for others, in place of waking them.
+fn waits(operation: i32, sleeper: Sleeper) -> bool {
+    // A thread of this process may wait for the allocator, which another thread uses.
+    let is_of_allocator = matches!(sleeper, Sleeper::Thread(_)) && operation & libc::FUTEX_PRIVATE_FLAG != 0;
+    let command = operation & libc::FUTEX_CMD_MASK;
+    !is_of_allocator && matches!(command, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET | libc::FUTEX_LOCK_PI)
 }
 
 /// Returns the processors that this process may run on.
@@ -273,4 +272,55 @@ pub(crate) fn stay_on(processor: usize) -> io::Result<()> {
 pub(crate) fn repeat_addresses() -> bool {
     let same = personality::get().map(|now| now | Persona::ADDR_NO_RANDOMIZE);
     same.and_then(personality::set).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::ipc::test_util::{watchdog, with_sleepers};
+    use crate::sys::atomic::AtomicU32;
+    use crate::sys::atomic::Ordering::Relaxed;
+    use crate::sys::futex;
+    use crate::sys::robust::own_tid;
+
+    /// Calls `look` with a thread that sleeps in `wait`, which `look` ends.
+    fn while_asleep(wait: impl Fn() + Sync, look: impl FnOnce(Sleeper)) {
+        let _watchdog = watchdog();
+        let thread = AtomicU32::new(0);
+        let sleep = || {
+            thread.store(own_tid(), Relaxed);
+            wait();
+        };
+        with_sleepers(1, sleep, || look(Sleeper::Thread(thread.load(Relaxed))));
+    }
+
+    #[test]
+    fn wait_that_another_process_can_end_is_sleep() {
+        let word = AtomicU32::new(0);
+        let wait = || {
+            while word.load(Relaxed) == 0 {
+                futex::wait(&word, 0, None);
+            }
+        };
+        while_asleep(wait, |thread| {
+            while !is_asleep(thread) {}
+            word.store(1, Relaxed);
+            futex::wake(&word, 1);
+        });
+    }
+
+    #[test]
+    fn wait_for_another_thread_of_this_process_is_not_sleep() {
+        let mutex = Mutex::new(());
+        let held = mutex.lock().expect("nobody panics");
+        while_asleep(
+            || drop(mutex.lock()),
+            |thread| {
+                (0..100).for_each(|_| assert!(!is_asleep(thread)));
+                drop(held);
+            },
+        );
+    }
 }

@@ -1,5 +1,8 @@
 //! The queue: an item is either in it or not, no matter which process died, and waiters are woken.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::*;
 use crate::{Consumer, Error, Queue};
 
@@ -86,8 +89,7 @@ fn put(queue: Queue<Item>) -> RoleResult {
 }
 
 fn put_many(queue: Queue<Item>) -> RoleResult {
-    let items = [item(7), item(8), item(9)];
-    marked(|| queue.put_many(&items))
+    put_items(&queue, &[item(7), item(8), item(9)])
 }
 
 fn put_long(queue: Queue<String>) -> RoleResult {
@@ -96,11 +98,14 @@ fn put_long(queue: Queue<String>) -> RoleResult {
 }
 
 fn put_many_long(queue: Queue<String>) -> RoleResult {
-    let items = [long_item(), long_item(), long_item()];
+    put_items(&queue, &[long_item(), long_item(), long_item()])
+}
+
+fn put_items<T: Serialize + DeserializeOwned>(queue: &Queue<T>, items: &[T]) -> RoleResult {
     // Afterwards this thread has a buffer for them. How many instructions it takes to make it grow depends on what lies
     // behind it.
-    Queue::new()?.put_many(&items)?;
-    marked(|| queue.put_many(&items))
+    Queue::new()?.put_many(items)?;
+    marked(|| queue.put_many(items))
 }
 
 fn get(queue: Queue<Item>) -> RoleResult {

@@ -123,7 +123,12 @@ impl Reporter for Live {
             self.is_begun = true;
             self.open()?;
         }
-        locked(&self.view).apply(event);
+        {
+            let mut view = locked(&self.view);
+            // The status first: it says whether time passes between events.
+            view.follow(&self.control);
+            view.apply(event);
+        }
         #[cfg(debug_assertions)]
         if event.worker != RUNNER && !event.fact.class().starts {
             crate::sys::failpoint::panic_if("panic-in-run");
@@ -169,7 +174,7 @@ impl Drop for Gone<'_> {
 
 fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Result<()> {
     let (mut canvas, mut keyboard) = (terminal::canvas()?, Keyboard::open()?);
-    let (mut drawn, mut looked, mut version): (Option<Instant>, Option<Instant>, u64) = (None, None, 0);
+    let (mut drawn, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     while terminal::is_open() && !control.is_stopped() {
         #[cfg(debug_assertions)]
         if drawn.is_some() {
@@ -180,10 +185,7 @@ fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Res
             if view.is_over {
                 break;
             }
-            if let Some(status) = control.status_after(version) {
-                version = status.version;
-                view.set_status(status);
-            }
+            view.follow(control);
             // The kernel is asked for each worker.
             let look_every = if view.scene.lanes.workers().len() <= FEW { FRAME } else { IDLE_FRAME };
             if looked.is_none_or(|looked| looked.elapsed() >= look_every) {

@@ -1,6 +1,6 @@
 //! The screen of each scenario at one moment of a handmade run; the expected screens are in `data/golden`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,10 +12,11 @@ use super::keys::Key;
 use super::look::Look;
 use super::thing;
 use super::view::{Pressed, View};
-use crate::report::Language;
-use crate::report::control::{Next, Request, Status};
+use super::{Live, locked};
+use crate::report::control::{Control, Next, Request, Status};
 use crate::report::event::{AnyFact, Event, RUNNER};
 use crate::report::frame::{RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter};
+use crate::report::{Color, Language, Reporter};
 use crate::scenarios::facts::*;
 
 /// A handmade run: an event every 0.4 seconds, held after the last one.
@@ -458,6 +459,19 @@ fn stopped_workers_and_steps_of_a_schedule_are_told() {
         screen.contains("下一步：read file") && screen.contains(". 走一步") && screen.contains("第 12 步"),
         "{screen}"
     );
+}
+
+#[test]
+fn no_time_passes_in_a_schedule_before_the_first_picture() {
+    let control = Control::new().expect("a descriptor");
+    control.update(|status| status.steps = Some(0));
+    let mut live = Live::new(control, Language::En, Color::Never);
+    // Without a terminal.
+    live.is_begun = true;
+    let run = Run::of("barrier", &[], &numbered("worker", 2));
+    run.events.iter().for_each(|event| live.event(event).expect("nothing is printed"));
+    let later = Instant::now() + Duration::from_secs(1);
+    assert_eq!(locked(&live.view).now_us(later), 0);
 }
 
 #[test]

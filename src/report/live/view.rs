@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::keys::Key;
 use super::look::Tone;
 use crate::report::class::{Class, Ending, Severity, SpanKind};
-use crate::report::control::{Request, Status};
+use crate::report::control::{Control, Request, Status};
 use crate::report::event::Event;
 use crate::report::frame::{RunStarted, Summary, Verdict};
 use crate::report::lanes::State;
@@ -206,6 +206,13 @@ impl View {
     pub(super) fn now_us(&self, now: Instant) -> u64 {
         let (at_us, since) = self.time;
         at_us + since.map_or(0, |since| now.saturating_duration_since(since).as_micros() as u64)
+    }
+
+    /// Applies the status of the run, if it has changed.
+    pub(super) fn follow(&mut self, control: &Control) {
+        if let Some(status) = control.status_after(self.status.version) {
+            self.set_status(status);
+        }
     }
 
     pub(super) fn set_status(&mut self, status: Status) {
