@@ -24,7 +24,7 @@ use crate::report::control::Control;
 #[cfg(feature = "live")]
 use crate::report::live::Live;
 use crate::report::{Color, Format, Language, PictureKind, Pictures, Reporter, Screen, to_stdout};
-use crate::scenarios::{Entry, ExploreArgs, Invocation, Kill, RunOptions, SCENARIOS, Speed, described};
+use crate::scenarios::{Entry, ExploreArgs, Invocation, Kill, RunOptions, SCENARIOS, Speed, with_about};
 use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
@@ -173,14 +173,14 @@ static TOOLS: [Tool; 7] = [
     Tool {
         name: TOUR,
         uses: &["speed", "seed", "lang", "color"],
-        command: |tour| described(tour, tour::ABOUT),
+        command: |tour| with_about(tour, tour::ABOUT),
         run: |_, globals, args| tour::run(globals, args),
     },
     Tool {
         name: EXPLORE,
         uses: &["seed", "format", "lang", "color", "quiet", "kill", "strict"],
         command: |explore| {
-            described(ExploreArgs::augment_args(explore), ABOUT_EXPLORE)
+            with_about(ExploreArgs::augment_args(explore), ABOUT_EXPLORE)
                 .mut_args(|arg| arg.global(true))
                 .subcommand_value_name("SCENARIO")
                 .subcommand_help_heading("Scenarios")
@@ -204,7 +204,7 @@ static TOOLS: [Tool; 7] = [
     Tool {
         name: "chaos",
         uses: &["seed", "format", "lang", "color"],
-        command: |chaos| described(ChaosArgs::augment_args(chaos), chaos::ABOUT),
+        command: |chaos| with_about(ChaosArgs::augment_args(chaos), chaos::ABOUT),
         run: |matches, globals, _| {
             let (seed, language) = (globals.seed(), globals.language());
             let options = chaos::RunOptions { seed, format: globals.format, language, color: globals.color };
@@ -214,7 +214,7 @@ static TOOLS: [Tool; 7] = [
     Tool {
         name: "redis",
         uses: &["format"],
-        command: redis::described,
+        command: redis::augmented,
         run: |matches, globals, _| print(Language::En, redis::run(&args_of(matches)?, globals.format)?.as_bytes()),
     },
     Tool {

@@ -34,8 +34,8 @@ pub(crate) struct RedisArgs {
 }
 
 /// Describes the command: the options of the scenarios, for servers only.
-pub(super) fn described(command: Command) -> Command {
-    let command = scenarios::described(RedisArgs::augment_args(command), ABOUT).mut_args(|arg| arg.global(true));
+pub(super) fn augmented(command: Command) -> Command {
+    let command = scenarios::with_about(RedisArgs::augment_args(command), ABOUT).mut_args(|arg| arg.global(true));
     command.mut_arg("transport", |transport| {
         let help = "URL of the server, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or redis for that in IPC_DEMO_REDIS";
         transport.value_name("URL").default_value("redis").help(help)

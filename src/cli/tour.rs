@@ -118,7 +118,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
     let waits = io::stdin().is_terminal() && io::stdout().is_terminal();
     let end = language.pick(END[0], END[1]);
     for (index, Stop { command: typed, .. }) in STOPS.iter().enumerate() {
-        let [title, watch] = described(index, language, columns());
+        let [title, watch] = text_of_stop(index, language, columns());
         let gap = if index == 0 { "" } else { "\n" };
         let text = format!("{gap}{}\n{watch}\n\n", bold(&title));
         let shown = print(language, text.as_bytes())?;
@@ -146,7 +146,7 @@ pub(super) fn run(globals: &Globals, args: &[OsString]) -> Result<Outcome, Failu
 }
 
 /// Returns the title of a stop, and what to watch there.
-fn described(index: usize, language: Language, columns: usize) -> [String; 2] {
+fn text_of_stop(index: usize, language: Language, columns: usize) -> [String; 2] {
     let (Stop { command, watch: [en, zh] }, number, count) = (&STOPS[index], index + 1, STOPS.len());
     let place = say!(in language, "{number} of {count}", "第 {number} 站，共 {count} 站");
     let title = fold(&format!("{place}  ·  ipc-demo {command}"), "  ", columns);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn stops_are_described_in_both_languages() {
         for (name, language) in [("tour.en", Language::En), ("tour.zh", Language::Zh)] {
-            let all = (0..STOPS.len()).map(|index| described(index, language, 80).join("\n") + "\n\n");
+            let all = (0..STOPS.len()).map(|index| text_of_stop(index, language, 80).join("\n") + "\n\n");
             let text = all.collect::<String>() + language.pick(END[0], END[1]);
             assert!(text.lines().all(|line| line.width() <= 80), "{text}");
             insta::with_settings!({ snapshot_path => "../../data/golden", prepend_module_to_snapshot => false, omit_expression => true }, {

@@ -57,12 +57,12 @@ impl Entry {
 
     /// Returns the subcommand.
     pub(crate) fn command(&self) -> Command {
-        described((self.augment)(Command::new(self.name).allow_negative_numbers(true)), self.about)
+        with_about((self.augment)(Command::new(self.name).allow_negative_numbers(true)), self.about)
     }
 }
 
 /// Returns a command with its help text, of which the first line alone is the short form.
-pub(crate) fn described(command: Command, about: &'static str) -> Command {
+pub(crate) fn with_about(command: Command, about: &'static str) -> Command {
     let (first, _) = about.split_once('\n').unwrap_or((about, ""));
     command.about(first).long_about(about)
 }

@@ -41,7 +41,7 @@ mod transport;
 mod values;
 mod worker;
 
-pub(crate) use entry::{Entry, Invocation, described};
+pub(crate) use entry::{Entry, Invocation, with_about};
 pub(crate) use exploration::ExploreArgs;
 pub(crate) use runner::{Kill, RunOptions};
 pub(crate) use speed::Speed;

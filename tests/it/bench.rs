@@ -94,9 +94,8 @@ fn every_kind_of_workload_is_measured() {
     assert_eq!(clients, [1, 2, 16]);
 }
 
-/// cargo test --release --test it every_workload -- --ignored
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes half a minute: cargo test --release --test it every_workload -- --ignored"]
 fn every_workload_is_measured() {
     let _watchdog = watchdog("bench::every_workload");
     let (_, sides) = measured(Demo::run("bench"));
@@ -272,9 +271,8 @@ fn help_shows_examples_and_every_workload() {
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
-/// cargo test --release --test it crossbeam -- --ignored --nocapture
 #[test]
-#[ignore = "a measurement: it needs a quiet machine"]
+#[ignore = "measures: cargo test --release --test it crossbeam -- --ignored --nocapture"]
 fn queue_beside_a_crossbeam_channel() {
     let _watchdog = watchdog("bench::crossbeam");
     let (_, sides) = measured(Demo::run("bench").args(["queue", "queue-1k", "queue-64k", "queue-64k-bytes"]));

@@ -67,9 +67,8 @@ fn kills_around_what_decides_are_survived() {
     }
 }
 
-/// cargo test --release --test it every_instruction_of_every -- --ignored
 #[test]
-#[ignore = "takes half a minute if the program is optimised, and many minutes if not"]
+#[ignore = "takes minutes: cargo test --release --test it every_instruction_of_every -- --ignored"]
 fn every_instruction_of_every_operation_is_survived() {
     if is_possible() {
         all_hold(&["--exhaustive", "--full"]);

@@ -255,8 +255,8 @@ impl Ring {
     #[inline]
     pub(crate) fn read_item<R>(&self, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
         if slot.is_large() {
-            let place = self.plan.chunks_at + self.place(slot)?;
-            return read(self.shared.bytes(place, slot.len.load(Relaxed) as usize));
+            let (at, len) = self.long_item(slot)?;
+            return read(self.shared.bytes(at, len));
         }
         read(slot.copy_short(&mut [0; INLINE_BYTES]))
     }
@@ -266,10 +266,16 @@ impl Ring {
         if !slot.is_large() {
             return Ok(slot.copy_short(&mut [0; INLINE_BYTES]).to_vec());
         }
-        let place = self.plan.chunks_at + self.place(slot)?;
-        let mut bytes = vec![0; (slot.len.load(Relaxed) as usize).min(self.plan.longest())];
-        self.shared.copy_out(place, &mut bytes);
+        let (at, len) = self.long_item(slot)?;
+        let mut bytes = vec![0; len.min(self.plan.longest())];
+        self.shared.copy_out(at, &mut bytes);
         Ok(bytes)
+    }
+
+    /// Returns where the long item of a slot is in the memory of the ring, and its length.
+    #[inline]
+    pub(super) fn long_item(&self, slot: &Slot) -> Result<(usize, usize)> {
+        Ok((self.plan.chunks_at + self.place(slot)?, slot.len.load(Relaxed) as usize))
     }
 
     /// Calls `attempt` until it gets something; blocks meanwhile. Returns `None` on timeout. See [`Waiting::until`].

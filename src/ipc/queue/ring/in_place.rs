@@ -13,7 +13,6 @@ use super::segments::{INLINE_BYTES, Spot};
 use super::{Ring, Waiting};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::encoding::check_len;
-use crate::sys::atomic::Ordering::Relaxed;
 
 /// Room for an item that is being written, of this process alone.
 pub(crate) enum Room<'r> {
@@ -112,8 +111,8 @@ impl Ring {
     pub(crate) fn in_place(&self, spot: Spot) -> Result<InPlace> {
         let slot = self.slot(spot);
         if slot.is_large() {
-            let len = slot.len.load(Relaxed) as usize;
-            return Ok(InPlace::At { offset: self.plan.chunks_at + self.place(slot)?, len });
+            let (offset, len) = self.long_item(slot)?;
+            return Ok(InPlace::At { offset, len });
         }
         let mut bytes = [0; INLINE_BYTES];
         let len = slot.copy_short(&mut bytes).len();
