@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipc_demo::Error;
+use ipc_demo::queue::PutError;
 use ipc_demo::redis::{self, JoinableQueue, Life, Queue, RedisError, Server};
 use nix::sys::signal::Signal;
 
@@ -271,6 +272,52 @@ fn gets_behind_a_process_that_stands_still_are_removed() {
     until(|| server.ask(&format!("EXISTS {} {} {}", key("items"), key("late"), key("arrived"))) == ":0\r\n");
     still.kill().expect("a signal");
     still.join().expect("it ends");
+}
+
+#[test]
+fn payloads_of_long_items_end_with_them() {
+    let _watchdog = watchdog("redis_faults::long_items");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let queue = Queue::<String>::builder(&server.server()).capacity(3).byte_limit(100_000).build().expect("a queue");
+    let kept = || server.ask(&format!("HLEN ipcq:{{{}}}:long", queue.name()));
+    let long = |letter: &str| letter.repeat(9_000);
+    let put = |items: &[String]| queue.put_many_timeout(items, SOON).expect("room for some");
+    // One has no room.
+    assert_eq!(put(&["a", "b", "c", "d"].map(long)), 3);
+    assert_eq!(kept(), ":3\r\n");
+    assert!(matches!(queue.try_put(long("d")), Err(PutError::Full(_))));
+    assert_eq!(kept(), ":3\r\n");
+    assert_eq!(queue.get().expect("an item"), long("a"));
+    // Short ones among them.
+    assert_eq!(put(&["e".to_owned()]), 1);
+    let others: Vec<_> = queue.get_many(3).expect("items").into_iter().map(|item| item.expect("text")).collect();
+    assert_eq!(others, [long("b"), long("c"), "e".to_owned()]);
+    // What was got is removed when that is known: by the next get, or as its process goes.
+    assert_eq!(queue.try_get().expect("no error"), None);
+    assert_eq!(kept(), ":0\r\n");
+    // The byte limit counts them.
+    assert!(matches!(queue.try_put("x".repeat(100_001)), Err(PutError::Failed(_, Error::TooLong { .. }))));
+    assert_eq!(put(&["x".repeat(60_000), "y".repeat(60_000)]), 1);
+    assert_eq!(kept(), ":1\r\n");
+    assert_eq!(queue.get().expect("an item").len(), 60_000);
+    until(|| kept() == ":0\r\n");
+}
+
+#[test]
+fn full_memory_refuses_long_items_as_a_whole() {
+    let _watchdog = watchdog("redis_faults::long_in_full_memory");
+    let Some(server) = RedisServer::start(&["--maxmemory", "6mb"]) else { return };
+    let queue = Queue::<String>::new(&server.server()).expect("a queue");
+    let refused = loop {
+        if let Err(refused) = queue.put("x".repeat(50_000)) {
+            break why(Err::<(), _>(refused.into()));
+        }
+    };
+    assert!(matches!(refused, RedisError::OutOfMemory { .. }), "{refused}");
+    let (put, kept) = (queue.qsize().expect("it answers"), format!("HLEN ipcq:{{{}}}:long", queue.name()));
+    assert_eq!(server.ask(&kept), format!(":{put}\r\n"));
+    let got = std::iter::from_fn(|| queue.try_get().expect("no error")).count();
+    assert_eq!((got, server.ask(&kept).as_str()), (put, ":0\r\n"));
 }
 
 #[test]

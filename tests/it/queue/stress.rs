@@ -35,7 +35,7 @@ pub(crate) struct Item {
 impl Item {
     pub(super) fn new(putter: u32, number: u32) -> Self {
         // Mostly small, at times larger than a chunk of a small queue.
-        let len = if number.is_multiple_of(1000) { 10_000 } else { number as usize * 7 % 64 };
+        let len = if number.is_multiple_of(50) { 10_000 } else { number as usize * 7 % 64 };
         Item { putter, number, bytes: vec![(putter ^ number) as u8; len] }
     }
 

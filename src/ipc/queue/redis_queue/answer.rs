@@ -1,4 +1,4 @@
-//! What the scripts answer.
+//! What the scripts answer, and items as they read them.
 
 use std::sync::Arc;
 
@@ -40,13 +40,48 @@ pub(super) fn value<T: redis::FromRedisValue>(server: &Server, value: Value) -> 
     redis::from_redis_value(value).map_err(|error| server.unexpected(&error))
 }
 
-/// Reads payloads.
-pub(super) fn bytes(server: &Server, payloads: impl IntoIterator<Item = Value>) -> Result<Vec<Vec<u8>>> {
-    let payload = |payload| match payload {
-        Value::BulkString(payload) => Ok(payload),
+/// The last byte of an item of a queue without tasks: its payload is in front of it, or in a hash.
+const SHORT: u8 = 0;
+const LONG: u8 = 1;
+
+/// Returns an item with its payload.
+pub(super) fn short_item(payload: &[u8]) -> Vec<u8> {
+    [payload, &[SHORT]].concat()
+}
+
+/// Returns an item whose payload is in a hash: its field there.
+pub(super) fn long_item(payload: &[u8], name: &str) -> Vec<u8> {
+    [&(payload.len() as u32).to_le_bytes(), name.as_bytes(), &[LONG]].concat()
+}
+
+/// Reads the payloads of items of a queue without tasks. `read` reads the long ones by their fields.
+pub(super) fn payloads(
+    server: &Server,
+    items: impl IntoIterator<Item = Value>,
+    read: impl FnOnce(&[&[u8]]) -> Result<Value>,
+) -> Result<Vec<Vec<u8>>> {
+    let item = |item| match item {
+        Value::BulkString(item) => Ok(item),
         other => Err(server.unexpected(&other)),
     };
-    payloads.into_iter().map(payload).collect()
+    let mut items: Vec<Vec<u8>> = items.into_iter().map(item).collect::<Result<_>>()?;
+    let is_long = |item: &[u8]| item.last() == Some(&LONG);
+    let fields: Vec<&[u8]> = items.iter().map(Vec::as_slice).filter(|item| is_long(item)).collect();
+    let long = if fields.is_empty() { Value::Array(Vec::new()) } else { read(&fields)? };
+    let Value::Array(long) = long else { return Err(server.unexpected(&long)) };
+    let mut long = long.into_iter();
+    items.retain_mut(|item| {
+        if !is_long(item) {
+            return item.pop().is_some();
+        }
+        match long.next() {
+            Some(Value::BulkString(payload)) => *item = payload,
+            // The process was declared dead, and what it got went with it.
+            _ => return false,
+        }
+        true
+    });
+    Ok(items)
 }
 
 /// Reads tasks and the name of their holder. `read` reads payloads that are not in the answer by their numbers.

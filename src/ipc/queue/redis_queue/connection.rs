@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ConnectionLike, Value};
 
 use super::error::RedisError;
-use super::script::Script;
+use super::script::{Request, Script};
 use super::server::{Server, told};
 use crate::ipc::error::Result;
 
@@ -33,18 +33,19 @@ impl Connection {
         Connection { server, connection: None }
     }
 
-    /// Runs a script on a queue's keys. `arguments` appends its arguments. Repeated until an answer arrives: for at most
+    /// Runs a script on a queue's keys, behind the command of the request. `arguments` appends its arguments. Repeated until an answer arrives: for at most
     /// `timeout`, but at least once.
     ///
     /// # Errors
     /// [`RedisError::Unreachable`], or why the server refused.
-    pub(super) fn run(
+    pub(super) fn run<'r>(
         &mut self,
-        script: &'static Script,
+        request: impl Into<Request<'r>>,
         meta: &str,
         timeout: Duration,
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer> {
+        let Request { script, first } = request.into();
         let outcome = self.until_answered(timeout, |connection| {
             let digest = match script.digest() {
                 Some(digest) => digest,
@@ -53,11 +54,11 @@ impl Connection {
             let mut command = redis::cmd("EVALSHA");
             command.arg(digest).arg(1).arg(meta);
             arguments(&mut command);
-            match connection.attempt(&command) {
+            match connection.attempt_behind(first, &command) {
                 // A server that was restarted, or had its scripts flushed.
                 Err(error) if error.code() == Some("NOSCRIPT") => {
                     connection.load(script)?;
-                    connection.attempt(&command)
+                    connection.attempt_behind(first, &command)
                 }
                 outcome => outcome,
             }
@@ -123,8 +124,34 @@ impl Connection {
         Ok(script.digest().expect("just stored"))
     }
 
-    /// Sends a command once, and reads its answer.
+    /// Sends a command once, in a transaction behind `first` if there is one, and reads its answer.
+    fn attempt_behind(&mut self, first: Option<&Cmd>, command: &Cmd) -> redis::RedisResult<Value> {
+        let Some(first) = first else { return self.attempt(command) };
+        let mut bytes = redis::cmd("MULTI").get_packed_command();
+        first.write_packed_command(&mut bytes);
+        command.write_packed_command(&mut bytes);
+        redis::cmd("EXEC").write_packed_command(&mut bytes);
+        self.exchange(|connection| {
+            let mut answers = connection.req_packed_commands(&bytes, 0, 4)?;
+            match answers.pop() {
+                Some(Value::Array(both)) => answers.extend(both),
+                refused => answers.extend(refused),
+            }
+            // The first refusal says why.
+            let refusal = answers.iter().position(|answer| matches!(answer, Value::ServerError(_)));
+            Ok(answers.swap_remove(refusal.unwrap_or(answers.len() - 1)))
+        })
+    }
+
     fn attempt(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
+        self.exchange(|connection| connection.req_command(command))
+    }
+
+    /// Sends something and reads the answer.
+    fn exchange(
+        &mut self,
+        exchange: impl FnOnce(&mut redis::Connection) -> redis::RedisResult<Value>,
+    ) -> redis::RedisResult<Value> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             connection => {
@@ -134,8 +161,7 @@ impl Connection {
                 connection.insert(made)
             }
         };
-        let outcome = connection.req_command(command);
-        match outcome {
+        match exchange(connection) {
             Ok(Value::ServerError(error)) => Err(error.into()),
             Err(error) if error.code().is_none() => {
                 // Its late answer must not be taken for that of another request.

@@ -1,14 +1,15 @@
 //! A handle of a queue on a server: its operations, each of which is one script, and how it is sent to a worker.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use redis::Value;
 
-use super::answer::{Batch, Taken, batch, bytes, each, tasks, text, value};
+use super::answer::{Batch, Taken, batch, each, long_item, payloads, short_item, tasks, text, value};
 use super::connection::{Answer, Connection};
 use super::member::{Member, SentMember};
-use super::script::{self, Script};
+use super::script::{self, Request, Script};
 use super::session::Kind;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::process::table::ProcessSlot;
@@ -20,6 +21,9 @@ use crate::sys::task::has_other_threads;
 
 /// Items in a request: more would block the server, and `unpack` in Lua ends near 8,000.
 pub(super) const MOST_ITEMS: usize = 1000;
+/// Bytes of a request, and of an item of it on average, from which the payloads of a plain queue go around its scripts.
+const LONG_REQUEST: usize = 8 << 10;
+const LONG_ITEM: usize = 512;
 /// Bytes after which a request is sent.
 const MANY_BYTES: usize = 32 << 20;
 
@@ -99,7 +103,7 @@ impl Handle {
     }
 
     /// Puts the first of `payloads` for which there is room in time, and returns how many; 0 on timeout.
-    pub(super) fn put(&self, payloads: &[&[u8]], waiting: &Waiting) -> Result<usize> {
+    pub(super) fn put<'p>(&self, payloads: &[&'p [u8]], waiting: &Waiting) -> Result<usize> {
         self.check_open(Rights::PUT)?;
         let member = &self.member;
         let mut sum = 0;
@@ -110,13 +114,29 @@ impl Handle {
         let count = payloads.iter().take(MOST_ITEMS).take_while(fits).count().max(1);
         let payloads = &payloads[..count.min(payloads.len())];
         let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+        let is_long = !member.has_tasks() && bytes >= LONG_REQUEST && bytes / count >= LONG_ITEM;
         let mut session = member.session(false);
         let put = member.until(&mut session, waiting, "room", |session, waits, is_registered| {
             self.check_open(Rights::PUT)?;
             let (outcome, _) = self.discounting(Rights::GET, waiting, |own| {
-                member.run_in(session, Kind::Other, &script::PUT, |command| {
+                let name = session.next_name();
+                let item = |(index, payload): (usize, &&'p [u8])| match (is_long, member.has_tasks()) {
+                    (true, _) => Cow::Owned(long_item(payload, &format!("{name}:{index}"))),
+                    (false, false) => Cow::Owned(short_item(payload)),
+                    (false, true) => Cow::Borrowed(*payload),
+                };
+                let items: Vec<Cow<'p, [u8]>> = payloads.iter().enumerate().map(item).collect();
+                let set = is_long.then(|| {
+                    let mut set = redis::cmd("HSET");
+                    set.arg(member.key("long"));
+                    items.iter().zip(payloads).for_each(|(item, payload)| _ = set.arg(&**item).arg(*payload));
+                    set
+                });
+                let request = Request { script: &script::PUT, first: set.as_ref() };
+                member.run_in(session, Kind::Other, request, |command| {
                     command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered)).arg(bytes);
-                    payloads.iter().for_each(|payload| _ = command.arg(*payload));
+                    command.arg(u8::from(is_long));
+                    items.iter().for_each(|item| _ = command.arg(&**item));
                 })
             })?;
             match outcome {
@@ -130,8 +150,14 @@ impl Handle {
 
     /// Gets up to `most` items of a queue without tasks, blocking while there is none. Returns nothing on timeout.
     pub(super) fn get(&self, most: usize, waiting: &Waiting) -> Result<Vec<Vec<u8>>> {
-        let got =
-            self.take(&script::GET, most, waiting, |_, payloads| bytes(self.member.server(), payloads).map(Some))?;
+        let server = self.member.server();
+        let got = self.take(&script::GET, most, waiting, |connection, items| {
+            let payloads = payloads(server, items, |fields| {
+                let command = redis::cmd("HMGET").arg(self.member.key("long")).arg(fields).to_owned();
+                connection.command(&command, server.timeout)
+            })?;
+            Ok(Some(payloads).filter(|payloads| !payloads.is_empty()))
+        })?;
         Ok(got.unwrap_or_default())
     }
 
@@ -172,11 +198,12 @@ impl Handle {
                     -2 => member.rejoin(&mut session.connection, &id, member.server().timeout)?,
                     -3 => return Err(Error::Disconnected),
                     _ => {
+                        let taken = read(&mut session.connection, rest)?;
                         if kind == Kind::PlainGet {
                             session.got();
                         }
-                        if let Some(taken) = read(&mut session.connection, rest)? {
-                            return Ok(Some(taken));
+                        if taken.is_some() {
+                            return Ok(taken);
                         }
                     }
                 }

@@ -22,7 +22,7 @@ use super::builder::Plan;
 use super::connection::{Answer, Connection};
 use super::error::RedisError;
 use super::heartbeat::LIFE_MS;
-use super::script::{self, Script};
+use super::script::{self, Request};
 use super::server::Server;
 use super::session::Sessions;
 use crate::ipc::error::{Result, check_not_forked, os};
@@ -32,7 +32,7 @@ use crate::ipc::queue::participants::Rights;
 
 /// The layout of the keys. A queue of another one is left alone. With a value of more than 64 bytes, the server keeps the
 /// hash in a table, in which fields are found faster than in a list.
-pub(super) const VERSION: &str = "ipcq3: the state of a queue of the Rust library ipc_demo; see its module redis";
+pub(super) const VERSION: &str = "ipcq4: the state of a queue of the Rust library ipc_demo; see its module redis";
 /// The set of the names of all queues. Not a part of any of them: in a cluster it is elsewhere.
 pub(super) const INDEX: &str = "ipcq:queues";
 const PLACEHOLDER_LIFE_MS: u64 = 30_000;
@@ -328,14 +328,14 @@ impl Member {
     }
 
     /// Runs a script. -1 means that the queue is not there.
-    pub(super) fn run(
+    pub(super) fn run<'r>(
         &self,
         connection: &mut Connection,
-        script: &'static Script,
+        request: impl Into<Request<'r>>,
         timeout: Duration,
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer> {
-        unless_gone(&self.server, &self.parts.name, connection.run(script, &self.meta, timeout, arguments)?)
+        unless_gone(&self.server, &self.parts.name, connection.run(request, &self.meta, timeout, arguments)?)
     }
 }
 

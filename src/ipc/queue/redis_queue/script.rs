@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use redis::Cmd;
+
 /// A script, and its digest once a server has loaded it.
 pub(super) struct Script {
     /// What the program calls.
@@ -31,6 +33,19 @@ impl Script {
     pub(super) fn loaded(&self, digest: String) {
         // Another thread may have been faster; the digest depends only on the text.
         let _ = self.digest.set(digest);
+    }
+}
+
+/// A script, and the command that the server performs just before it, if there is one: both or none.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) script: &'static Script,
+    pub(super) first: Option<&'a Cmd>,
+}
+
+impl From<&'static Script> for Request<'_> {
+    fn from(script: &'static Script) -> Self {
+        Request { script, first: None }
     }
 }
 

@@ -9,7 +9,7 @@ use redis::Cmd;
 use super::connection::{Answer, Connection, SLICE};
 use super::error::RedisError;
 use super::member::Member;
-use super::script::Script;
+use super::script::{Request, Script};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::ring::Waiting;
 
@@ -56,6 +56,11 @@ impl Session {
     fn field(&self, kind: Kind) -> String {
         let suffix = if kind == Kind::PlainGet { "g" } else { "" };
         format!("{}{suffix}", self.name)
+    }
+
+    /// Returns a name that no other request has, for the next one.
+    pub(super) fn next_name(&self) -> String {
+        format!("{}:{}", self.name, self.request + 1)
     }
 
     /// Notes that the answer to a plain get has arrived.
@@ -112,22 +117,22 @@ impl Member {
     }
 
     /// Makes a request in a session. Its field and the number of the request are the first arguments of the script.
-    pub(super) fn run_in(
+    pub(super) fn run_in<'r>(
         &self,
         session: &mut Session,
         kind: Kind,
-        script: &'static Script,
+        request: impl Into<Request<'r>>,
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Answer> {
         session.request += 1;
         if kind == Kind::PlainGet {
             session.unsettled = None;
         }
-        let (field, request) = (session.field(kind), digits(session.request));
-        self.run(&mut session.connection, script, self.server().timeout, |command| {
+        let (field, number) = (session.field(kind), digits(session.request));
+        self.run(&mut session.connection, request, self.server().timeout, |command| {
             #[cfg(all(debug_assertions, feature = "cli"))]
             let field = crate::sys::failpoint::forget_session(&field);
-            command.arg(&field).arg(&request);
+            command.arg(&field).arg(&number);
             arguments(command);
         })
     }

@@ -39,7 +39,7 @@ getting = register(getting, '0', registered)
 putting = wake('room', putting, #numbers)
 must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. member .. ' ' .. text)
 local payloads = ''
-if #numbers == 1 or bytes < 262144 or #numbers * call('HSTRLEN', queue .. 'items', numbers[1]) < 262144 then
+if bytes < 32768 or #numbers * call('HSTRLEN', queue .. 'items', numbers[1]) < 32768 then
   payloads = call('HMGET', queue .. 'items', unpack(numbers))
 end
 local returned = ''

@@ -3,8 +3,8 @@
 
 -- The types of the keys.
 local types = {
-  meta = 'hash', items = 'hash', again = 'hash', arrived = 'hash', late = 'hash', back = 'list', dead = 'list', more = 'list',
-  room = 'list', done = 'list', live = 'zset', gone = 'zset',
+  meta = 'hash', items = 'hash', long = 'hash', again = 'hash', arrived = 'hash', late = 'hash', back = 'list',
+  dead = 'list', more = 'list', room = 'list', done = 'list', live = 'zset', gone = 'zset',
 }
 
 -- Takes away some of a member's rights. The last one that has a right is missed by those that wait on the other side. The
