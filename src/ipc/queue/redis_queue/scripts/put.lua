@@ -18,8 +18,9 @@ end
 if is_repeated then
   local count, at = string.match(record, '^(%d+) ?(%d*)', 13)
   refuse(tonumber(count))
-  -- Those that were got meanwhile were set again.
-  for i = 1, is_long and math.min(count, first - at) or 0 do call('HDEL', queue .. 'long', ARGV[7 + i]) end
+  -- Those that were removed meanwhile were set again. They may be late, if any are.
+  local removed = is_long and call('EXISTS', queue .. 'late') == 0 and math.min(count, first - at) or 0
+  for i = 1, removed do call('HDEL', queue .. 'long', ARGV[7 + i]) end
   return tonumber(count)
 end
 if consumers == 0 then
