@@ -33,8 +33,8 @@ impl Connection {
         Connection { server, connection: None }
     }
 
-    /// Runs a script on a queue's keys, behind the command of the request. `arguments` appends its arguments. Repeated until an answer arrives: for at most
-    /// `timeout`, but at least once.
+    /// Makes a request on a queue's keys. `arguments` appends the arguments of the script. Repeated until an answer arrives:
+    /// for at most `timeout`, but at least once.
     ///
     /// # Errors
     /// [`RedisError::Unreachable`], or why the server refused.
@@ -131,7 +131,7 @@ impl Connection {
         first.write_packed_command(&mut bytes);
         command.write_packed_command(&mut bytes);
         redis::cmd("EXEC").write_packed_command(&mut bytes);
-        self.exchange(|connection| {
+        self.with_connection(|connection| {
             let mut answers = connection.req_packed_commands(&bytes, 0, 4)?;
             match answers.pop() {
                 Some(Value::Array(both)) => answers.extend(both),
@@ -143,14 +143,15 @@ impl Connection {
         })
     }
 
+    /// Sends a command once, and reads its answer.
     fn attempt(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
-        self.exchange(|connection| connection.req_command(command))
+        self.with_connection(|connection| connection.req_command(command))
     }
 
-    /// Sends something and reads the answer.
-    fn exchange(
+    /// Connects unless that is done, and calls `ask`.
+    fn with_connection(
         &mut self,
-        exchange: impl FnOnce(&mut redis::Connection) -> redis::RedisResult<Value>,
+        ask: impl FnOnce(&mut redis::Connection) -> redis::RedisResult<Value>,
     ) -> redis::RedisResult<Value> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -161,7 +162,7 @@ impl Connection {
                 connection.insert(made)
             }
         };
-        match exchange(connection) {
+        match ask(connection) {
             Ok(Value::ServerError(error)) => Err(error.into()),
             Err(error) if error.code().is_none() => {
                 // Its late answer must not be taken for that of another request.

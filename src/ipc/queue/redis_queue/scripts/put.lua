@@ -8,7 +8,7 @@ is_long = is_long == '1'
 
 -- Deletes the payloads of the items behind the first `count` from the hash.
 local function refuse(count)
-  if is_long and count < #ARGV - 7 then must('HDEL', queue .. 'long', unpack(ARGV, 8 + count)) end
+  if is_long and count < #ARGV - 7 then call('HDEL', queue .. 'long', unpack(ARGV, 8 + count)) end
 end
 
 if not packed then
