@@ -58,6 +58,14 @@ pub(crate) fn panic_if(name: &str) {
     assert!(!is_in_environment(name), "this is the fault {name}");
 }
 
+/// With the fault of this name, waits until `is_time`.
+#[cfg(feature = "live")]
+pub(crate) fn wait_if(name: &str, is_time: impl Fn() -> bool) {
+    while is_in_environment(name) && !is_time() {
+        std::thread::yield_now();
+    }
+}
+
 /// Called for each attempt at a request: with the fault `no-sessions` every attempt is in a new session, so the server does
 /// not recognise one that was made before.
 #[cfg(feature = "redis")]

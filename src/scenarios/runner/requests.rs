@@ -12,6 +12,8 @@ impl Runner<'_> {
     pub(super) fn heed(&mut self) {
         let options = self.options;
         let Some(control) = options.control.as_ref().filter(|_| !self.is_explored() && !self.stopping) else { return };
+        #[cfg(all(debug_assertions, feature = "live"))]
+        crate::sys::failpoint::wait_if("late-run", || self.signals.asked().is_none() || control.is_end_asked());
         while let Some(request) = control.next() {
             match request {
                 Request::Hold => {
@@ -30,7 +32,8 @@ impl Runner<'_> {
                     "single steps need a schedule: start it with --live --step, or --live --schedule",
                     "单步需要调度：请用 --live --step 或 --live --schedule 启动",
                 ),
-                Request::End => self.cut = self.cut.or(Some(Cut::Ended)),
+                // A signal ends the screen too, which then asks for the end.
+                Request::End => self.cut = self.cut.or(Some(self.signals.asked().map_or(Cut::Ended, Cut::Asked))),
             }
         }
     }

@@ -215,6 +215,11 @@ fn terminal_is_restored_after_signals() {
     screen.shows(&["sends 1"]);
     screen.press(&["C-c"]);
     screen.ends(130);
+    // The screen notices the signal before the run does.
+    let Some(screen) = Screen::run_with("late-run", "pipe --live --speed 0.01", "C.UTF-8") else { return };
+    screen.shows(&["sends 1"]);
+    send(screen.pid(), Signal::SIGTERM);
+    screen.ends(143);
 }
 
 #[test]

@@ -163,16 +163,21 @@ fn server_that_stays_away_is_named() {
     assert_eq!(queue.get().expect("an item"), 3);
 }
 
+/// Puts until the server refuses, and returns why.
+fn refusal_of<T>(mut put: impl FnMut() -> Result<(), PutError<T>>) -> RedisError {
+    loop {
+        if let Err(refused) = put() {
+            return why(Err::<(), _>(refused.into()));
+        }
+    }
+}
+
 #[test]
 fn full_memory_refuses_puts_and_nothing_else() {
     let _watchdog = watchdog("redis_faults::full_memory");
     let Some(server) = RedisServer::start(&["--maxmemory", "6mb"]) else { return };
     let tasks = JoinableQueue::<String>::new(&server.server()).expect("a queue");
-    let refused = loop {
-        if let Err(refused) = tasks.put("x".repeat(50_000)) {
-            break why(Err::<(), _>(refused.into()));
-        }
-    };
+    let refused = refusal_of(|| tasks.put("x".repeat(50_000)));
     assert!(matches!(refused, RedisError::OutOfMemory { .. }), "{refused}");
     let put = tasks.qsize().expect("it answers");
     // Also the second part of every script works in a full memory.
@@ -308,11 +313,7 @@ fn full_memory_refuses_long_items_as_a_whole() {
     let _watchdog = watchdog("redis_faults::long_in_full_memory");
     let Some(server) = RedisServer::start(&["--maxmemory", "6mb"]) else { return };
     let queue = Queue::<String>::new(&server.server()).expect("a queue");
-    let refused = loop {
-        if let Err(refused) = queue.put("x".repeat(50_000)) {
-            break why(Err::<(), _>(refused.into()));
-        }
-    };
+    let refused = refusal_of(|| queue.put("x".repeat(50_000)));
     assert!(matches!(refused, RedisError::OutOfMemory { .. }), "{refused}");
     let (put, kept) = (queue.qsize().expect("it answers"), format!("HLEN ipcq:{{{}}}:long", queue.name()));
     assert_eq!(server.ask(&kept), format!(":{put}\r\n"));
