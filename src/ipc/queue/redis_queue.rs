@@ -64,7 +64,7 @@
 //!
 //! # Requirements
 //! Redis 6.2 or later, for `LPOP` with a count and `SMISMEMBER`, or Valkey. The tests have run on Redis 6.2.14, 7.0.15 and
-//! 8.2.3, and on Valkey 9.1.2.
+//! 8.2.3, and on Valkey 8.1.8 and 9.1.2.
 //!
 //! # Standard
 //! Python has a managed `Queue` for other machines; brokers on Redis: Celery's kombu, BullMQ.
