@@ -116,23 +116,24 @@ impl Handle {
         let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
         let is_long = !member.has_tasks() && bytes >= LONG_REQUEST && bytes / count >= LONG_ITEM;
         let mut session = member.session(false);
+        // All attempts set the same fields.
+        let name = session.next_name();
+        let item = |(index, payload): (usize, &&'p [u8])| match (is_long, member.has_tasks()) {
+            (true, _) => Cow::Owned(long_item(payload, &format!("{name}:{index}"))),
+            (false, false) => Cow::Owned(short_item(payload)),
+            (false, true) => Cow::Borrowed(*payload),
+        };
+        let items: Vec<Cow<'p, [u8]>> = payloads.iter().enumerate().map(item).collect();
+        let set = is_long.then(|| {
+            let mut set = redis::cmd("HSET");
+            set.arg(member.key("long"));
+            items.iter().zip(payloads).for_each(|(item, payload)| _ = set.arg(&**item).arg(*payload));
+            set
+        });
+        let request = Request { script: &script::PUT, first: set.as_ref() };
         let put = member.until(&mut session, waiting, "room", |session, waits, is_registered| {
             self.check_open(Rights::PUT)?;
             let (outcome, _) = self.discounting(Rights::GET, waiting, |own| {
-                let name = session.next_name();
-                let item = |(index, payload): (usize, &&'p [u8])| match (is_long, member.has_tasks()) {
-                    (true, _) => Cow::Owned(long_item(payload, &format!("{name}:{index}"))),
-                    (false, false) => Cow::Owned(short_item(payload)),
-                    (false, true) => Cow::Borrowed(*payload),
-                };
-                let items: Vec<Cow<'p, [u8]>> = payloads.iter().enumerate().map(item).collect();
-                let set = is_long.then(|| {
-                    let mut set = redis::cmd("HSET");
-                    set.arg(member.key("long"));
-                    items.iter().zip(payloads).for_each(|(item, payload)| _ = set.arg(&**item).arg(*payload));
-                    set
-                });
-                let request = Request { script: &script::PUT, first: set.as_ref() };
                 member.run_in(session, Kind::Other, request, |command| {
                     command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered)).arg(bytes);
                     command.arg(u8::from(is_long));
