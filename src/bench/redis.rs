@@ -250,7 +250,7 @@ fn raw(case: Case, items: u64) -> Result<Sample> {
         let mut connection = connect()?;
         let mut got = 0;
         loop {
-            let payloads: Vec<Vec<u8>> = if case.is_leased {
+            let mut payloads: Vec<Vec<u8>> = if case.is_leased {
                 let mut pipeline = ::redis::pipe();
                 (0..case.batch).for_each(|_| _ = pipeline.cmd("LMOVE").arg(LIST).arg(LEASED).arg("LEFT").arg("RIGHT"));
                 let moved: Vec<Option<Vec<u8>>> = pipeline.query(&mut connection)?;
@@ -264,9 +264,15 @@ fn raw(case: Case, items: u64) -> Result<Sample> {
                     ::redis::cmd("LPOP").arg(LIST).arg(case.batch).query(&mut connection)?;
                 popped.unwrap_or_default()
             };
+            payloads.retain(|payload| !payload.is_empty());
             got += payloads.len() as u64;
             let sum = got_by_all.fetch_add(payloads.len() as u64, Relaxed) + payloads.len() as u64;
             if sum >= expected {
+                // Those that still wait end with an empty item.
+                let mut push = ::redis::cmd("RPUSH");
+                push.arg(LIST);
+                (0..case.consumers).for_each(|_| _ = push.arg(""));
+                push.exec(&mut connection)?;
                 return Ok(got);
             }
             if payloads.is_empty() {

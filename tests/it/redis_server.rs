@@ -69,7 +69,7 @@ impl RedisServer {
         Server::new(&self.url()).expect("a URL")
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.dir.join("s")
     }
 

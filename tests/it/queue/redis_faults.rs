@@ -1,7 +1,9 @@
 //! A server that fails, refuses or forgets, and what the callers are told.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -258,11 +260,10 @@ fn deleted_queue_is_reported_as_such() {
 }
 
 #[test]
-fn gets_behind_a_process_that_stands_still_are_removed() {
+fn answers_to_a_process_that_stands_still_are_removed() {
     let _watchdog = watchdog("redis_faults::stands_still");
     let Some(server) = RedisServer::start(&[]) else { return };
     let queue = Queue::<u32>::new(&server.server()).expect("a queue");
-    let key = |key: &str| format!("ipcq:{{{}}}:{key}", queue.name());
     queue.put_many(&(0..3000).collect::<Vec<_>>()).expect("room");
     let ((mut said, says), (until_told, _release)) = (meeting_point(), meeting_point());
     let role = GetsFromServer { queue: queue.consumer(), said: says, until: until_told.into() };
@@ -271,12 +272,23 @@ fn gets_behind_a_process_that_stands_still_are_removed() {
     stop(still.pid());
     let got: usize = (0..3).map(|_| queue.get_many(1000).expect("items").len()).sum();
     assert_eq!((got, queue.try_get().expect("no error")), (2999, None));
-    let left = server.ask(&format!("LLEN {}", key("items")));
-    assert!([":0\r\n", ":1\r\n"].contains(&left.as_str()), "what it got is elsewhere, if it has not expired: {left}");
+    assert_eq!(server.ask(&format!("EXISTS ipcq:{{{}}}:items", queue.name())), ":0\r\n");
     // It is declared dead, and what it got is lost with it.
-    until(|| server.ask(&format!("EXISTS {} {} {}", key("items"), key("late"), key("arrived"))) == ":0\r\n");
+    let answers = || server.ask(&format!("HKEYS ipcq:{{{}}}:meta", queue.name()));
+    until(|| !answers().lines().any(|field| field.starts_with("s:") && field.ends_with("gb")));
     still.kill().expect("a signal");
     still.join().expect("it ends");
+}
+
+/// Returns the number of strings with payloads of a queue.
+fn strings(server: &RedisServer, name: &str) -> usize {
+    let answer = server.ask(&format!("KEYS ipcq:{{{name}}}:long:*"));
+    let count = answer.lines().next().and_then(|line| line.strip_prefix('*'));
+    count.and_then(|count| count.parse().ok()).expect("an array")
+}
+
+fn long(letter: &str) -> String {
+    letter.repeat(9_000)
 }
 
 #[test]
@@ -284,14 +296,13 @@ fn payloads_of_long_items_end_with_them() {
     let _watchdog = watchdog("redis_faults::long_items");
     let Some(server) = RedisServer::start(&[]) else { return };
     let queue = Queue::<String>::builder(&server.server()).capacity(3).byte_limit(100_000).build().expect("a queue");
-    let kept = || server.ask(&format!("HLEN ipcq:{{{}}}:long", queue.name()));
-    let long = |letter: &str| letter.repeat(9_000);
+    let kept = || strings(&server, queue.name());
     let put = |items: &[String]| queue.put_many_timeout(items, SOON).expect("room for some");
     // One has no room.
     assert_eq!(put(&["a", "b", "c", "d"].map(long)), 3);
-    assert_eq!(kept(), ":3\r\n");
+    assert_eq!(kept(), 1);
     assert!(matches!(queue.try_put(long("d")), Err(PutError::Full(_))));
-    assert_eq!(kept(), ":3\r\n");
+    assert_eq!(kept(), 1);
     assert_eq!(queue.get().expect("an item"), long("a"));
     // Short ones among them.
     assert_eq!(put(&["e".to_owned()]), 1);
@@ -299,13 +310,53 @@ fn payloads_of_long_items_end_with_them() {
     assert_eq!(others, [long("b"), long("c"), "e".to_owned()]);
     // What was got is removed when that is known: by the next get, or as its process goes.
     assert_eq!(queue.try_get().expect("no error"), None);
-    assert_eq!(kept(), ":0\r\n");
+    assert_eq!(kept(), 0);
     // The byte limit counts them.
     assert!(matches!(queue.try_put("x".repeat(100_001)), Err(PutError::Failed(_, Error::TooLong { .. }))));
     assert_eq!(put(&["x".repeat(60_000), "y".repeat(60_000)]), 1);
-    assert_eq!(kept(), ":1\r\n");
+    assert_eq!(kept(), 1);
     assert_eq!(queue.get().expect("an item").len(), 60_000);
-    until(|| kept() == ":0\r\n");
+    until(|| kept() == 0);
+    // A queue is deleted with them.
+    put(&["z"].map(long));
+    drop(queue);
+    assert_eq!(server.ask("DBSIZE"), ":0\r\n");
+}
+
+#[test]
+fn payloads_of_long_tasks_end_with_them() {
+    let _watchdog = watchdog("redis_faults::long_tasks");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let builder = JoinableQueue::<String>::builder(&server.server()).capacity(4);
+    let builder = builder.max_redeliveries(1).byte_limit(100_000);
+    let queue = builder.build().expect("a queue");
+    let kept = || strings(&server, queue.name());
+    queue.put_many(&["a", "b", "c"].map(long)).expect("room");
+    queue.put("d".to_owned()).expect("room");
+    let leases = queue.get_many(4).expect("items").into_iter().map(|lease| lease.expect("text")).collect();
+    assert_eq!(queue.finish_many(leases).expect("no error").len(), 4);
+    assert_eq!(kept(), 0);
+    // Returned, leased again, done too late, and dead.
+    queue.put_many(&["e", "f"].map(long)).expect("room");
+    queue.get().expect("an item").nack().expect("leased");
+    let (e, f) = (queue.get().expect("an item"), queue.get().expect("an item"));
+    assert_eq!([&**e, &**f].map(|item| &item[..1]), ["e", "f"]);
+    f.task_done().expect("leased");
+    e.nack().expect("leased");
+    assert_eq!((queue.unfinished().expect("it answers"), kept()), (0, 1));
+    let letters = queue.drain_dead_letters().expect("it answers");
+    assert_eq!(letters[0].as_ref().expect("text").item, long("e"));
+    assert_eq!(kept(), 0);
+    // Two have no room.
+    let many = ["g", "h", "i", "j", "k", "l"].map(long);
+    assert_eq!(queue.put_many_timeout(&many, SOON).expect("room for some"), 4);
+    for item in &many[..4] {
+        assert_eq!(kept(), 1);
+        assert_eq!(queue.get().expect("an item").task_done().expect("leased"), *item);
+    }
+    assert_eq!(kept(), 0);
+    // All of their bytes are free again.
+    queue.try_put("x".repeat(99_000)).expect("room");
 }
 
 #[test]
@@ -315,10 +366,160 @@ fn full_memory_refuses_long_items_as_a_whole() {
     let queue = Queue::<String>::new(&server.server()).expect("a queue");
     let refused = refusal_of(|| queue.put("x".repeat(50_000)));
     assert!(matches!(refused, RedisError::OutOfMemory { .. }), "{refused}");
-    let (put, kept) = (queue.qsize().expect("it answers"), format!("HLEN ipcq:{{{}}}:long", queue.name()));
-    assert_eq!(server.ask(&kept), format!(":{put}\r\n"));
+    let put = queue.qsize().expect("it answers");
+    assert_eq!(strings(&server, queue.name()), put);
     let got = std::iter::from_fn(|| queue.try_get().expect("no error")).count();
-    assert_eq!((got, server.ask(&kept).as_str()), (put, ":0\r\n"));
+    assert_eq!((got, strings(&server, queue.name())), (put, 0));
+}
+
+/// A way to a server on which a request can be delayed.
+struct Network {
+    address: std::net::SocketAddr,
+    delayed: Arc<Mutex<Delayed>>,
+}
+
+#[derive(Default)]
+struct Delayed {
+    /// How the next request to be delayed begins.
+    beginning: Option<&'static [u8]>,
+    /// The request, and the server's side of its connection.
+    request: Option<(Vec<u8>, UnixStream)>,
+}
+
+impl Network {
+    fn to(server: &RedisServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (address, socket) = (listener.local_addr().expect("bound"), server.socket());
+        let delayed = Arc::new(Mutex::new(Delayed::default()));
+        let shared = Arc::clone(&delayed);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.expect("a client"), UnixStream::connect(&socket).expect("it listens"));
+                let (mut answers, mut to_client) =
+                    (server.try_clone().expect("descriptors"), client.try_clone().expect("descriptors"));
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || forward(client, server, &shared));
+                thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
+            }
+        });
+        Network { address, delayed }
+    }
+
+    fn server(&self) -> Server {
+        Server::new(&format!("redis://{}", self.address)).expect("a URL")
+    }
+
+    /// Calls `operation`, whose request begins like this. Its connection is lost before the request has arrived; it is
+    /// made again on another one.
+    fn delay<R>(&self, beginning: &'static str, operation: impl FnOnce() -> R) -> R {
+        self.delayed.lock().expect("no panic").beginning = Some(beginning.as_bytes());
+        let outcome = operation();
+        until(|| self.delayed.lock().expect("no panic").request.is_some());
+        outcome
+    }
+
+    /// Lets the delayed request arrive at the server, and waits until it is performed.
+    fn deliver(&self, to: &RedisServer) {
+        let (request, mut server) = self.delayed.lock().expect("no panic").request.take().expect("one was delayed");
+        server.write_all(&request).expect("it listens");
+        // A request on a new connection comes after what was there before.
+        assert_eq!(to.ask("PING"), "+PONG\r\n");
+    }
+}
+
+/// Forwards requests until one is to be delayed.
+fn forward(mut client: TcpStream, mut server: UnixStream, delayed: &Mutex<Delayed>) {
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        let count = match client.read(&mut chunk) {
+            Ok(0) | Err(_) => return drop(server.shutdown(Shutdown::Both)),
+            Ok(count) => count,
+        };
+        let mut state = delayed.lock().expect("no panic");
+        if state.beginning.take_if(|beginning| chunk.starts_with(beginning)).is_some() {
+            client.shutdown(Shutdown::Write).expect("it is connected");
+            let mut request = chunk[..count].to_vec();
+            // The end of it, until the client has seen that the connection is lost.
+            let _ = client.read_to_end(&mut request);
+            state.request = Some((request, server));
+            return;
+        }
+        if server.write_all(&chunk[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// How requests begin, by the number of their arguments.
+const GET: &str = "*11\r\n$7\r\nEVALSHA";
+const PUT: &str = "*13\r\n$7\r\nEVALSHA";
+const PUT_LONG: &str = "*1\r\n$5\r\nMULTI";
+
+#[test]
+fn requests_that_arrive_after_later_ones_change_nothing() {
+    let _watchdog = watchdog("redis_faults::late_requests");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let network = Network::to(&server);
+    let queue = Queue::<String>::builder(&network.server()).capacity(2).build::<String>().expect("a queue");
+    let put = |item: &str| queue.try_put(item.to_owned()).is_ok();
+    let get = || queue.try_get().expect("no error");
+    let queued = || queue.qsize().expect("it answers");
+    let some = |item: &str| Some(item.to_owned());
+    // What succeeded.
+    assert!(network.delay(PUT, || put("a")));
+    assert!(put("b"));
+    assert_eq!([get(), get()], ["a", "b"].map(some));
+    network.deliver(&server);
+    assert_eq!(queued(), 0);
+    assert!(put("a"));
+    assert_eq!(network.delay(GET, get), some("a"));
+    assert_eq!(get(), None);
+    assert!(put("c"));
+    network.deliver(&server);
+    assert_eq!((queued(), get()), (1, some("c")));
+    // What was refused.
+    assert!(put("d") && put("e"));
+    assert!(!network.delay(PUT, || put("f")));
+    assert_eq!([get(), get()], ["d", "e"].map(some));
+    network.deliver(&server);
+    assert_eq!(queued(), 0);
+    assert_eq!(network.delay(GET, get), None);
+    assert!(put("g"));
+    network.deliver(&server);
+    assert_eq!((queued(), get()), (1, some("g")));
+    // Payloads that have been removed.
+    assert!(network.delay(PUT_LONG, || put(&long("h"))));
+    assert_eq!((get(), get(), strings(&server, queue.name())), (Some(long("h")), None, 0));
+    network.deliver(&server);
+    assert_eq!((queued(), strings(&server, queue.name())), (0, 0));
+    // Payloads that are still there do not expire.
+    assert!(network.delay(PUT_LONG, || put(&long("i"))));
+    network.deliver(&server);
+    let keys = server.ask(&format!("KEYS ipcq:{{{}}}:long:*", queue.name()));
+    let key = keys.lines().nth(2).expect("one key");
+    assert_eq!(server.ask(&format!("TTL {key}")), ":-1\r\n");
+    assert_eq!((queued(), get()), (1, Some(long("i"))));
+}
+
+#[test]
+fn leases_that_arrive_after_later_requests_take_nothing() {
+    let _watchdog = watchdog("redis_faults::late_leases");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let network = Network::to(&server);
+    let queue = JoinableQueue::<u32>::new(&network.server()).expect("a queue");
+    for is_there in [true, false] {
+        if is_there {
+            queue.put(1).expect("room");
+        }
+        let lease = network.delay(GET, || queue.try_get().expect("no error"));
+        assert_eq!(lease.is_some(), is_there);
+        lease.into_iter().for_each(|lease| assert_eq!(lease.task_done().expect("leased"), 1));
+        queue.put(2).expect("room");
+        network.deliver(&server);
+        assert_eq!((queue.qsize().expect("it answers"), queue.unfinished().expect("it answers")), (1, 1));
+        queue.get().expect("an item").task_done().expect("leased");
+    }
+    queue.join().expect("all are done");
 }
 
 #[test]

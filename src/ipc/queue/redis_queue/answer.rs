@@ -1,4 +1,4 @@
-//! What the scripts answer, and items as they read them.
+//! What the scripts answer.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use redis::Value;
 
 use super::connection::Answer;
 use super::error::RedisError;
+use super::payload::{Payload, Place, of_tasks};
 use super::server::Server;
 use crate::ipc::error::Result;
 
 /// An item that was got or leased.
 pub(super) struct Taken {
     pub(super) number: u64,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Payload,
     pub(super) returned: u32,
 }
 
@@ -40,82 +41,31 @@ pub(super) fn value<T: redis::FromRedisValue>(server: &Server, value: Value) -> 
     redis::from_redis_value(value).map_err(|error| server.unexpected(&error))
 }
 
-/// The last byte of an item of a queue without tasks: its payload is in front of it, or in a hash.
-const SHORT: u8 = 0;
-const LONG: u8 = 1;
-
-/// Returns an item with its payload.
-pub(super) fn short_item(payload: &[u8]) -> Vec<u8> {
-    [payload, &[SHORT]].concat()
-}
-
-/// Returns an item whose payload is in a hash: its field there.
-pub(super) fn long_item(payload: &[u8], name: &str) -> Vec<u8> {
-    [&(payload.len() as u32).to_le_bytes(), name.as_bytes(), &[LONG]].concat()
-}
-
-/// Reads the payloads of items of a queue without tasks. `read` reads the long ones by their fields.
-pub(super) fn payloads(
-    server: &Server,
-    items: impl IntoIterator<Item = Value>,
-    read: impl FnOnce(&[&[u8]]) -> Result<Value>,
-) -> Result<Vec<Vec<u8>>> {
-    let item = |item| match item {
-        Value::BulkString(item) => Ok(item),
-        other => Err(server.unexpected(&other)),
-    };
-    let mut items: Vec<Vec<u8>> = items.into_iter().map(item).collect::<Result<_>>()?;
-    let is_long = |item: &[u8]| item.last() == Some(&LONG);
-    let fields: Vec<&[u8]> = items.iter().map(Vec::as_slice).filter(|item| is_long(item)).collect();
-    let long = if fields.is_empty() { Value::Array(Vec::new()) } else { read(&fields)? };
-    let Value::Array(long) = long else { return Err(server.unexpected(&long)) };
-    let mut long = long.into_iter();
-    items.retain_mut(|item| {
-        if !is_long(item) {
-            return item.pop().is_some();
-        }
-        match long.next() {
-            Some(Value::BulkString(payload)) => *item = payload,
-            // The process was declared dead, and what it got went with it.
-            _ => return false,
-        }
-        true
-    });
-    Ok(items)
-}
-
-/// Reads tasks and the name of their holder. `read` reads payloads that are not in the answer by their numbers.
+/// Reads tasks and the name of their holder. `read` reads payloads in strings.
 pub(super) fn batch(
     server: &Server,
     mut rest: impl Iterator<Item = Value>,
-    read: impl FnOnce(&[u64]) -> Result<Value>,
+    read: impl FnOnce(&[Place]) -> Result<Vec<Value>>,
 ) -> Result<Batch> {
     let items = tasks(server, &mut rest, read)?;
     let holder = text(server, rest.next())?.into();
     Ok(Batch { holder, items })
 }
 
-/// Reads numbers, payloads, and how often each was returned; those at the end have not been.
+/// Reads numbers, items, and how often each was returned; those at the end have not been.
 pub(super) fn tasks(
     server: &Server,
     rest: &mut impl Iterator<Item = Value>,
-    read: impl FnOnce(&[u64]) -> Result<Value>,
+    read: impl FnOnce(&[Place]) -> Result<Vec<Value>>,
 ) -> Result<Vec<Taken>> {
     let numbers: Vec<u64> = numbers(server, rest.next())?;
-    let payloads = match rest.next() {
-        Some(Value::BulkString(_)) => Some(read(&numbers)?),
-        payloads => payloads,
-    };
-    let Some(Value::Array(payloads)) = payloads else { return Err(server.unexpected(&payloads)) };
+    let items = rest.next();
+    let Some(Value::Array(items)) = items else { return Err(server.unexpected(&items)) };
     let returned: Vec<u32> = self::numbers(server, rest.next())?;
     let returned = returned.into_iter().chain(std::iter::repeat(0));
-    let items = numbers.into_iter().zip(payloads).zip(returned);
-    let taken = items.filter_map(|((number, payload), returned)| match payload {
-        Value::BulkString(payload) => Some(Taken { number, payload, returned }),
-        // The process has lost the lease, and another one has done the task.
-        _ => None,
-    });
-    Ok(taken.collect())
+    let items = numbers.into_iter().zip(of_tasks(server, items, read)?).zip(returned);
+    // Without a payload, the process has lost the lease, and another one has done the task.
+    Ok(items.filter_map(|((number, payload), returned)| Some(Taken { number, payload: payload?, returned })).collect())
 }
 
 fn numbers<N: std::str::FromStr>(server: &Server, value: Option<Value>) -> Result<Vec<N>> {

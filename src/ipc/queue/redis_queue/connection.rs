@@ -85,6 +85,13 @@ impl Connection {
         self.until_answered(timeout, |connection| connection.attempt(command))
     }
 
+    /// As [`command`](Self::command), for several that are sent together.
+    pub(super) fn commands(&mut self, commands: &[Cmd], timeout: Duration) -> Result<Vec<Value>> {
+        let mut bytes = Vec::new();
+        commands.iter().for_each(|command| command.write_packed_command(&mut bytes));
+        self.until_answered(timeout, |connection| connection.attempt_all(&bytes, commands.len()))
+    }
+
     /// Blocks until there is a token in a list, for at most `timeout`, and takes it. `None` if the connection was lost
     /// meanwhile, and with it perhaps a token.
     pub(super) fn wait(&mut self, list: &str, timeout: Duration) -> Option<bool> {
@@ -94,11 +101,11 @@ impl Connection {
         answer.ok().map(|answer| answer != Value::Nil)
     }
 
-    fn until_answered(
+    fn until_answered<A>(
         &mut self,
         timeout: Duration,
-        mut attempt: impl FnMut(&mut Self) -> redis::RedisResult<Value>,
-    ) -> Result<Value> {
+        mut attempt: impl FnMut(&mut Self) -> redis::RedisResult<A>,
+    ) -> Result<A> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -124,23 +131,27 @@ impl Connection {
         Ok(script.digest().expect("just stored"))
     }
 
-    /// Sends a command once, in a transaction behind `first` if there is one, and reads its answer.
-    fn attempt_behind(&mut self, first: Option<&Cmd>, command: &Cmd) -> redis::RedisResult<Value> {
-        let Some(first) = first else { return self.attempt(command) };
+    /// Sends a command once, in a transaction behind `first` if that is not empty, and reads its answer.
+    fn attempt_behind(&mut self, first: &[Cmd], command: &Cmd) -> redis::RedisResult<Value> {
+        if first.is_empty() {
+            return self.attempt(command);
+        }
         let mut bytes = redis::cmd("MULTI").get_packed_command();
-        first.write_packed_command(&mut bytes);
+        first.iter().for_each(|command| command.write_packed_command(&mut bytes));
         command.write_packed_command(&mut bytes);
         redis::cmd("EXEC").write_packed_command(&mut bytes);
-        self.with_connection(|connection| {
-            let mut answers = connection.req_packed_commands(&bytes, 0, 4)?;
-            match answers.pop() {
-                Some(Value::Array(both)) => answers.extend(both),
-                refused => answers.extend(refused),
-            }
-            // The first refusal says why.
-            let refusal = answers.iter().position(|answer| matches!(answer, Value::ServerError(_)));
-            Ok(answers.swap_remove(refusal.unwrap_or(answers.len() - 1)))
-        })
+        let answer = match self.attempt_all(&bytes, first.len() + 3)?.pop() {
+            Some(Value::Array(mut answers)) => answers.pop(),
+            answer => answer,
+        };
+        Ok(answer.unwrap_or(Value::Nil))
+    }
+
+    /// Sends `count` commands once, and reads their answers.
+    fn attempt_all(&mut self, commands: &[u8], count: usize) -> redis::RedisResult<Vec<Value>> {
+        let answers =
+            self.with_connection(|connection| connection.req_packed_commands(commands, 0, count).map(Value::Array))?;
+        if let Value::Array(answers) = answers { Ok(answers) } else { Ok(vec![answers]) }
     }
 
     /// Sends a command once, and reads its answer.
@@ -148,7 +159,7 @@ impl Connection {
         self.with_connection(|connection| connection.req_command(command))
     }
 
-    /// Connects unless that is done, and calls `ask`.
+    /// Connects unless that is done, and calls `ask`. Fails with the first error in the answer.
     fn with_connection(
         &mut self,
         ask: impl FnOnce(&mut redis::Connection) -> redis::RedisResult<Value>,
@@ -162,14 +173,11 @@ impl Connection {
                 connection.insert(made)
             }
         };
-        match ask(connection) {
-            Ok(Value::ServerError(error)) => Err(error.into()),
-            Err(error) if error.code().is_none() => {
-                // Its late answer must not be taken for that of another request.
-                self.connection = None;
-                Err(error)
-            }
-            outcome => outcome,
+        let outcome = ask(connection).and_then(Value::extract_error);
+        if outcome.as_ref().is_err_and(|error| error.code().is_none()) {
+            // Its late answer must not be taken for that of another request.
+            self.connection = None;
         }
+        outcome
     }
 }

@@ -1,14 +1,14 @@
 //! A handle of a queue on a server: its operations, each of which is one script, and how it is sent to a worker.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use redis::Value;
 
-use super::answer::{Batch, Taken, batch, each, long_item, payloads, short_item, tasks, text, value};
+use super::answer::{Batch, Taken, batch, each, tasks, text, value};
 use super::connection::{Answer, Connection};
 use super::member::{Member, SentMember};
+use super::payload::{Items, Payload, Place, of_batches};
 use super::script::{self, Request, Script};
 use super::session::Kind;
 use crate::ipc::error::{Error, Result, check_not_forked};
@@ -21,9 +21,6 @@ use crate::sys::task::has_other_threads;
 
 /// Items in a request: more would block the server, and `unpack` in Lua ends near 8,000.
 pub(super) const MOST_ITEMS: usize = 1000;
-/// Bytes of a request, and of an item of it on average, from which the payloads of a plain queue go around its scripts.
-const LONG_REQUEST: usize = 8 << 10;
-const LONG_ITEM: usize = 512;
 /// Bytes after which a request is sent.
 const MANY_BYTES: usize = 32 << 20;
 
@@ -103,7 +100,7 @@ impl Handle {
     }
 
     /// Puts the first of `payloads` for which there is room in time, and returns how many; 0 on timeout.
-    pub(super) fn put<'p>(&self, payloads: &[&'p [u8]], waiting: &Waiting) -> Result<usize> {
+    pub(super) fn put(&self, payloads: &[&[u8]], waiting: &Waiting) -> Result<usize> {
         self.check_open(Rights::PUT)?;
         let member = &self.member;
         let mut sum = 0;
@@ -112,32 +109,18 @@ impl Handle {
             sum <= MANY_BYTES
         };
         let count = payloads.iter().take(MOST_ITEMS).take_while(fits).count().max(1);
-        let payloads = &payloads[..count.min(payloads.len())];
-        let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
-        let is_long = !member.has_tasks() && bytes >= LONG_REQUEST && bytes / count >= LONG_ITEM;
         let mut session = member.session(false);
-        // All attempts set the same fields.
-        let name = session.next_name();
-        let item = |(index, payload): (usize, &&'p [u8])| match (is_long, member.has_tasks()) {
-            (true, _) => Cow::Owned(long_item(payload, &format!("{name}:{index}"))),
-            (false, false) => Cow::Owned(short_item(payload)),
-            (false, true) => Cow::Borrowed(*payload),
-        };
-        let items: Vec<Cow<'p, [u8]>> = payloads.iter().enumerate().map(item).collect();
-        let set = is_long.then(|| {
-            let mut set = redis::cmd("HSET");
-            set.arg(member.key("long"));
-            items.iter().zip(payloads).for_each(|(item, payload)| _ = set.arg(&**item).arg(*payload));
-            set
-        });
-        let request = Request { script: &script::PUT, first: set.as_ref() };
+        // All attempts set the same payloads.
+        let payloads = &payloads[..count.min(payloads.len())];
+        let items = Items::new(payloads, session.next_name(), member.has_tasks());
+        let sets = items.sets(|name| self.string(name));
+        let request = Request { script: &script::PUT, first: &sets };
         let put = member.until(&mut session, waiting, "room", |session, waits, is_registered| {
             self.check_open(Rights::PUT)?;
             let (outcome, _) = self.discounting(Rights::GET, waiting, |own| {
                 member.run_in(session, Kind::Other, request, |command| {
-                    command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered)).arg(bytes);
-                    command.arg(u8::from(is_long));
-                    items.iter().for_each(|item| _ = command.arg(&**item));
+                    command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered));
+                    items.append_to(command);
                 })
             })?;
             match outcome {
@@ -150,13 +133,13 @@ impl Handle {
     }
 
     /// Gets up to `most` items of a queue without tasks, blocking while there is none. Returns nothing on timeout.
-    pub(super) fn get(&self, most: usize, waiting: &Waiting) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn get(&self, most: usize, waiting: &Waiting) -> Result<Vec<Payload>> {
         let server = self.member.server();
-        let got = self.take(&script::GET, most, waiting, |connection, items| {
-            let payloads = payloads(server, items, |fields| {
-                let command = redis::cmd("HMGET").arg(self.member.key("long")).arg(fields).to_owned();
-                connection.command(&command, server.timeout)
-            })?;
+        let got = self.take(&script::GET, most, waiting, |connection, mut answer| {
+            let batches = value(server, answer.next().unwrap_or(Value::Nil))?;
+            let payloads = of_batches(server, batches, |places| self.texts(connection, places))?;
+            // The process may have been declared dead, and what it got went with it.
+            let payloads: Vec<Payload> = payloads.into_iter().flatten().collect();
             Ok(Some(payloads).filter(|payloads| !payloads.is_empty()))
         })?;
         Ok(got.unwrap_or_default())
@@ -166,12 +149,20 @@ impl Handle {
     pub(super) fn lease(&self, most: usize, waiting: &Waiting) -> Result<Option<Batch>> {
         let server = self.member.server();
         self.take(&script::LEASE, most, waiting, |connection, rest| {
-            let batch = batch(server, rest, |numbers| {
-                let command = redis::cmd("HMGET").arg(self.member.key("items")).arg(numbers).to_owned();
-                connection.command(&command, server.timeout)
-            })?;
+            let batch = batch(server, rest, |places| self.texts(connection, places))?;
             Ok(Some(batch).filter(|batch| !batch.items.is_empty()))
         })
+    }
+
+    /// Returns the key of a string with payloads.
+    fn string(&self, name: &str) -> String {
+        self.member.key("long:") + name
+    }
+
+    /// Reads parts of strings.
+    fn texts(&self, connection: &mut Connection, places: &[Place]) -> Result<Vec<Value>> {
+        let commands: Vec<_> = places.iter().map(|place| place.get(|name| self.string(name))).collect();
+        connection.commands(&commands, self.member.server().timeout)
     }
 
     fn take<R>(
@@ -215,10 +206,17 @@ impl Handle {
     }
 
     /// Ends leases of a holder: their tasks are done. `were_returned` tells whether some of them were redelivered, `bytes`
-    /// how many bytes all have. Returns whether each was still held.
-    pub(super) fn finish(&self, holder: &str, numbers: &[u64], were_returned: bool, bytes: usize) -> Result<Vec<bool>> {
+    /// how many bytes all have, `strings` how many payloads are in which string. Returns whether each was still held.
+    pub(super) fn finish(
+        &self,
+        holder: &str,
+        numbers: &[u64],
+        were_returned: bool,
+        bytes: usize,
+        strings: &str,
+    ) -> Result<Vec<bool>> {
         let answer = self.member.request(&script::DONE, |command| {
-            command.arg(holder).arg(u8::from(were_returned)).arg(bytes).arg(numbers);
+            command.arg(holder).arg(u8::from(were_returned)).arg(bytes).arg(strings).arg(numbers);
         })?;
         each(self.member.server(), answer)
     }
@@ -274,8 +272,8 @@ impl Handle {
 
     /// Reads the oldest dead letters.
     pub(super) fn dead_letters(&self) -> Result<Vec<Taken>> {
-        let server = self.member.server();
-        tasks(server, &mut self.read(&script::LETTERS)?.1, |_| Ok(Value::Nil))
+        let (server, mut letters) = (self.member.server(), self.read(&script::LETTERS)?.1);
+        tasks(server, &mut letters, |places| self.texts(&mut self.member.connection(), places))
     }
 
     /// Removes dead letters. Returns whether each was still there.

@@ -1,6 +1,6 @@
 //! A queue of tasks on a server, with a lease on every item, that can be joined from any machine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,6 +46,8 @@ struct Token {
     holder: Arc<str>,
     number: u64,
     len: usize,
+    /// The string that has its payload, if one has.
+    string: Option<Arc<str>>,
     returned: u32,
 }
 
@@ -327,7 +329,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         let Some(batch) = self.handle.lease(most, waiting)? else { return Ok(Vec::new()) };
         // All are leases before the first is read: if reading panics, they are returned to the queue.
         let unread = batch.items.into_iter().map(|Taken { number, payload, returned }| {
-            let token = Token { holder: Arc::clone(&batch.holder), number, len: payload.len(), returned };
+            let (holder, len) = (Arc::clone(&batch.holder), payload.len());
+            let token = Token { holder, number, len, string: payload.string.clone(), returned };
             (Lease { item: None, has_ended: false, token, queue: &self.queue.handle, unacked: &self.unacked }, payload)
         });
         let unread: Vec<_> = unread.collect();
@@ -352,7 +355,11 @@ impl Token {
     ) -> Result<Vec<bool>> {
         let numbers: Vec<u64> = tokens.clone().map(|token| token.number).collect();
         let were_returned = tokens.clone().any(|token| token.returned > 0);
-        queue.finish(holder, &numbers, were_returned, tokens.map(|token| token.len).sum())
+        let bytes = tokens.clone().map(|token| token.len).sum();
+        let mut counts = BTreeMap::<&str, usize>::new();
+        tokens.filter_map(|token| token.string.as_deref()).for_each(|name| *counts.entry(name).or_default() += 1);
+        let strings: String = counts.iter().map(|(name, count)| format!("{name} {count} ")).collect();
+        queue.finish(holder, &numbers, were_returned, bytes, &strings)
     }
 
     fn give_back(&self, queue: &Handle) -> Result<()> {

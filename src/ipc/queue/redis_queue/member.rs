@@ -32,7 +32,7 @@ use crate::ipc::queue::participants::Rights;
 
 /// The layout of the keys. A queue of another one is left alone. With a value of more than 64 bytes, the server keeps the
 /// hash in a table, in which fields are found faster than in a list.
-pub(super) const VERSION: &str = "ipcq4: the state of a queue of the Rust library ipc_demo; see its module redis";
+pub(super) const VERSION: &str = "ipcq5: the state of a queue of the Rust library ipc_demo; see its module redis";
 /// The set of the names of all queues. Not a part of any of them: in a cluster it is elsewhere.
 pub(super) const INDEX: &str = "ipcq:queues";
 const PLACEHOLDER_LIFE_MS: u64 = 30_000;
@@ -357,8 +357,8 @@ pub(crate) fn process_name() -> String {
     format!("{}:{}", host.trim(), std::process::id())
 }
 
-/// Returns a random name, from the kernel.
-fn random() -> String {
+/// Returns a random name of 16 hexadecimal digits, from the kernel.
+pub(super) fn random() -> String {
     // This file never fails to be read.
     let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel gives random numbers");
     uuid.trim().replace('-', "")[..16].to_owned()

@@ -36,22 +36,22 @@ impl Script {
     }
 }
 
-/// A script, and the command that the server performs just before it, if there is one: both or none.
+/// A script, and commands that the server performs just before it: all or none.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) script: &'static Script,
-    pub(super) first: Option<&'a Cmd>,
+    pub(super) first: &'a [Cmd],
 }
 
 impl From<&'static Script> for Request<'_> {
     fn from(script: &'static Script) -> Self {
-        Request { script, first: None }
+        Request { script, first: &[] }
     }
 }
 
 /// The names of the parts of a queue's state.
-const STATE_NAMES: &str = "kind, capacity, limit, put, got, first, bytes, back, getting, putting, joining, short, \
-    producers, consumers";
+const STATE_NAMES: &str = "kind, capacity, limit, put, got, taken, skipped, bytes, back, getting, putting, joining, \
+    short, producers, consumers";
 
 const HEAD: &str = include_str!("scripts/head.lua");
 const OPEN: &str = include_str!("scripts/open.lua");
@@ -61,7 +61,10 @@ const STATE: &str = include_str!("scripts/state.lua");
 const SAVE: &str = include_str!("scripts/save.lua");
 const WAITING: &str = include_str!("scripts/waiting.lua");
 const ROOM: &str = include_str!("scripts/room.lua");
-const ARRIVAL: &str = include_str!("scripts/arrival.lua");
+const PAYLOADS: &str = include_str!("scripts/payloads.lua");
+const BATCHES: &str = include_str!("scripts/batches.lua");
+const TASKS: &str = include_str!("scripts/tasks.lua");
+const FITTING: &str = include_str!("scripts/fitting.lua");
 const SETTLE: &str = include_str!("scripts/settle.lua");
 const UNFINISHED: &str = include_str!("scripts/unfinished.lua");
 const LEASES: &str = include_str!("scripts/leases.lua");
@@ -73,7 +76,7 @@ const CONTENTS: &str = include_str!("scripts/contents.lua");
 
 /// The parts of the scripts after which a member is gone, and its leases with it.
 const WITHOUT_MEMBER: &[&str] =
-    &[HEAD, PACKED, STATE, SAVE, ROOM, ARRIVAL, SETTLE, UNFINISHED, LEASES, RETURNS, TIME, MEMBERS, ABANDON];
+    &[HEAD, PACKED, STATE, SAVE, ROOM, PAYLOADS, TASKS, SETTLE, UNFINISHED, LEASES, RETURNS, TIME, MEMBERS, ABANDON];
 
 pub(super) static CREATE: Script =
     Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/create.lua"));
@@ -81,24 +84,29 @@ pub(super) static ENTER: Script =
     Script::new(&[HEAD, PACKED, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/enter.lua"));
 pub(super) static LEAVE: Script = Script::new(WITHOUT_MEMBER, include_str!("scripts/leave.lua"));
 pub(super) static BEAT: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, ARRIVAL, SETTLE, TIME, MEMBERS], include_str!("scripts/beat.lua"));
+    Script::new(&[HEAD, PACKED, STATE, SAVE, PAYLOADS, SETTLE, TIME, MEMBERS], include_str!("scripts/beat.lua"));
 pub(super) static REAP: Script = Script::new(WITHOUT_MEMBER, include_str!("scripts/reap.lua"));
-pub(super) static PUT: Script = Script::new(&[HEAD, SESSION, STATE, WAITING], include_str!("scripts/put.lua"));
+pub(super) static PUT: Script =
+    Script::new(&[HEAD, SESSION, STATE, WAITING, BATCHES, TASKS, FITTING], include_str!("scripts/put.lua"));
 pub(super) static GET: Script =
-    Script::new(&[HEAD, SESSION, STATE, WAITING, ROOM, ARRIVAL], include_str!("scripts/get.lua"));
+    Script::new(&[HEAD, SESSION, STATE, WAITING, ROOM, PAYLOADS, BATCHES], include_str!("scripts/get.lua"));
 pub(super) static LEASE: Script =
     Script::new(&[HEAD, SESSION, STATE, WAITING, UNFINISHED], include_str!("scripts/lease.lua"));
 pub(super) static DONE: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES], include_str!("scripts/done.lua"));
-pub(super) static BACK: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS], include_str!("scripts/back.lua"));
+    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, PAYLOADS, TASKS, LEASES], include_str!("scripts/done.lua"));
+pub(super) static BACK: Script = Script::new(
+    &[HEAD, SESSION, STATE, ROOM, UNFINISHED, PAYLOADS, TASKS, LEASES, RETURNS],
+    include_str!("scripts/back.lua"),
+);
 pub(super) static JOIN: Script =
     Script::new(&[HEAD, PACKED, STATE, SAVE, WAITING, UNFINISHED], include_str!("scripts/join.lua"));
 pub(super) static COUNT: Script =
     Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS], include_str!("scripts/count.lua"));
 pub(super) static LETTERS: Script = Script::new(&[HEAD], include_str!("scripts/letters.lua"));
-pub(super) static DISCARD: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, LEASES, RETURNS], include_str!("scripts/discard.lua"));
+pub(super) static DISCARD: Script = Script::new(
+    &[HEAD, SESSION, STATE, ROOM, UNFINISHED, PAYLOADS, TASKS, LEASES, RETURNS],
+    include_str!("scripts/discard.lua"),
+);
 pub(super) static SHOW: Script =
     Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, TIME], include_str!("scripts/show.lua"));
 pub(super) static DELETE: Script =

@@ -8,7 +8,7 @@ use redis::Cmd;
 
 use super::connection::{Answer, Connection, SLICE};
 use super::error::RedisError;
-use super::member::Member;
+use super::member::{Member, random};
 use super::script::{Request, Script};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::ring::Waiting;
@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     name: String,
     request: u64,
+    /// Where the names of its requests begin, at random.
+    names: u64,
     /// The last plain get, once it has arrived: the server deletes the items when it learns that.
     unsettled: Option<u64>,
 }
@@ -60,7 +62,7 @@ impl Session {
 
     /// Returns a name that no other request has, for the next one.
     pub(super) fn next_name(&self) -> String {
-        format!("{}:{}", self.name, self.request + 1)
+        format!("{:016x}", self.names.wrapping_add(self.request))
     }
 
     /// Notes that the answer to a plain get has arrived.
@@ -87,7 +89,8 @@ impl Member {
             sessions.made
         };
         let name = format!("s:{}:{number}", self.id());
-        Session { connection: self.connection(), name, request: 0, unsettled: None }
+        let names = u64::from_str_radix(&random(), 16).expect("16 digits");
+        Session { connection: self.connection(), name, request: 0, names, unsettled: None }
     }
 
     /// Keeps a session for other requests, unless its request had no answer.

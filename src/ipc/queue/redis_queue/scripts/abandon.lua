@@ -4,11 +4,11 @@
 -- `dead`, because they may be many. Returns how many are left. The caller saves the state.
 local function abandon(member, dead)
   if kind == 'plain' then
-    local records, all = {}, call('HGETALL', meta)
-    for i = 1, #all, 2 do
-      if string.sub(all[i], 1, 2) == 's:' then records[all[i]] = all[i + 1] end
+    local records = {}
+    for _, field in ipairs(call('HKEYS', meta)) do
+      if string.find(field, '^s:.*g$') then records[field] = call('HGET', meta, field) end
     end
-    settle_sessions(records, function(_, record) return string.sub(record, 38) == member end)
+    settle_sessions(records, function(_, _, holder) return holder == member end)
     return 0
   end
   local lease = queue .. 'lease:' .. member

@@ -12,7 +12,8 @@ if kind ~= wanted then return -6 end
 if not packed then
   capacity, limit = tonumber(most), tonumber(longest)
   if capacity == 0 then capacity = math.huge end
-  put, got, first, bytes, back, getting, putting, joining, short, producers, consumers = 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, -1
+  put, got, taken, skipped, bytes, back, getting, putting, joining, short = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+  producers, consumers = -1, -1
   call('HSET', meta, 'v', version, 'temp', temporary, 'policy', policy, 'max', max, 'beat', now())
 end
 enter(member, rights, tonumber(ttl))

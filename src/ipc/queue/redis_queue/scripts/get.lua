@@ -1,45 +1,56 @@
--- Gets items of a queue without tasks. SESSION REQUEST MEMBER WAITS REGISTERED OWN COUNT -> items; 0 if there is none,
--- -2 if the process is not a member any more, -3 if no producer is left
+-- Gets items of a queue without tasks. SESSION REQUEST MEMBER WAITS REGISTERED OWN COUNT -> batches, one after another; 0 if
+-- there is none, -2 if the process is not a member any more, -3 if no producer is left
 -- OWN: 1 if the process's own right to put does not count.
+-- The field of meta SESSION with a b behind it has the batches, until the session's next get shows that they have arrived;
+-- until then there are their strings, if there are some: then the record has an l in place of a g, and their names behind
+-- the member.
 local waits, registered, own, count = unpack(ARGV, 4, 7)
 if kind ~= 'plain' then return -1 end
-local since, from, to, has_long = taken(record)
 if is_repeated then
-  -- Unless the process was declared dead meanwhile.
-  return from and read(from, to) or 0
+  return string.find(record, '^[gl]', 13) and call('HGET', meta, session .. 'b') or tonumber(string.sub(record, 13))
 end
 if not rights then return -2 end
-local last = math.min(put, got + count)
-if last == got then
+local has_arrived = record and string.find(record, '^[gl]', 13)
+local arrived = has_arrived and string.match(record, '^l%S+ (.+)$', 13)
+local left = math.min(put - got, count)
+if left == 0 then
   local is_over = producers == (own == '1' and string.find(rights, 'p') and 1 or 0)
   waits = is_over and '0' or waits
   getting = register(getting, waits, registered)
-  if since then
-    settle(since, to, has_long)
-    must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. '0')
-  elseif waits ~= registered then
-    must('HSET', meta, 'state', struct.pack(format, STATE))
-  end
-  return is_over and -3 or 0
+  if has_arrived then call('HDEL', meta, session .. 'b') end
+  if arrived then remove_payloads(arrived) end
+  local answer = is_over and -3 or 0
+  must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
+  return answer
 end
-local items, length, is_long = read(got, last), 0, false
-local byte, number = string.byte, struct.unpack
-for i = 1, #items do
-  local item = items[i]
-  if byte(item, -1) == 0 then
-    length = length + #item - 1
-  else
-    length, is_long = length + number('<I4', item), true
-  end
-end
--- Small items that follow each other are removed together.
-if not (since and to == got and to - since < 64 and length < 4096) then
-  if since then settle(since, to, has_long) end
-  since, has_long = got, false
-end
-record = request .. ((has_long or is_long) and 'l' or 'p') .. struct.pack('<ddd', since, got, last) .. member
+local items, strings, length = queue .. 'items', '', 0
+got = got + left
 getting = register(getting, '0', registered)
-wake_putting(last - got)
-got, bytes = last, bytes - length
-must('HSET', meta, 'state', struct.pack(format, STATE), session, record)
-return items
+wake_putting(left)
+-- The first batch is left in the list while items are taken from it. Others are put back if they were too many.
+local answer, next = {}, 1
+local batches = {taken > 0 and call('LINDEX', items, 0) or call('LPOP', items)}
+while left > 0 do
+  local batch = batches[next]
+  local all, bytes_of_all, _, name = struct.unpack(header, batch)
+  local some, bytes_of_some = math.min(all - taken, left), bytes_of_all
+  if some < all then batch, bytes_of_some = part(batch, taken, skipped, some) end
+  answer[#answer + 1] = batch
+  if name ~= '' then strings = strings .. name .. ' ' .. some .. ' ' end
+  left, length = left - some, length + bytes_of_some
+  if taken + some < all then
+    if taken > 0 then next = next + 1 end
+    taken, skipped = taken + some, skipped + bytes_of_some
+  else
+    if taken > 0 then call('LPOP', items) end
+    taken, skipped, next = 0, 0, next + 1
+    if left > 0 and next > #batches then batches, next = call('LPOP', items, math.ceil(left / all)), 1 end
+  end
+end
+for i = #batches, next, -1 do call('LPUSH', items, batches[i]) end
+if arrived then remove_payloads(arrived) end
+bytes = bytes - length
+answer = #answer == 1 and answer[1] or table.concat(answer)
+record = request .. (strings == '' and 'g' or 'l') .. member .. ' ' .. strings
+must('HSET', meta, 'state', struct.pack(format, STATE), session, record, session .. 'b', answer)
+return answer

@@ -15,10 +15,13 @@ local function release(lease, numbers)
   return held, table.concat(is_held)
 end
 
-local function bytes_of(numbers)
-  local sum = 0
-  for _, number in ipairs(numbers) do sum = sum + call('HSTRLEN', queue .. 'items', number) end
-  return sum
+-- Removes items whose leases have ended.
+local function delete(numbers)
+  local items = call('HMGET', queue .. 'items', unpack(numbers))
+  for _, item in ipairs(items) do bytes = bytes - length_of(item) end
+  remove_payloads(strings_of(items, 1, #items))
+  call('HDEL', queue .. 'items', unpack(numbers))
+  call('HDEL', queue .. 'again', unpack(numbers))
 end
 
 -- Wakes those that wait for the last task to be done, if it is: the joining, and, without producers, the getting.

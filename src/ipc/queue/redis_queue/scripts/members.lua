@@ -3,8 +3,8 @@
 
 -- The types of the keys.
 local types = {
-  meta = 'hash', items = 'hash', long = 'hash', again = 'hash', arrived = 'hash', late = 'hash', back = 'list',
-  dead = 'list', more = 'list', room = 'list', done = 'list', live = 'zset', gone = 'zset',
+  meta = 'hash', items = 'hash', long = 'hash', again = 'hash', back = 'list', dead = 'list', more = 'list',
+  room = 'list', done = 'list', live = 'zset', gone = 'zset',
 }
 
 -- Takes away some of a member's rights. The last one that has a right is missed by those that wait on the other side. The
@@ -32,6 +32,7 @@ local function delete_queue()
   local keys = {}
   for name in pairs(types) do keys[#keys + 1] = queue .. name end
   for _, member in ipairs(call('ZRANGE', queue .. 'live', 0, -1)) do keys[#keys + 1] = queue .. 'lease:' .. member end
+  for _, name in ipairs(call('HKEYS', queue .. 'long')) do keys[#keys + 1] = queue .. 'long:' .. name end
   for first = 1, #keys, 1000 do call('UNLINK', unpack(keys, first, math.min(first + 999, #keys))) end
 end
 

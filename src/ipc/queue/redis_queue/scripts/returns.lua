@@ -1,13 +1,5 @@
 -- Leases that end without their tasks being done.
 
--- Deletes items whose leases have ended. The caller saves the state.
-local function delete(numbers)
-  bytes = bytes - bytes_of(numbers)
-  call('HDEL', queue .. 'items', unpack(numbers))
-  call('HDEL', queue .. 'again', unpack(numbers))
-  wake_putting(0)
-end
-
 -- Returns items whose leases have ended to the queue, in order; those that were returned too often become dead letters.
 -- `death` names the process that died with them: then the queue's policy decides. At most 1,000. The caller saves the state.
 local function give_back(numbers, death)
@@ -15,6 +7,7 @@ local function give_back(numbers, death)
   local max, policy = unpack(call('HMGET', meta, 'max', 'policy'))
   if death and policy == 'drop' then
     delete(numbers)
+    wake_putting(0)
   else
     local returned, dead = {}, {}
     for _, number in ipairs(numbers) do

@@ -1,9 +1,10 @@
--- Settles what the gets of some sessions took: those for which `has_arrived` says so.
+-- Settles the last plain gets of some sessions, if `has_arrived` says so: their answers are not needed any more.
 local function settle_sessions(records, has_arrived)
   for session, record in pairs(records) do
-    local since, _, to, has_long = taken(record)
-    if since and has_arrived(session, record) then
-      settle(since, to, has_long)
+    local member, strings = string.match(record, '^[gl](%S+) (.*)$', 13)
+    if member and has_arrived(session, record, member) then
+      call('HDEL', meta, session .. 'b')
+      remove_payloads(strings)
       save(session, string.sub(record, 1, 12) .. '0')
     end
   end
