@@ -147,23 +147,24 @@ impl Connection {
         Ok(answer.unwrap_or(Value::Nil))
     }
 
-    /// Sends `count` commands once, and reads their answers.
+    /// Sends `count` commands once, and reads their answers, of which the first error says why.
     fn attempt_all(&mut self, commands: &[u8], count: usize) -> redis::RedisResult<Vec<Value>> {
-        let answers =
-            self.with_connection(|connection| connection.req_packed_commands(commands, 0, count).map(Value::Array))?;
-        if let Value::Array(answers) = answers { Ok(answers) } else { Ok(vec![answers]) }
+        self.with_connection(|connection| {
+            let answers = connection.req_packed_commands(commands, 0, count)?;
+            answers.into_iter().map(Value::extract_error).collect()
+        })
     }
 
     /// Sends a command once, and reads its answer.
     fn attempt(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
-        self.with_connection(|connection| connection.req_command(command))
+        self.with_connection(|connection| connection.req_command(command)?.extract_error())
     }
 
-    /// Connects unless that is done, and calls `ask`. Fails with the first error in the answer.
-    fn with_connection(
+    /// Connects unless that is done, and calls `ask`.
+    fn with_connection<A>(
         &mut self,
-        ask: impl FnOnce(&mut redis::Connection) -> redis::RedisResult<Value>,
-    ) -> redis::RedisResult<Value> {
+        ask: impl FnOnce(&mut redis::Connection) -> redis::RedisResult<A>,
+    ) -> redis::RedisResult<A> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             connection => {
@@ -173,7 +174,7 @@ impl Connection {
                 connection.insert(made)
             }
         };
-        let outcome = ask(connection).and_then(Value::extract_error);
+        let outcome = ask(connection);
         if outcome.as_ref().is_err_and(|error| error.code().is_none()) {
             // Its late answer must not be taken for that of another request.
             self.connection = None;

@@ -112,7 +112,7 @@ impl Handle {
         let mut session = member.session(false);
         // All attempts set the same payloads.
         let payloads = &payloads[..count.min(payloads.len())];
-        let items = Items::new(payloads, session.next_name(), member.has_tasks());
+        let items = Items::new(payloads, || session.next_name(), member.has_tasks());
         let sets = items.sets(|name| self.string(name));
         let request = Request { script: &script::PUT, first: &sets };
         let put = member.until(&mut session, waiting, "room", |session, waits, is_registered| {

@@ -27,68 +27,57 @@ const IN_STRING: u8 = 1;
 /// The items of a put, in groups: the batches or strings that they are put into.
 pub(super) struct Items<'p> {
     payloads: &'p [&'p [u8]],
-    /// How many items are in each group.
-    groups: Vec<usize>,
-    /// Whether the payloads are in strings, which are named after this one.
-    are_long: bool,
-    name: String,
+    groups: Vec<Group<'p>>,
     has_tasks: bool,
 }
 
+/// The name of a string, empty if the payloads are in the items, and the payloads.
+type Group<'p> = (String, &'p [&'p [u8]]);
+
 impl<'p> Items<'p> {
-    /// `name` is one that no other put has.
-    pub(super) fn new(payloads: &'p [&'p [u8]], name: String, has_tasks: bool) -> Self {
+    /// `name` returns a name that no other put has.
+    pub(super) fn new(payloads: &'p [&'p [u8]], name: impl FnOnce() -> String, has_tasks: bool) -> Self {
         let bytes = bytes_of(payloads);
         let are_long = bytes >= LONG_PUT && bytes / payloads.len() >= LONG_ITEM;
-        let (mut groups, mut room) = (Vec::new(), 0);
-        for payload in payloads {
-            let size = 4 + payload.len();
-            match groups.last_mut() {
-                Some(count) if size <= room => *count += 1,
-                _ => {
-                    groups.push(1);
-                    room = if are_long { STRING_BYTES } else { BATCH_BYTES };
-                }
-            }
-            room = room.saturating_sub(size);
+        let (name, most) = if are_long { (name(), STRING_BYTES) } else { (String::new(), BATCH_BYTES) };
+        let (mut groups, mut rest) = (Vec::new(), payloads);
+        while !rest.is_empty() {
+            let mut sum = 0;
+            let fits = |payload: &&&[u8]| {
+                sum += 4 + payload.len();
+                sum <= most
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let string = if are_long { format!("{name}.{}", groups.len()) } else { String::new() };
+            groups.push((string, rest.split_off(..count).expect("so many are left")));
         }
-        Items { payloads, groups, are_long, name, has_tasks }
+        Items { payloads, groups, has_tasks }
     }
 
-    /// Returns the name and the payloads of each group.
-    fn groups(&self) -> impl Iterator<Item = (String, &'p [&'p [u8]])> {
-        let mut rest = self.payloads;
-        self.groups.iter().enumerate().map(move |(index, &count)| {
-            let payloads = rest.split_off(..count).expect("the counts are those of the payloads");
-            let name = if self.are_long { format!("{}.{index}", self.name) } else { String::new() };
-            (name, payloads)
-        })
+    /// Returns the groups whose payloads are in strings.
+    fn strings(&self) -> impl Iterator<Item = &Group<'p>> {
+        self.groups.iter().filter(|(name, _)| !name.is_empty())
     }
 
     /// Returns the commands that set the strings. `key` returns the key for a name.
     pub(super) fn sets(&self, key: impl Fn(&str) -> String) -> Vec<Cmd> {
-        if !self.are_long {
-            return Vec::new();
-        }
-        let set = |(name, payloads): (String, _)| {
+        let set = |(name, payloads): &Group<'p>| {
             let mut set = redis::cmd("SET");
-            set.arg(key(&name)).arg(Text(payloads)).arg("EX").arg(UNACCEPTED_SECONDS);
+            set.arg(key(name)).arg(Text(payloads)).arg("EX").arg(UNACCEPTED_SECONDS);
             set
         };
-        self.groups().map(set).collect()
+        self.strings().map(set).collect()
     }
 
     /// Appends their number, their bytes, names and counts of strings, and the items to a command.
     pub(super) fn append_to(&self, command: &mut Cmd) {
-        let groups: Vec<_> = self.groups().collect();
-        let long = groups.iter().filter(|_| self.are_long);
-        let strings: String = long.map(|(name, payloads)| format!("{name} {} ", payloads.len())).collect();
+        let strings: String = self.strings().map(|(name, payloads)| format!("{name} {} ", payloads.len())).collect();
         command.arg(self.payloads.len()).arg(bytes_of(self.payloads)).arg(strings);
-        for (name, payloads) in groups {
+        for (name, payloads) in &self.groups {
             if self.has_tasks {
-                append_tasks(command, &name, payloads);
+                append_tasks(command, name, payloads);
             } else {
-                append_batch(command, &name, payloads);
+                append_batch(command, name, payloads);
             }
         }
     }
@@ -308,7 +297,7 @@ mod tests {
     fn there_and_back(payloads: &[Vec<u8>], has_tasks: bool) -> Vec<Vec<u8>> {
         let server = Server::new("redis://localhost").expect("a URL");
         let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-        let items = Items::new(&slices, "name".to_owned(), has_tasks);
+        let items = Items::new(&slices, || "name".to_owned(), has_tasks);
         let strings: Vec<_> = items.sets(str::to_owned).iter().map(arguments).collect();
         let mut put = Cmd::new();
         items.append_to(&mut put);
@@ -346,7 +335,7 @@ mod tests {
     fn malformed_batches_are_refused() {
         let server = Server::new("redis://localhost").expect("a URL");
         let mut put = Cmd::new();
-        Items::new(&[b"one", b"two"], String::new(), false).append_to(&mut put);
+        Items::new(&[b"one", b"two"], String::new, false).append_to(&mut put);
         let batch = arguments(&put).pop().expect("a batch");
         for len in 1..batch.len() {
             assert!(of_batches(&server, batch[..len].to_vec(), |_| Ok(Vec::new())).is_err(), "{len}");

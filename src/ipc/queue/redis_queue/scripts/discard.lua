@@ -6,10 +6,7 @@ for i = 4, #ARGV do
   is_removed[#is_removed + 1] = call('LREM', queue .. 'dead', 1, ARGV[i])
   if is_removed[#is_removed] == 1 then removed[#removed + 1] = ARGV[i] end
 end
-if #removed > 0 then
-  delete(removed)
-  wake_putting(0)
-end
+if #removed > 0 then delete(removed) end
 if call('LLEN', queue .. 'dead') == 0 then call('HDEL', meta, 'died') end
 local answer = table.concat(is_removed)
 must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)

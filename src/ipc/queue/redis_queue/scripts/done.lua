@@ -13,8 +13,8 @@ if #held > 0 then
     remove_payloads(strings)
     call('HDEL', queue .. 'items', unpack(held))
     if were_returned == '1' then call('HDEL', queue .. 'again', unpack(held)) end
+    wake_putting(0)
   end
-  wake_putting(0)
   wake_finished()
 end
 must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)

@@ -14,22 +14,18 @@ local function fitting(first, room, free)
   end
   local strings = ''
   for last = first, #ARGV do
-    local all, bytes_of_all, _, name, lengths = struct.unpack(header, ARGV[last])
-    local some, bytes_of_some = all, bytes_of_all
-    if count + all > room or length + bytes_of_all > free then
-      some, bytes_of_some = 0, 0
-      while some < all and count + some < room and not is_short do
-        local longer = bytes_of_some + struct.unpack('<I4', ARGV[last], lengths + 4 * some)
-        is_short = length + longer > free
-        if not is_short then some, bytes_of_some = some + 1, longer end
-      end
+    local all, _, _, name, lengths = struct.unpack(header, ARGV[last])
+    local some, bytes_of_some = 0, 0
+    while some < all and count + some < room and not is_short do
+      local longer = bytes_of_some + struct.unpack('<I4', ARGV[last], lengths + 4 * some)
+      is_short = length + longer > free
+      if not is_short then some, bytes_of_some = some + 1, longer end
     end
     if some > 0 and name ~= '' then strings = strings .. name .. ' ' .. some .. ' ' end
     count, length = count + some, length + bytes_of_some
     if some < all then
-      if some == 0 then return last - 1, count, length, is_short, strings end
-      ARGV[last] = part(ARGV[last], 0, 0, some)
-      return last, count, length, is_short, strings
+      if some > 0 then ARGV[last] = part(ARGV[last], 0, 0, some) end
+      return some > 0 and last or last - 1, count, length, is_short, strings
     end
   end
 end

@@ -2,23 +2,24 @@
 -- there is none, -2 if the process is not a member any more, -3 if no producer is left
 -- OWN: 1 if the process's own right to put does not count.
 -- The field of meta SESSION with a b behind it has the batches, until the session's next get shows that they have arrived;
--- until then there are their strings, if there are some: then the record has an l in place of a g, and their names behind
--- the member.
+-- until then there are their strings, whose names the record has behind the member.
 local waits, registered, own, count = unpack(ARGV, 4, 7)
 if kind ~= 'plain' then return -1 end
 if is_repeated then
-  return string.find(record, '^[gl]', 13) and call('HGET', meta, session .. 'b') or tonumber(string.sub(record, 13))
+  if string.sub(record, 13, 13) == 'g' then return call('HGET', meta, session .. 'b') end
+  return tonumber(string.sub(record, 13))
 end
 if not rights then return -2 end
-local has_arrived = record and string.find(record, '^[gl]', 13)
-local arrived = has_arrived and string.match(record, '^l%S+ (.+)$', 13)
+local arrived = record and string.match(record, '^g%S+ (.*)$', 13)
 local left = math.min(put - got, count)
 if left == 0 then
   local is_over = producers == (own == '1' and string.find(rights, 'p') and 1 or 0)
   waits = is_over and '0' or waits
   getting = register(getting, waits, registered)
-  if has_arrived then call('HDEL', meta, session .. 'b') end
-  if arrived then remove_payloads(arrived) end
+  if arrived then
+    call('HDEL', meta, session .. 'b')
+    remove_payloads(arrived)
+  end
   local answer = is_over and -3 or 0
   must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
   return answer
@@ -51,6 +52,6 @@ for i = #batches, next, -1 do call('LPUSH', items, batches[i]) end
 if arrived then remove_payloads(arrived) end
 bytes = bytes - length
 answer = #answer == 1 and answer[1] or table.concat(answer)
-record = request .. (strings == '' and 'g' or 'l') .. member .. ' ' .. strings
+record = request .. 'g' .. member .. ' ' .. strings
 must('HSET', meta, 'state', struct.pack(format, STATE), session, record, session .. 'b', answer)
 return answer

@@ -15,13 +15,14 @@ local function release(lease, numbers)
   return held, table.concat(is_held)
 end
 
--- Removes items whose leases have ended.
+-- Removes items whose leases have ended. The caller saves the state.
 local function delete(numbers)
   local items = call('HMGET', queue .. 'items', unpack(numbers))
   for _, item in ipairs(items) do bytes = bytes - length_of(item) end
   remove_payloads(strings_of(items, 1, #items))
   call('HDEL', queue .. 'items', unpack(numbers))
   call('HDEL', queue .. 'again', unpack(numbers))
+  wake_putting(0)
 end
 
 -- Wakes those that wait for the last task to be done, if it is: the joining, and, without producers, the getting.

@@ -7,7 +7,6 @@ local function give_back(numbers, death)
   local max, policy = unpack(call('HMGET', meta, 'max', 'policy'))
   if death and policy == 'drop' then
     delete(numbers)
-    wake_putting(0)
   else
     local returned, dead = {}, {}
     for _, number in ipairs(numbers) do
