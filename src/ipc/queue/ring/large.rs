@@ -123,10 +123,7 @@ impl Place<'_> {
 
     /// Keeps the item of `len` bytes: a slot names it.
     pub(super) fn keep(mut self, len: usize) {
-        if len <= MOST_PREFETCHED {
-            let ahead = self.ring.plan.chunks_at + self.at + AHEAD;
-            self.ring.shared.prefetch_to_write(ahead..ahead + len.next_multiple_of(PLACES));
-        }
+        self.ring.prefetch_behind(self.at, len);
         self.keep_at(self.at, len);
     }
 
@@ -183,6 +180,14 @@ impl ChunkWord {
 impl Ring {
     fn chunk(&self, chunk: u32) -> &ChunkEntry {
         self.chunks.at(chunk as usize)
+    }
+
+    /// Prefetches memory for the items behind one at `at`, unless that is long.
+    pub(super) fn prefetch_behind(&self, at: usize, len: usize) {
+        if len <= MOST_PREFETCHED {
+            let ahead = self.plan.chunks_at + at + AHEAD;
+            self.shared.prefetch_to_write(ahead..ahead + len.next_multiple_of(PLACES));
+        }
     }
 
     /// Offset of a chunk from the first one.

@@ -261,7 +261,10 @@ impl Ring {
                 Some((*end - room(bytes), bytes))
             })
         };
-        places().for_each(|(at, bytes)| self.shared.copy_in(self.plan.chunks_at + at, bytes));
+        places().for_each(|(at, bytes)| {
+            self.prefetch_behind(at, bytes.len());
+            self.shared.copy_in(self.plan.chunks_at + at, bytes);
+        });
         let Some((first, slots)) = self.claim_run(count as u32) else { return Ok(None) };
         for (slot, (at, bytes)) in slots.iter().zip(places()) {
             slot.len.store(bytes.len() as u32, Relaxed);
