@@ -7,6 +7,7 @@ use super::effect::{Effect, Fault};
 use super::findings::{Findings, Total};
 use super::kill::Point;
 use super::python::Python;
+use crate::report::Verdict;
 
 /// Returns a row as a one-line object. `python` is present, though possibly null, if Python was requested.
 pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> String {
@@ -55,7 +56,8 @@ fn python_result(kill: Option<&str>, python: &Python) -> Value {
 /// Returns the last line.
 pub(super) fn total(total: &Total) -> String {
     let mut object = json!(total);
-    object["verdict"] = verdict(total.holds()).into();
+    // A run that was stopped may have judged nothing.
+    object["verdict"] = json!(if total.rows == 0 { Verdict::NotShown } else { verdict(total.holds()) });
     if let Some(python) = &total.python {
         object["python"] = json!({
             "version": python.version,
@@ -69,6 +71,6 @@ pub(super) fn total(total: &Total) -> String {
     format!("{object}\n")
 }
 
-fn verdict(holds: bool) -> &'static str {
-    if holds { "held" } else { "violated" }
+fn verdict(holds: bool) -> Verdict {
+    if holds { Verdict::Held } else { Verdict::Violated }
 }

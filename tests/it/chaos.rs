@@ -282,6 +282,28 @@ fn python_ends_with_us() {
 }
 
 #[test]
+fn interrupt_before_the_first_row_shows_nothing() {
+    let _watchdog = watchdog("chaos::interrupt_early");
+    if !is_possible() {
+        return;
+    }
+    let child = Command::new(env!("CARGO_BIN_EXE_ipc-demo"))
+        // Minutes.
+        .args(["chaos", "queue", "--exhaustive", "--full", "--place", "64 KiB", "--format", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    while children_of(child.id()).is_empty() {
+        std::thread::yield_now();
+    }
+    send(child.id(), Signal::SIGINT);
+    let output = child.wait_with_output().expect("it ends");
+    let said: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!((&said["rows"], &said["verdict"]), (&Value::from(0), &Value::from("not_shown")), "{said}");
+    assert_eq!(output.status.code(), Some(130));
+}
+
+#[test]
 fn interrupt_ends_it_in_order() {
     let _watchdog = watchdog("chaos::interrupt");
     if !is_possible() {
