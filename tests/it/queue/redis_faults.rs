@@ -274,10 +274,43 @@ fn answers_to_a_process_that_stands_still_are_removed() {
     assert_eq!((got, queue.try_get().expect("no error")), (2999, None));
     assert_eq!(server.ask(&format!("EXISTS ipcq:{{{}}}:items", queue.name())), ":0\r\n");
     // It is declared dead, and what it got is lost with it.
-    let answers = || server.ask(&format!("HKEYS ipcq:{{{}}}:meta", queue.name()));
-    until(|| !answers().lines().any(|field| field.starts_with("s:") && field.ends_with("gb")));
+    let sessions = |ending| fields(&server, queue.name(), |field| field.starts_with("s:") && field.ends_with(ending));
+    let theirs = sessions("g").pop().expect("it has got something");
+    until(|| !sessions("gb").contains(&format!("{theirs}b")));
+    assert!(answer(&server, queue.name(), &theirs).ends_with('x'), "its session is that of a dead process");
     still.kill().expect("a signal");
     still.join().expect("it ends");
+}
+
+#[test]
+fn get_of_a_process_that_was_declared_dead_makes_it_a_member_again() {
+    let _watchdog = watchdog("redis_faults::declared_dead");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let queue = Queue::<u32>::new(&server.server()).expect("a queue");
+    queue.put_many(&[1, 2]).expect("room");
+    assert_eq!(queue.get().expect("an item"), 1);
+    let member = |field: &str| field.starts_with("m:");
+    let [first] = &fields(&server, queue.name(), member)[..] else { panic!("one process") };
+    let [session] = &fields(&server, queue.name(), |field| field.ends_with('g'))[..] else { panic!("one session") };
+    // As the process that declares it dead does.
+    let (meta, number) = (format!("ipcq:{{{}}}:meta", queue.name()), &answer(&server, queue.name(), session)[..12]);
+    assert_eq!(server.ask(&format!("HSET {meta} {session} {number}x")), ":0\r\n");
+    assert_eq!(server.ask(&format!("HDEL {meta} {first}")), ":1\r\n");
+    assert_eq!(queue.get().expect("an item"), 2);
+    let [again] = &fields(&server, queue.name(), member)[..] else { panic!("one process") };
+    assert_ne!(again, first);
+}
+
+/// Returns the fields of a queue's meta key of which `is_one` is true.
+fn fields(server: &RedisServer, name: &str, is_one: impl Fn(&str) -> bool) -> Vec<String> {
+    let fields = server.ask(&format!("HKEYS ipcq:{{{name}}}:meta"));
+    fields.lines().filter(|field| is_one(field)).map(str::to_owned).collect()
+}
+
+/// Returns a field of a queue's meta key.
+fn answer(server: &RedisServer, name: &str, field: &str) -> String {
+    let answer = server.ask(&format!("HGET ipcq:{{{name}}}:meta {field}"));
+    answer.lines().nth(1).expect("a text").to_owned()
 }
 
 /// Returns the number of strings with payloads of a queue.
@@ -451,8 +484,8 @@ fn forward(mut client: TcpStream, mut server: UnixStream, delayed: &Mutex<Delaye
 }
 
 /// How requests begin, by the number of their arguments.
-const GET: &str = "*11\r\n$7\r\nEVALSHA";
-const PUT: &str = "*13\r\n$7\r\nEVALSHA";
+const GET: &str = "*9\r\n$7\r\nEVALSHA";
+const PUT: &str = "*12\r\n$7\r\nEVALSHA";
 const PUT_LONG: &str = "*1\r\n$5\r\nMULTI";
 
 #[test]
@@ -520,6 +553,19 @@ fn leases_that_arrive_after_later_requests_take_nothing() {
         queue.get().expect("an item").task_done().expect("leased");
     }
     queue.join().expect("all are done");
+}
+
+#[test]
+fn few_short_tasks_are_in_a_table_too() {
+    let _watchdog = watchdog("redis_faults::table");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let queue = JoinableQueue::<u32>::new(&server.server()).expect("a queue");
+    let key = |name: &str| format!("ipcq:{{{}}}:{name}", queue.name());
+    for name in ["items", "meta"] {
+        assert_eq!(server.ask(&format!("OBJECT ENCODING {}", key(name))), "$9\r\nhashtable\r\n", "{name}");
+    }
+    assert_eq!(queue.unfinished().expect("it answers"), 0);
+    queue.join().expect("nothing to do");
 }
 
 #[test]

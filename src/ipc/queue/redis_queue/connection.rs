@@ -1,5 +1,7 @@
 //! A connection that outlives restarts of its server.
 
+use std::borrow::Borrow;
+use std::iter;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ConnectionLike, Value};
 
 use super::error::RedisError;
-use super::script::{Request, Script};
+use super::script::{Commands, Request, Script};
 use super::server::{Server, told};
 use crate::ipc::error::Result;
 
@@ -18,6 +20,13 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pauses between attempts to reach a server: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
+
+/// What most requests have at most: their memory is allocated once.
+const ARGUMENTS: usize = 16;
+const BYTES: usize = 512;
+
+/// Bytes after which commands are sent: memory that is in a processor's cache is written faster than new memory for all.
+const SENT_TOGETHER: usize = 1 << 20;
 
 /// What a script answers: a number, and values after it. Where there is no number, it is that of the values.
 pub(super) type Answer = (i64, std::vec::IntoIter<Value>);
@@ -51,14 +60,14 @@ impl Connection {
                 Some(digest) => digest,
                 None => connection.load(script)?,
             };
-            let mut command = redis::cmd("EVALSHA");
-            command.arg(digest).arg(1).arg(meta);
+            let mut command = Cmd::with_capacity(ARGUMENTS, BYTES);
+            command.arg("EVALSHA").arg(digest).arg(1).arg(meta);
             arguments(&mut command);
-            match connection.attempt_behind(first, &command) {
+            match connection.attempt_behind(first(), &command) {
                 // A server that was restarted, or had its scripts flushed.
                 Err(error) if error.code() == Some("NOSCRIPT") => {
                     connection.load(script)?;
-                    connection.attempt_behind(first, &command)
+                    connection.attempt_behind(first(), &command)
                 }
                 outcome => outcome,
             }
@@ -87,9 +96,7 @@ impl Connection {
 
     /// As [`command`](Self::command), for several that are sent together.
     pub(super) fn commands(&mut self, commands: &[Cmd], timeout: Duration) -> Result<Vec<Value>> {
-        let mut bytes = Vec::new();
-        commands.iter().for_each(|command| command.write_packed_command(&mut bytes));
-        self.until_answered(timeout, |connection| connection.attempt_all(&bytes, commands.len()))
+        self.until_answered(timeout, |connection| connection.attempt_all(commands.iter()))
     }
 
     /// Blocks until there is a token in a list, for at most `timeout`, and takes it. `None` if the connection was lost
@@ -131,26 +138,34 @@ impl Connection {
         Ok(script.digest().expect("just stored"))
     }
 
-    /// Sends a command once, in a transaction behind `first` if that is not empty, and reads its answer.
-    fn attempt_behind(&mut self, first: &[Cmd], command: &Cmd) -> redis::RedisResult<Value> {
-        if first.is_empty() {
+    /// Sends a command once, in a transaction behind `first` if there are any, and reads its answer.
+    fn attempt_behind(&mut self, first: Commands<'_>, command: &Cmd) -> redis::RedisResult<Value> {
+        let mut first = first.peekable();
+        if first.peek().is_none() {
             return self.attempt(command);
         }
-        let mut bytes = redis::cmd("MULTI").get_packed_command();
-        first.iter().for_each(|command| command.write_packed_command(&mut bytes));
-        command.write_packed_command(&mut bytes);
-        redis::cmd("EXEC").write_packed_command(&mut bytes);
-        let answer = match self.attempt_all(&bytes, first.len() + 3)?.pop() {
+        let (multi, exec) = (redis::cmd("MULTI"), redis::cmd("EXEC"));
+        let commands = iter::once(multi).chain(first).chain([command.clone(), exec]);
+        let answer = match self.attempt_all(commands)?.pop() {
             Some(Value::Array(mut answers)) => answers.pop(),
             answer => answer,
         };
         Ok(answer.unwrap_or(Value::Nil))
     }
 
-    /// Sends `count` commands once, and reads their answers, of which the first error says why.
-    fn attempt_all(&mut self, commands: &[u8], count: usize) -> redis::RedisResult<Vec<Value>> {
+    /// Sends commands once, and reads their answers, of which the first error says why.
+    fn attempt_all(&mut self, commands: impl Iterator<Item = impl Borrow<Cmd>>) -> redis::RedisResult<Vec<Value>> {
         self.with_connection(|connection| {
-            let answers = connection.req_packed_commands(commands, 0, count)?;
+            let (mut bytes, mut count) = (Vec::new(), 0);
+            for command in commands {
+                if bytes.len() > SENT_TOGETHER {
+                    connection.send_packed_command(&bytes)?;
+                    bytes.clear();
+                }
+                command.borrow().write_packed_command(&mut bytes);
+                count += 1;
+            }
+            let answers = connection.req_packed_commands(&bytes, 0, count)?;
             answers.into_iter().map(Value::extract_error).collect()
         })
     }

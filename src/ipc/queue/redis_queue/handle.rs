@@ -9,8 +9,8 @@ use super::answer::{Batch, Taken, batch, each, tasks, text, value};
 use super::connection::{Answer, Connection};
 use super::member::{Member, SentMember};
 use super::payload::{Items, Payload, Place, of_batches};
-use super::script::{self, Request, Script};
-use super::session::Kind;
+use super::script::{self, Commands, Request, Script};
+use super::session::{Kind, flags};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::process::table::ProcessSlot;
 use crate::ipc::process::transfer;
@@ -113,13 +113,13 @@ impl Handle {
         // All attempts set the same payloads.
         let payloads = &payloads[..count.min(payloads.len())];
         let items = Items::new(payloads, || session.next_name(), member.has_tasks());
-        let sets = items.sets(|name| self.string(name));
+        let sets = || -> Commands<'_> { Box::new(items.sets(|name| self.string(name))) };
         let request = Request { script: &script::PUT, first: &sets };
         let put = member.until(&mut session, waiting, "room", |session, waits, is_registered| {
             self.check_open(Rights::PUT)?;
             let (outcome, _) = self.discounting(Rights::GET, waiting, |own| {
                 member.run_in(session, Kind::Other, request, |command| {
-                    command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered));
+                    command.arg(own).arg(&flags(waits, is_registered, false));
                     items.append_to(command);
                 })
             })?;
@@ -181,8 +181,7 @@ impl Handle {
                 let id = member.id();
                 let (outcome, rest) = self.discounting(Rights::PUT, waiting, |own| {
                     member.run_in(session, kind, script, |command| {
-                        command.arg(&*id).arg(u8::from(waits)).arg(u8::from(is_registered));
-                        command.arg(u8::from(!own.is_empty())).arg(most.min(MOST_ITEMS));
+                        command.arg(&*id).arg(&flags(waits, is_registered, !own.is_empty())).arg(most.min(MOST_ITEMS));
                     })
                 })?;
                 match outcome {
@@ -235,7 +234,7 @@ impl Handle {
         let joined = member.until(&mut session, waiting, "done", |session, waits, is_registered| {
             let answer = self.discounting(Rights::GET, waiting, |own| {
                 member.run(&mut session.connection, &script::JOIN, server.timeout, |command| {
-                    command.arg(own).arg(u8::from(waits)).arg(u8::from(is_registered));
+                    command.arg(own).arg(&flags(waits, is_registered, false));
                 })
             })?;
             match answer {

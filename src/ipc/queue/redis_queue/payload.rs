@@ -14,9 +14,11 @@ use crate::ipc::error::Result;
 const LONG_PUT: usize = 8 << 10;
 const LONG_ITEM: usize = 64;
 /// Bytes of payloads and their lengths in a batch: a get of one item reads one batch.
-const BATCH_BYTES: usize = 1 << 10;
+const BATCH_BYTES: usize = 256;
 /// As much in a string. Longer ones are allocated, and given back, page by page at each use.
 const STRING_BYTES: usize = 96 << 10;
+/// What a command that sets a string has in addition, at most.
+const KEY_BYTES: usize = 256;
 /// For how long strings stay that no script has accepted: their client was killed while the server loaded its scripts.
 const UNACCEPTED_SECONDS: u64 = 60;
 
@@ -60,13 +62,12 @@ impl<'p> Items<'p> {
     }
 
     /// Returns the commands that set the strings. `key` returns the key for a name.
-    pub(super) fn sets(&self, key: impl Fn(&str) -> String) -> Vec<Cmd> {
-        let set = |(name, payloads): &Group<'p>| {
-            let mut set = redis::cmd("SET");
-            set.arg(key(name)).arg(Text(payloads)).arg("EX").arg(UNACCEPTED_SECONDS);
+    pub(super) fn sets(&self, key: impl Fn(&str) -> String) -> impl Iterator<Item = Cmd> {
+        self.strings().map(move |(name, payloads)| {
+            let mut set = Cmd::with_capacity(5, bytes_of(payloads) + KEY_BYTES);
+            set.arg("SET").arg(key(name)).arg(Text(payloads)).arg("EX").arg(UNACCEPTED_SECONDS);
             set
-        };
-        self.strings().map(set).collect()
+        })
     }
 
     /// Appends their number, their bytes, names and counts of strings, and the items to a command.
@@ -298,7 +299,7 @@ mod tests {
         let server = Server::new("redis://localhost").expect("a URL");
         let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let items = Items::new(&slices, || "name".to_owned(), has_tasks);
-        let strings: Vec<_> = items.sets(str::to_owned).iter().map(arguments).collect();
+        let strings: Vec<_> = items.sets(str::to_owned).map(|set| arguments(&set)).collect();
         let mut put = Cmd::new();
         items.append_to(&mut put);
         let put = arguments(&put);

@@ -6,20 +6,18 @@ use redis::Cmd;
 
 /// A script, and its digest once a server has loaded it.
 pub(super) struct Script {
-    /// What the program calls.
-    parts: &'static [&'static str],
-    program: &'static str,
+    name: &'static str,
     digest: OnceLock<String>,
 }
 
 impl Script {
-    const fn new(parts: &'static [&'static str], program: &'static str) -> Self {
-        Script { parts, program, digest: OnceLock::new() }
+    const fn new(name: &'static str) -> Self {
+        Script { name, digest: OnceLock::new() }
     }
 
     /// Returns the program.
     pub(super) fn text(&self) -> String {
-        let text = (self.parts.concat() + self.program).replace("STATE", STATE_NAMES);
+        let text = text_of(self.name).replace("STATE", STATE_NAMES);
         #[cfg(all(debug_assertions, feature = "cli"))]
         let text = crate::sys::failpoint::forget_absence(text);
         text
@@ -40,12 +38,15 @@ impl Script {
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) script: &'static Script,
-    pub(super) first: &'a [Cmd],
+    /// Makes the commands, for each attempt.
+    pub(super) first: &'a dyn Fn() -> Commands<'a>,
 }
+
+pub(super) type Commands<'a> = Box<dyn Iterator<Item = Cmd> + 'a>;
 
 impl From<&'static Script> for Request<'_> {
     fn from(script: &'static Script) -> Self {
-        Request { script, first: &[] }
+        Request { script, first: &|| Box::new(std::iter::empty()) }
     }
 }
 
@@ -53,61 +54,66 @@ impl From<&'static Script> for Request<'_> {
 const STATE_NAMES: &str = "kind, capacity, limit, put, got, taken, skipped, bytes, back, getting, putting, joining, \
     short, producers, consumers";
 
-const HEAD: &str = include_str!("scripts/head.lua");
-const OPEN: &str = include_str!("scripts/open.lua");
-const PACKED: &str = include_str!("scripts/packed.lua");
-const SESSION: &str = include_str!("scripts/session.lua");
-const STATE: &str = include_str!("scripts/state.lua");
-const SAVE: &str = include_str!("scripts/save.lua");
-const WAITING: &str = include_str!("scripts/waiting.lua");
-const ROOM: &str = include_str!("scripts/room.lua");
-const PAYLOADS: &str = include_str!("scripts/payloads.lua");
-const BATCHES: &str = include_str!("scripts/batches.lua");
-const TASKS: &str = include_str!("scripts/tasks.lua");
-const FITTING: &str = include_str!("scripts/fitting.lua");
-const SETTLE: &str = include_str!("scripts/settle.lua");
-const UNFINISHED: &str = include_str!("scripts/unfinished.lua");
-const LEASES: &str = include_str!("scripts/leases.lua");
-const RETURNS: &str = include_str!("scripts/returns.lua");
-const TIME: &str = include_str!("scripts/time.lua");
-const MEMBERS: &str = include_str!("scripts/members.lua");
-const ABANDON: &str = include_str!("scripts/abandon.lua");
-const CONTENTS: &str = include_str!("scripts/contents.lua");
+/// Returns the text of a file of `scripts`, with the text of a part in the place of each line `include 'PART'`.
+fn text_of(name: &str) -> String {
+    let (_, text) = FILES.iter().find(|(file, _)| *file == name).expect("scripts and parts are files");
+    text.lines().map(|line| part_of(line).map_or_else(|| format!("{line}\n"), text_of)).collect()
+}
 
-/// The parts of the scripts after which a member is gone, and its leases with it.
-const WITHOUT_MEMBER: &[&str] =
-    &[HEAD, PACKED, STATE, SAVE, ROOM, PAYLOADS, TASKS, SETTLE, UNFINISHED, LEASES, RETURNS, TIME, MEMBERS, ABANDON];
+/// Returns the name of the part that a line stands for.
+fn part_of(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("include '")?.strip_suffix('\'')
+}
 
-pub(super) static CREATE: Script =
-    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/create.lua"));
-pub(super) static ENTER: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/enter.lua"));
-pub(super) static LEAVE: Script = Script::new(WITHOUT_MEMBER, include_str!("scripts/leave.lua"));
-pub(super) static BEAT: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, PAYLOADS, SETTLE, TIME, MEMBERS], include_str!("scripts/beat.lua"));
-pub(super) static REAP: Script = Script::new(WITHOUT_MEMBER, include_str!("scripts/reap.lua"));
-pub(super) static PUT: Script =
-    Script::new(&[HEAD, SESSION, STATE, WAITING, BATCHES, TASKS, FITTING], include_str!("scripts/put.lua"));
-pub(super) static GET: Script =
-    Script::new(&[HEAD, SESSION, STATE, WAITING, ROOM, PAYLOADS, BATCHES], include_str!("scripts/get.lua"));
-pub(super) static LEASE: Script =
-    Script::new(&[HEAD, SESSION, STATE, WAITING, UNFINISHED], include_str!("scripts/lease.lua"));
-pub(super) static DONE: Script =
-    Script::new(&[HEAD, SESSION, STATE, ROOM, UNFINISHED, PAYLOADS, TASKS, LEASES], include_str!("scripts/done.lua"));
-pub(super) static BACK: Script = Script::new(
-    &[HEAD, SESSION, STATE, ROOM, UNFINISHED, PAYLOADS, TASKS, LEASES, RETURNS],
-    include_str!("scripts/back.lua"),
-);
-pub(super) static JOIN: Script =
-    Script::new(&[HEAD, PACKED, STATE, SAVE, WAITING, UNFINISHED], include_str!("scripts/join.lua"));
-pub(super) static COUNT: Script =
-    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS], include_str!("scripts/count.lua"));
-pub(super) static LETTERS: Script = Script::new(&[HEAD], include_str!("scripts/letters.lua"));
-pub(super) static DISCARD: Script = Script::new(
-    &[HEAD, SESSION, STATE, ROOM, UNFINISHED, PAYLOADS, TASKS, LEASES, RETURNS],
-    include_str!("scripts/discard.lua"),
-);
-pub(super) static SHOW: Script =
-    Script::new(&[HEAD, PACKED, STATE, UNFINISHED, CONTENTS, TIME], include_str!("scripts/show.lua"));
-pub(super) static DELETE: Script =
-    Script::new(&[HEAD, OPEN, STATE, SAVE, TIME, MEMBERS], include_str!("scripts/delete.lua"));
+/// Defines the scripts, and the names and texts of all files.
+macro_rules! scripts {
+    (scripts { $($script:ident $file:literal,)* } parts { $($part:literal,)* }) => {
+        $(pub(super) static $script: Script = Script::new($file);)*
+
+        const FILES: &[(&str, &str)] = &[
+            $(($file, include_str!(concat!("scripts/", $file, ".lua"))),)*
+            $(($part, include_str!(concat!("scripts/", $part, ".lua"))),)*
+        ];
+    };
+}
+
+scripts! {
+    scripts {
+        CREATE "create",
+        ENTER "enter",
+        LEAVE "leave",
+        BEAT "beat",
+        REAP "reap",
+        PUT "put",
+        GET "get",
+        LEASE "lease",
+        DONE "done",
+        BACK "back",
+        JOIN "join",
+        COUNT "count",
+        LETTERS "letters",
+        DISCARD "discard",
+        SHOW "show",
+        DELETE "delete",
+    }
+    parts {
+        "abandon", "batches", "contents", "finished", "fitting", "head", "members", "open", "packed", "part", "payloads",
+        "release", "removal", "returns", "room", "save", "session", "settle", "state", "tasks", "time", "unfinished",
+        "waiting", "wake",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_script_or_a_part_of_one() {
+        for (name, text) in FILES {
+            let is_part = FILES.iter().any(|(_, other)| other.lines().filter_map(part_of).any(|part| part == *name));
+            let begins_a_script = text.lines().filter_map(part_of).next() == Some("head");
+            assert_ne!(is_part, begins_a_script, "{name}");
+            assert!(!text_of(name).lines().any(|line| part_of(line).is_some()), "{name}");
+        }
+    }
+}

@@ -24,9 +24,9 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Returns the names and request numbers of those whose plain get has arrived, and the server does not know it yet.
-    pub(super) fn arrived(&self) -> Vec<(String, String)> {
+    pub(super) fn arrived(&self) -> Vec<(String, [u8; 12])> {
         let unsettled = self.idle.iter().filter_map(|session| Some((session, session.unsettled?)));
-        unsettled.map(|(session, request)| (session.field(Kind::PlainGet), digits(request))).collect()
+        unsettled.map(|(session, request)| (session.field(Kind::PlainGet).to_owned(), digits(request))).collect()
     }
 
     /// Returns a connection of one of them.
@@ -38,7 +38,8 @@ impl Sessions {
 /// A sequence of requests.
 pub(super) struct Session {
     pub(super) connection: Connection,
-    name: String,
+    /// The fields of the queue's meta key that have its last plain get, and its last other request.
+    fields: [String; 2],
     request: u64,
     /// Where the names of its requests begin, at random.
     names: u64,
@@ -55,9 +56,8 @@ pub(super) enum Kind {
 
 impl Session {
     /// Returns the field of the queue's meta key that has the last request of this kind and its answer.
-    fn field(&self, kind: Kind) -> String {
-        let suffix = if kind == Kind::PlainGet { "g" } else { "" };
-        format!("{}{suffix}", self.name)
+    fn field(&self, kind: Kind) -> &str {
+        &self.fields[kind as usize]
     }
 
     /// Returns a name that no other request has, for the next one.
@@ -71,9 +71,14 @@ impl Session {
     }
 }
 
+/// Returns what the scripts call FLAGS.
+pub(super) fn flags(waits: bool, is_registered: bool, discounts_own: bool) -> [u8; 3] {
+    [waits, is_registered, discounts_own].map(u8::from)
+}
+
 /// Returns the number of a request as the scripts compare it.
-fn digits(request: u64) -> String {
-    format!("{request:012}")
+fn digits(request: u64) -> [u8; 12] {
+    std::array::from_fn(|index| b'0' + (request / 10_u64.pow(11 - index as u32) % 10) as u8)
 }
 
 impl Member {
@@ -90,7 +95,8 @@ impl Member {
         };
         let name = format!("s:{}:{number}", self.id());
         let names = u64::from_str_radix(&random(), 16).expect("16 digits");
-        Session { connection: self.connection(), name, request: 0, names, unsettled: None }
+        let fields = [format!("{name}g"), name];
+        Session { connection: self.connection(), fields, request: 0, names, unsettled: None }
     }
 
     /// Keeps a session for other requests, unless its request had no answer.
@@ -131,11 +137,11 @@ impl Member {
         if kind == Kind::PlainGet {
             session.unsettled = None;
         }
-        let (field, number) = (session.field(kind), digits(session.request));
+        let (field, number) = (&session.fields[kind as usize], digits(session.request));
         self.run(&mut session.connection, request, self.server().timeout, |command| {
             #[cfg(all(debug_assertions, feature = "cli"))]
-            let field = crate::sys::failpoint::forget_session(&field);
-            command.arg(&field).arg(&number);
+            let field = &crate::sys::failpoint::forget_session(field);
+            command.arg(field).arg(&number);
             arguments(command);
         })
     }

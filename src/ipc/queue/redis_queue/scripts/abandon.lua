@@ -1,14 +1,25 @@
 -- What a process leaves when it ends.
+include 'room'
+include 'payloads'
+include 'settle'
+include 'unfinished'
+include 'finished'
+include 'tasks'
+include 'removal'
+include 'returns'
 
--- Deletes what a member got last in a queue without tasks; returns its leases to a queue of tasks, 1,000 in a call if it is
--- `dead`, because they may be many. Returns how many are left. The caller saves the state.
+-- In a queue without tasks, deletes what a member got last, and marks its sessions with an x as those of a dead one. In a
+-- queue of tasks, returns its leases, 1,000 in a call if it is `dead`, because they may be many. Returns how many are left. The
+-- caller saves the state.
 local function abandon(member, dead)
   if kind == 'plain' then
-    local records = {}
-    for _, field in ipairs(call('HKEYS', meta)) do
-      if string.find(field, '^s:.*g$') then records[field] = call('HGET', meta, field) end
+    for _, session in ipairs(sessions_of(process_of(member))) do
+      if string.sub(session, -1) == 'g' then
+        local record = call('HGET', meta, session)
+        local holder, strings = string.match(record, '^g(%S+)(.*)$', 13)
+        if not holder or holder == member then settle(session, record, strings or '', 'x') end
+      end
     end
-    settle_sessions(records, function(_, _, holder) return holder == member end)
     return 0
   end
   local lease = queue .. 'lease:' .. member

@@ -1,6 +1,12 @@
 -- Prolongs the life of this process, and finds those that have expired.
 -- TTL MEMBER ACKNOWLEDGED ... (pairs of a session and a request) -> 1 if the process is a member, else 0; ms until the next
 -- one expires (-1 if there is no other); MEMBER... that have expired
+include 'head'
+include 'packed'
+include 'state'
+include 'members'
+include 'payloads'
+include 'settle'
 call('HDEL', meta, '')
 local ttl, member = tonumber(ARGV[1]), ARGV[2]
 local last, rights = unpack(call('HMGET', meta, 'beat', 'm:' .. member))
@@ -13,12 +19,12 @@ if time - last > 1000 then
 end
 call('HSET', meta, 'beat', time)
 if rights then call('ZADD', live, time + ttl, member) end
-local requests, records = {}, {}
 for i = 3, #ARGV, 2 do
-  requests[ARGV[i]] = ARGV[i + 1]
-  records[ARGV[i]] = call('HGET', meta, ARGV[i])
+  local session, request = ARGV[i], ARGV[i + 1]
+  local record = call('HGET', meta, session) or ''
+  local strings = string.match(record, '^g%S+(.*)$', 13)
+  if strings and string.sub(record, 1, 12) == request then settle(session, record, strings, '0') end
 end
-settle_sessions(records, function(session, record) return string.sub(record, 1, 12) == requests[session] end)
 -- The sessions of processes that were declared dead: their late requests are recognised for an hour.
 local gone = call('ZRANGEBYSCORE', queue .. 'gone', '-inf', time - 3600000, 'LIMIT', 0, 1)[1]
 if gone then

@@ -1,6 +1,10 @@
 -- Creates a queue, or joins the one that is there, with this process as a member.
 -- VERSION KIND CAPACITY LIMIT TEMPORARY POLICY MAX MEMBER RIGHTS TTL -> 1 CAPACITY LIMIT (capacity 0: unlimited), -5 KEY for
 -- a foreign key, or -6 if it has another kind
+include 'head'
+include 'open'
+include 'state'
+include 'members'
 local version, wanted, most, longest, temporary, policy, max, member, rights, ttl = unpack(ARGV)
 kind = kind or wanted
 if kind == 'plain' then types.items = 'list' end
@@ -15,6 +19,7 @@ if not packed then
   put, got, taken, skipped, bytes, back, getting, putting, joining, short = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   producers, consumers = -1, -1
   call('HSET', meta, 'v', version, 'temp', temporary, 'policy', policy, 'max', max, 'beat', now())
+  if kind == 'tasks' then call('HSET', queue .. 'items', '', version) end
 end
 enter(member, rights, tonumber(ttl))
 return {1, capacity < math.huge and capacity or 0, limit}

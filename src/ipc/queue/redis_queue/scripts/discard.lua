@@ -1,4 +1,12 @@
 -- Removes dead letters. SESSION REQUEST MEMBER NUMBER ... -> a text with 1 or 0 (another process was faster) for each
+include 'head'
+include 'session'
+include 'state'
+include 'wake'
+include 'room'
+include 'payloads'
+include 'tasks'
+include 'removal'
 if kind ~= 'tasks' then return -1 end
 if is_repeated then return string.sub(record, 13) end
 local removed, is_removed = {}, {}

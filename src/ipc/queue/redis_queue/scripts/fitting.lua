@@ -14,7 +14,7 @@ local function fitting(first, room, free)
   end
   local strings = ''
   for last = first, #ARGV do
-    local all, _, _, name, lengths = struct.unpack(header, ARGV[last])
+    local all, _, start, name, lengths = struct.unpack(header, ARGV[last])
     local some, bytes_of_some = 0, 0
     while some < all and count + some < room and not is_short do
       local longer = bytes_of_some + struct.unpack('<I4', ARGV[last], lengths + 4 * some)
@@ -24,7 +24,7 @@ local function fitting(first, room, free)
     if some > 0 and name ~= '' then strings = strings .. name .. ' ' .. some .. ' ' end
     count, length = count + some, length + bytes_of_some
     if some < all then
-      if some > 0 then ARGV[last] = part(ARGV[last], 0, 0, some) end
+      if some > 0 then ARGV[last] = part(ARGV[last], all, start, name, lengths, 0, 0, some) end
       return some > 0 and last or last - 1, count, length, is_short, strings
     end
   end

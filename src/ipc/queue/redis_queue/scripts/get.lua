@@ -1,24 +1,35 @@
--- Gets items of a queue without tasks. SESSION REQUEST MEMBER WAITS REGISTERED OWN COUNT -> batches, one after another; 0 if
+-- Gets items of a queue without tasks. SESSION REQUEST MEMBER FLAGS COUNT -> batches, one after another; 0 if
 -- there is none, -2 if the process is not a member any more, -3 if no producer is left
--- OWN: 1 if the process's own right to put does not count.
 -- The field of meta SESSION with a b behind it has the batches, until the session's next get shows that they have arrived;
 -- until then there are their strings, whose names the record has behind the member.
-local waits, registered, own, count = unpack(ARGV, 4, 7)
+include 'head'
+include 'session'
+include 'state'
+include 'waiting'
+include 'batches'
+local member, count = ARGV[3], tonumber(ARGV[5])
+local waits, registered, own = string.byte(ARGV[4], 1, 3)
 if kind ~= 'plain' then return -1 end
 if is_repeated then
   if string.sub(record, 13, 13) == 'g' then return call('HGET', meta, session .. 'b') end
-  return tonumber(string.sub(record, 13))
+  return tonumber(string.sub(record, 13)) or -2
 end
-if not rights then return -2 end
-local arrived = record and string.match(record, '^g%S+ (.*)$', 13)
-local left = math.min(put - got, count)
+-- Where the names of the strings of the last get begin.
+local names = record and string.find(record, ' ', 13, true)
+local left, rights = math.min(put - got, count), nil
+-- A session of a process that was declared dead has an x in place of its last answer.
+if left == 0 or not record or string.byte(record, 13) == 120 then
+  rights = call('HGET', meta, 'm:' .. member)
+  if not rights then return -2 end
+end
 if left == 0 then
-  local is_over = producers == (own == '1' and string.find(rights, 'p') and 1 or 0)
-  waits = is_over and '0' or waits
+  local is_over = producers == (own == 1 and string.find(rights, 'p') and 1 or 0)
+  waits = is_over and 0 or waits
   getting = register(getting, waits, registered)
-  if arrived then
-    call('HDEL', meta, session .. 'b')
-    remove_payloads(arrived)
+  call('HDEL', meta, session .. 'b')
+  if names then
+    include 'payloads'
+    remove_payloads(string.sub(record, names))
   end
   local answer = is_over and -3 or 0
   must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
@@ -26,18 +37,25 @@ if left == 0 then
 end
 local items, strings, length = queue .. 'items', '', 0
 got = got + left
-getting = register(getting, '0', registered)
-wake_putting(left)
+getting = register(getting, 0, registered)
+if putting > 0 then
+  include 'wake'
+  include 'room'
+  wake_putting(left)
+end
 -- The first batch is left in the list while items are taken from it. Others are put back if they were too many.
 local answer, next = {}, 1
 local batches = {taken > 0 and call('LINDEX', items, 0) or call('LPOP', items)}
 while left > 0 do
   local batch = batches[next]
-  local all, bytes_of_all, _, name = struct.unpack(header, batch)
+  local all, bytes_of_all, start, name, at = struct.unpack(header, batch)
   local some, bytes_of_some = math.min(all - taken, left), bytes_of_all
-  if some < all then batch, bytes_of_some = part(batch, taken, skipped, some) end
+  if some < all then
+    include 'part'
+    batch, bytes_of_some = part(batch, all, start, name, at, taken, skipped, some)
+  end
   answer[#answer + 1] = batch
-  if name ~= '' then strings = strings .. name .. ' ' .. some .. ' ' end
+  if name ~= '' then strings = strings .. ' ' .. name .. ' ' .. some end
   left, length = left - some, length + bytes_of_some
   if taken + some < all then
     if taken > 0 then next = next + 1 end
@@ -49,9 +67,12 @@ while left > 0 do
   end
 end
 for i = #batches, next, -1 do call('LPUSH', items, batches[i]) end
-if arrived then remove_payloads(arrived) end
+if names then
+  include 'payloads'
+  remove_payloads(string.sub(record, names))
+end
 bytes = bytes - length
 answer = #answer == 1 and answer[1] or table.concat(answer)
-record = request .. 'g' .. member .. ' ' .. strings
+record = request .. 'g' .. member .. strings
 must('HSET', meta, 'state', struct.pack(format, STATE), session, record, session .. 'b', answer)
 return answer

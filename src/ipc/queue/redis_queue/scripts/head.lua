@@ -1,6 +1,9 @@
 -- The beginning of every script. KEYS[1] is the queue's meta key, ipcq:{NAME}:meta; all keys of a queue have that prefix,
 -- and with it one slot of a cluster. Scripts are atomic, but what they have written stays if they fail: they read and
--- check everything first. Every function that a script defines costs it time, also if it is not called.
+-- check everything first.
+--
+-- A line `include 'NAME'` stands for the part NAME.lua. Every function that a script defines, and every variable that it uses
+-- from outside, costs time, also if it is not called: parts of functions that are seldom needed are included where they are.
 local call = redis.call
 local meta = KEYS[1]
 local queue = string.sub(meta, 1, -5)

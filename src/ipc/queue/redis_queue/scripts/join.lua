@@ -1,7 +1,14 @@
--- OWN WAITS REGISTERED -> 1 if no task is unfinished, 0 if some are, -3 UNFINISHED if no consumer is left,
+-- OWN FLAGS -> 1 if no task is unfinished, 0 if some are, -3 UNFINISHED if no consumer is left,
 -- -4 MEMBER NUMBER if a consumer died with that item
 -- OWN: this process, if its own right to get does not count.
-local member, waits, registered = unpack(ARGV)
+include 'head'
+include 'packed'
+include 'state'
+include 'save'
+include 'waiting'
+include 'unfinished'
+local member = ARGV[1]
+local waits, registered = string.byte(ARGV[2], 1, 2)
 if kind ~= 'tasks' then return -1 end
 local died = call('HGET', meta, 'died')
 local left = unfinished()
@@ -17,7 +24,7 @@ elseif consumers == (string.find(call('HGET', meta, 'm:' .. member) or '', 'g') 
   end
   if leases == 0 then answer = {-3, left} end
 end
-waits = answer and '0' or waits
+waits = answer and 0 or waits
 if waits ~= registered then
   joining = register(joining, waits, registered)
   save()

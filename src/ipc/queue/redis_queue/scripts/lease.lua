@@ -1,8 +1,12 @@
--- Leases tasks. SESSION REQUEST MEMBER WAITS REGISTERED OWN COUNT -> how many, their numbers as a text, the items, how often
+-- Leases tasks. SESSION REQUEST MEMBER FLAGS COUNT -> how many, their numbers as a text, the items, how often
 -- each of the first ones was returned as a text (the others were not), the member that holds them; 0 if there is none, -2
 -- if the process is not a member any more, -3 if no producer is left
--- OWN: 1 if the process's own right to put does not count.
-local waits, registered, own, count = unpack(ARGV, 4, 7)
+include 'head'
+include 'session'
+include 'state'
+include 'waiting'
+local member, count = ARGV[3], tonumber(ARGV[5])
+local waits, registered, own = string.byte(ARGV[4], 1, 3)
 if kind ~= 'tasks' then return -1 end
 if is_repeated then
   local holder, numbers = string.match(record, '^(%S+) (.*)$', 13)
@@ -18,6 +22,7 @@ if is_repeated then
   end
   return {#held, table.concat(held, ' '), items, table.concat(returned, ' '), holder}
 end
+local rights = call('HGET', meta, 'm:' .. member)
 if not rights then return -2 end
 local numbers = back > 0 and call('LPOP', queue .. 'back', count) or {}
 local were_returned = #numbers
@@ -25,9 +30,10 @@ local fresh = math.min(put - got, count - were_returned)
 for i = 1, fresh do numbers[were_returned + i] = string.format('%d', got + i - 1) end
 if #numbers == 0 then
   -- What others hold may come back.
-  local is_over = producers == (own == '1' and string.find(rights, 'p') and 1 or 0)
+  include 'unfinished'
+  local is_over = producers == (own == 1 and string.find(rights, 'p') and 1 or 0)
     and unfinished() == call('SCARD', queue .. 'lease:' .. member)
-  waits = is_over and '0' or waits
+  waits = is_over and 0 or waits
   getting = register(getting, waits, registered)
   local answer = is_over and -3 or 0
   must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
@@ -36,8 +42,11 @@ end
 must('SADD', queue .. 'lease:' .. member, unpack(numbers))
 local text = table.concat(numbers, ' ')
 got, back = got + fresh, back - were_returned
-getting = register(getting, '0', registered)
-putting = wake('room', putting, #numbers)
+getting = register(getting, 0, registered)
+if putting > 0 then
+  include 'wake'
+  putting = wake('room', putting, #numbers)
+end
 must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. member .. ' ' .. text)
 local items = call('HMGET', queue .. 'items', unpack(numbers))
 local returned = ''

@@ -1,5 +1,8 @@
 -- The processes that use a queue: `live` has the time at which each expires, its field m:MEMBER of meta its rights: a text
 -- with p (put) and g (get).
+include 'time'
+include 'save'
+include 'wake'
 
 -- The types of the keys.
 local types = {
@@ -59,12 +62,18 @@ local function process_of(member)
   return (string.gsub(member, '%-%d+$', ''))
 end
 
--- Deletes the sessions of a process.
-local function forget_sessions(process)
+-- Returns the sessions of a process: the fields of meta that begin with its name.
+local function sessions_of(process)
   local theirs, prefix = {}, 's:' .. process .. '-'
   for _, field in ipairs(call('HKEYS', meta)) do
     if string.sub(field, 1, #prefix) == prefix then theirs[#theirs + 1] = field end
   end
+  return theirs
+end
+
+-- Deletes the sessions of a process.
+local function forget_sessions(process)
+  local theirs = sessions_of(process)
   for first = 1, #theirs, 1000 do call('HDEL', meta, unpack(theirs, first, math.min(first + 999, #theirs))) end
 end
 

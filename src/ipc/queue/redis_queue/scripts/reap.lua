@@ -1,5 +1,10 @@
 -- Declares a process dead: its leases return to the queue. -> how many are left for another call
 -- MEMBER FORCED (1: whoever started it says so; 0: only if it has expired)
+include 'head'
+include 'packed'
+include 'state'
+include 'members'
+include 'abandon'
 call('HDEL', meta, '')
 local member = ARGV[1]
 local expires = call('ZSCORE', queue .. 'live', member)

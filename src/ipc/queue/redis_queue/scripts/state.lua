@@ -3,19 +3,9 @@
 
 -- The kind is 'plain' or 'tasks'. `put` and `got` are the numbers of the next item to be put, and to be got for the first
 -- time. `taken` and `skipped` are how many items, and bytes, of the first batch of a plain queue were got. `back` is how
--- many tasks were returned and can be got. `getting`, `putting` and `joining` are how many clients are registered as waiting; `short` is 1 if some of the
--- putting wait for bytes. `producers` and `consumers` are -1 before the first one has come.
+-- many tasks were returned and can be got. `getting`, `putting` and `joining` are how many clients are registered as
+-- waiting; `short` is 1 if some of the putting wait for bytes. `producers` and `consumers` are -1 before the first one has
+-- come.
 local format = '<c5dddddddddddddd'
 local STATE
 if packed then STATE = struct.unpack(format, packed) end
-
--- Wakes up to `most` of the `waiting` clients: each takes one token from the list. Returns how many still wait.
-local function wake(list, waiting, most)
-  local count = math.min(waiting, most, 1000)
-  if count > 0 then
-    local tokens = {}
-    for i = 1, count do tokens[i] = 1 end
-    must('RPUSH', queue .. list, unpack(tokens))
-  end
-  return waiting - count
-end

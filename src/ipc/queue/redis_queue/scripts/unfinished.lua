@@ -1,4 +1,4 @@
 -- Returns the number of tasks that are in the queue or leased.
 local function unfinished()
-  return call('HLEN', queue .. 'items') - call('LLEN', queue .. 'dead')
+  return call('HLEN', queue .. 'items') - 1 - call('LLEN', queue .. 'dead')
 end
