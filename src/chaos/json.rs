@@ -56,8 +56,9 @@ fn python_result(kill: Option<&str>, python: &Python) -> Value {
 /// Returns the last line.
 pub(super) fn total(total: &Total) -> String {
     let mut object = json!(total);
-    // A run that was stopped may have judged nothing.
-    object["verdict"] = json!(if total.rows == 0 { Verdict::NotShown } else { verdict(total.holds()) });
+    // A run that was stopped early may not have judged a single row.
+    object["verdict"] =
+        json!(if total.rows == 0 && total.holds() { Verdict::NotShown } else { verdict(total.holds()) });
     if let Some(python) = &total.python {
         object["python"] = json!({
             "version": python.version,

@@ -47,20 +47,20 @@
 //!
 //! # Cost
 //! A round trip for an operation, of one item or up to 1,000; two for a get of long items. The script of a put or a get
-//! takes the server about 10 µs more than `RPUSH` or `LPOP`. About 5 µs of these are the four commands in it, which read the
-//! state and the session's last request, move the item, and write both: without a script, nothing on the server would
+//! takes the server about 10 µs more than `RPUSH` or `LPOP`. About 5 µs of that are its four commands, which read the state,
+//! read the session's last request, move the item, and write both back: without a script, nothing on the server would
 //! decide whether there is room and whether the request is repeated. In batches of 64 to 256 it is 0.1 to 0.3 µs an item, for
-//! leases about 1 µs in each of the three scripts.
+//! leases about 1 µs an item in each of the three scripts.
 //!
 //! A script takes 2.2 µs for each KiB that it touches: Lua hashes every byte of a text. So long payloads bypass the
 //! scripts, from 8 KiB a request on. Next to `RPUSH` and `LPOP`, a put takes about 1.6 times and a get 1.7 times as long, a
 //! put and a get in two threads twice as long, and batches 0.8 to 1.8 times; next to `RPUSH`, `LMOVE` and `LPOP`, leased
 //! batches take 0.6 to 1.4 times as long.
 //!
-//! One queue is on one server thread: 10,000 to 20,000 leased items a second one by one, 200,000 to 300,000 in batches of 256.
-//! Beyond
-//! that, use several queues (`orders.0`, `orders.1`, ...), which a cluster spreads over its nodes; order is kept in each.
-//! Beyond that, use a broker that replicates and partitions itself: NATS JetStream, Kafka, or RabbitMQ quorum queues.
+//! One queue is on one server thread: 10,000 to 20,000 leased items a second one by one, 200,000 to 300,000 in batches of
+//! 256. Beyond that, use several queues (`orders.0`, `orders.1`, ...), which a cluster spreads over its nodes; order is kept
+//! in each. Beyond that, use a broker that replicates and partitions itself: NATS JetStream, Kafka, or RabbitMQ quorum
+//! queues.
 //!
 //! # Requirements
 //! Redis 6.2 or later, for `LPOP` with a count and `SMISMEMBER`, or Valkey. The tests have run on Redis 6.2.14, 7.0.15 and

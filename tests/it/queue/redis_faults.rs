@@ -274,7 +274,8 @@ fn answers_to_a_process_that_stands_still_are_removed() {
     assert_eq!((got, queue.try_get().expect("no error")), (2999, None));
     assert_eq!(server.ask(&format!("EXISTS ipcq:{{{}}}:items", queue.name())), ":0\r\n");
     // It is declared dead, and what it got is lost with it.
-    let sessions = |ending| fields(&server, queue.name(), |field| field.starts_with("s:") && field.ends_with(ending));
+    let pid = format!(":{}:", still.pid());
+    let sessions = |ending| fields(&server, queue.name(), |field| field.contains(&pid) && field.ends_with(ending));
     let theirs = sessions("g").pop().expect("it has got something");
     until(|| !sessions("gb").contains(&format!("{theirs}b")));
     assert!(answer(&server, queue.name(), &theirs).ends_with('x'), "its session is that of a dead process");
@@ -299,6 +300,28 @@ fn get_of_a_process_that_was_declared_dead_makes_it_a_member_again() {
     assert_eq!(queue.get().expect("an item"), 2);
     let [again] = &fields(&server, queue.name(), member)[..] else { panic!("one process") };
     assert_ne!(again, first);
+}
+
+#[test]
+fn repeated_get_of_a_member_that_was_declared_dead_meanwhile_changes_no_membership() {
+    let _watchdog = watchdog("redis_faults::repeated_get");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let network = Network::to(&server);
+    // A request is tried once.
+    let queue = Queue::<u32>::new(&network.server().timeout(Duration::ZERO)).expect("a queue");
+    queue.put_many(&[1, 2, 3]).expect("room");
+    // The server has the script from here on.
+    assert_eq!(queue.get().expect("an item"), 1);
+    network.delay(GET, || queue.try_get()).expect_err("no answer");
+    network.deliver(&server);
+    let members = || fields(&server, queue.name(), |field| field.starts_with("m:"));
+    let [session] = &fields(&server, queue.name(), |field| field.ends_with('g'))[..] else { panic!("one session") };
+    // Declared dead, and a member again.
+    let (meta, number) = (format!("ipcq:{{{}}}:meta", queue.name()), &answer(&server, queue.name(), session)[..12]);
+    assert_eq!(server.ask(&format!("HSET {meta} {session} {number}x")), ":0\r\n");
+    let before = members();
+    assert_eq!(queue.get().expect("an item"), 3);
+    assert_eq!(members(), before);
 }
 
 /// Returns the fields of a queue's meta key of which `is_one` is true.

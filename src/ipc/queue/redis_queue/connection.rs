@@ -21,11 +21,12 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 
-/// What most requests have at most: their memory is allocated once.
+/// Room for the arguments and bytes of most requests: their memory is allocated once.
 const ARGUMENTS: usize = 16;
 const BYTES: usize = 512;
 
-/// Bytes after which commands are sent: memory that is in a processor's cache is written faster than new memory for all.
+/// Commands are sent whenever more than this many bytes have been collected: reusing memory that is in the processor's cache
+/// is faster than writing them all to new memory.
 const SENT_TOGETHER: usize = 1 << 20;
 
 /// What a script answers: a number, and values after it. Where there is no number, it is that of the values.
@@ -138,7 +139,7 @@ impl Connection {
         Ok(script.digest().expect("just stored"))
     }
 
-    /// Sends a command once, in a transaction behind `first` if there are any, and reads its answer.
+    /// Sends a command once, in a transaction after the commands of `first` if there are any, and reads its answer.
     fn attempt_behind(&mut self, first: Commands<'_>, command: &Cmd) -> redis::RedisResult<Value> {
         let mut first = first.peekable();
         if first.peek().is_none() {
@@ -153,7 +154,7 @@ impl Connection {
         Ok(answer.unwrap_or(Value::Nil))
     }
 
-    /// Sends commands once, and reads their answers, of which the first error says why.
+    /// Sends commands once, and reads their answers. Fails with the first error among them.
     fn attempt_all(&mut self, commands: impl Iterator<Item = impl Borrow<Cmd>>) -> redis::RedisResult<Vec<Value>> {
         self.with_connection(|connection| {
             let (mut bytes, mut count) = (Vec::new(), 0);

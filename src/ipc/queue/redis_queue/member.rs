@@ -30,10 +30,10 @@ use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::queue::leasing::OnConsumerDeath;
 use crate::ipc::queue::participants::Rights;
 
-/// The layout of the keys. A queue of another one is left alone.
+/// The layout of the keys. A queue with another layout is left alone.
 ///
-/// With this value of more than 64 bytes in it, the server keeps a hash in a table: up to 128 fields with short values would
-/// be a list, in which each field is searched for. That makes batches of tasks up to twice as fast.
+/// It has more than 64 bytes, so the server keeps a hash that contains it as a table. A hash of up to 512 short fields would be
+/// a list, which is searched for each field. Batches of tasks are up to twice as fast with the table.
 pub(super) const VERSION: &str = "ipcq6: the state of a queue of the Rust library ipc_demo; see its module redis";
 /// The set of the names of all queues. Not a part of any of them: in a cluster it is elsewhere.
 pub(super) const INDEX: &str = "ipcq:queues";

@@ -17,7 +17,7 @@ const LONG_ITEM: usize = 64;
 const BATCH_BYTES: usize = 256;
 /// As much in a string. Longer ones are allocated, and given back, page by page at each use.
 const STRING_BYTES: usize = 96 << 10;
-/// What a command that sets a string has in addition, at most.
+/// Room for the rest of a command that sets a string.
 const KEY_BYTES: usize = 256;
 /// For how long strings stay that no script has accepted: their client was killed while the server loaded its scripts.
 const UNACCEPTED_SECONDS: u64 = 60;

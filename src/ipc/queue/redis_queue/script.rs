@@ -38,7 +38,7 @@ impl Script {
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) script: &'static Script,
-    /// Makes the commands, for each attempt.
+    /// Makes the commands anew for each attempt.
     pub(super) first: &'a dyn Fn() -> Commands<'a>,
 }
 
@@ -54,13 +54,13 @@ impl From<&'static Script> for Request<'_> {
 const STATE_NAMES: &str = "kind, capacity, limit, put, got, taken, skipped, bytes, back, getting, putting, joining, \
     short, producers, consumers";
 
-/// Returns the text of a file of `scripts`, with the text of a part in the place of each line `include 'PART'`.
+/// Returns the text of a file of `scripts`, with each line `include 'PART'` replaced by the text of that part.
 fn text_of(name: &str) -> String {
     let (_, text) = FILES.iter().find(|(file, _)| *file == name).expect("scripts and parts are files");
     text.lines().map(|line| part_of(line).map_or_else(|| format!("{line}\n"), text_of)).collect()
 }
 
-/// Returns the name of the part that a line stands for.
+/// Returns the name of the part that a line includes, if it does.
 fn part_of(line: &str) -> Option<&str> {
     line.trim().strip_prefix("include '")?.strip_suffix('\'')
 }

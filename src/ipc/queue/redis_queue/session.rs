@@ -23,7 +23,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Returns the names and request numbers of those whose plain get has arrived, and the server does not know it yet.
+    /// Returns the names and request numbers of those whose last plain get has arrived, which the server does not know yet.
     pub(super) fn arrived(&self) -> Vec<(String, [u8; 12])> {
         let unsettled = self.idle.iter().filter_map(|session| Some((session, session.unsettled?)));
         unsettled.map(|(session, request)| (session.field(Kind::PlainGet).to_owned(), digits(request))).collect()
@@ -38,7 +38,7 @@ impl Sessions {
 /// A sequence of requests.
 pub(super) struct Session {
     pub(super) connection: Connection,
-    /// The fields of the queue's meta key that have its last plain get, and its last other request.
+    /// The fields of the queue's meta key that hold its last plain get and its last other request.
     fields: [String; 2],
     request: u64,
     /// Where the names of its requests begin, at random.

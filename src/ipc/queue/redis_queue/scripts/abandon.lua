@@ -8,9 +8,9 @@ include 'tasks'
 include 'removal'
 include 'returns'
 
--- In a queue without tasks, deletes what a member got last, and marks its sessions with an x as those of a dead one. In a
--- queue of tasks, returns its leases, 1,000 in a call if it is `dead`, because they may be many. Returns how many are left. The
--- caller saves the state.
+-- In a queue without tasks, deletes what a member got last, and replaces the last answers of its get sessions with x: it is
+-- dead. In a queue of tasks, returns its leases; if it is `dead`, at most 1,000 per call, because there may be many. Returns
+-- how many are left. The caller saves the state.
 local function abandon(member, dead)
   if kind == 'plain' then
     for _, session in ipairs(sessions_of(process_of(member))) do

@@ -19,6 +19,7 @@ if not packed then
   put, got, taken, skipped, bytes, back, getting, putting, joining, short = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   producers, consumers = -1, -1
   call('HSET', meta, 'v', version, 'temp', temporary, 'policy', policy, 'max', max, 'beat', now())
+  -- See tasks.lua.
   if kind == 'tasks' then call('HSET', queue .. 'items', '', version) end
 end
 enter(member, rights, tonumber(ttl))

@@ -1,4 +1,4 @@
--- Wakes those that wait for the last task to be done, if it is: the joining, and, without producers, the getting.
+-- If no task is left, wakes those that wait for that: the joining, and, without producers, the getting.
 local function wake_finished()
   local ends = producers == 0 and getting > 0
   if (joining > 0 or ends) and unfinished() == 0 then

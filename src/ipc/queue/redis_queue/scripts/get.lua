@@ -1,7 +1,7 @@
 -- Gets items of a queue without tasks. SESSION REQUEST MEMBER FLAGS COUNT -> batches, one after another; 0 if
--- there is none, -2 if the process is not a member any more, -3 if no producer is left
--- The field of meta SESSION with a b behind it has the batches, until the session's next get shows that they have arrived;
--- until then there are their strings, whose names the record has behind the member.
+-- there is none, -2 if the process is no longer a member, -3 if no producer is left
+-- The field SESSION followed by b holds the batches until the session's next get shows that they have arrived. Their strings
+-- are kept as long; the record names them after the member.
 include 'head'
 include 'session'
 include 'state'
@@ -12,9 +12,10 @@ local waits, registered, own = string.byte(ARGV[4], 1, 3)
 if kind ~= 'plain' then return -1 end
 if is_repeated then
   if string.sub(record, 13, 13) == 'g' then return call('HGET', meta, session .. 'b') end
-  return tonumber(string.sub(record, 13)) or -2
+  -- The process may have become a member again since it was declared dead.
+  return tonumber(string.sub(record, 13)) or (call('HGET', meta, 'm:' .. member) and 0 or -2)
 end
--- Where the names of the strings of the last get begin.
+-- Where the names of the last get's strings begin in the record.
 local names = record and string.find(record, ' ', 13, true)
 local left, rights = math.min(put - got, count), nil
 -- A session of a process that was declared dead has an x in place of its last answer.

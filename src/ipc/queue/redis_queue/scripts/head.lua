@@ -2,8 +2,8 @@
 -- and with it one slot of a cluster. Scripts are atomic, but what they have written stays if they fail: they read and
 -- check everything first.
 --
--- A line `include 'NAME'` stands for the part NAME.lua. Every function that a script defines, and every variable that it uses
--- from outside, costs time, also if it is not called: parts of functions that are seldom needed are included where they are.
+-- A line `include 'NAME'` stands for the part NAME.lua. Defining a function costs time even if it is never called, and more for
+-- each outer local that it uses. So parts that are seldom needed are included in the branch that needs them.
 local call = redis.call
 local meta = KEYS[1]
 local queue = string.sub(meta, 1, -5)

@@ -1,6 +1,6 @@
 -- Leases tasks. SESSION REQUEST MEMBER FLAGS COUNT -> how many, their numbers as a text, the items, how often
 -- each of the first ones was returned as a text (the others were not), the member that holds them; 0 if there is none, -2
--- if the process is not a member any more, -3 if no producer is left
+-- if the process is no longer a member, -3 if no producer is left
 include 'head'
 include 'session'
 include 'state'

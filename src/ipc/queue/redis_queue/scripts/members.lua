@@ -62,7 +62,7 @@ local function process_of(member)
   return (string.gsub(member, '%-%d+$', ''))
 end
 
--- Returns the sessions of a process: the fields of meta that begin with its name.
+-- Returns the fields of meta that belong to a process's sessions.
 local function sessions_of(process)
   local theirs, prefix = {}, 's:' .. process .. '-'
   for _, field in ipairs(call('HKEYS', meta)) do

@@ -1,5 +1,5 @@
--- Returns a batch of the next `count` items of a batch behind the first `taken` ones, which have `skipped` bytes, and the
--- length of their payloads. `all`, `start`, `name` and `at` are what the header has, and where it ends.
+-- Returns a batch of the `count` items of `batch` that follow its first `taken` ones, whose payloads have `skipped` bytes; and
+-- the length of its payloads. `all`, `start` and `name` are from the header of `batch`; `at` is where the header ends.
 local function part(batch, all, start, name, at, taken, skipped, count)
   local length, lengths = 0, at + 4 * taken
   for i = 0, count - 1 do length = length + struct.unpack('<I4', batch, lengths + 4 * i) end

@@ -10,7 +10,7 @@ include 'waiting'
 local own, flags, count, length, strings = unpack(ARGV, 3, 7)
 local waits, registered = string.byte(flags, 1, 2)
 if packed and is_repeated then
-  -- What was set again, and may have been removed meanwhile.
+  -- The strings were set again; their items may have been removed meanwhile.
   for name in string.gmatch(strings, '(%S+) %d+') do
     call(call('HEXISTS', queue .. 'long', name) == 1 and 'PERSIST' or 'UNLINK', queue .. 'long:' .. name)
   end
@@ -30,7 +30,7 @@ elseif count > capacity - (put - got + back) or length > limit - bytes then
   local is_short
   last, count, length, is_short, put_strings = fitting(8, capacity - (put - got + back), limit - bytes)
   if count == 0 then
-    -- It would wait: for whom?
+    -- It would have to wait. Is anyone left to make room?
     local rights = call('HGET', meta, 'm:' .. own)
     refusal = consumers == (rights and string.find(rights, 'g') and 1 or 0) and -3 or 0
     if refusal == 0 then
@@ -42,7 +42,7 @@ end
 if refusal then
   put_strings = ''
 else
-  -- First what a full memory refuses: that has accepted payloads that were set already.
+  -- First the write that a full memory refuses: nothing has changed then. If strings were set already, it must succeed.
   local write = strings == '' and call or must
   if kind == 'plain' then
     write('RPUSH', queue .. 'items', unpack(ARGV, 8, last))
@@ -65,7 +65,7 @@ if strings ~= '' then
     call('HINCRBY', queue .. 'long', name, count)
     call('PERSIST', queue .. 'long:' .. name)
   end
-  -- Those that none of the items which were put is in.
+  -- The strings of which no item was put.
   for name in string.gmatch(strings, '(%S+) %d+') do
     if not string.find(put_strings, name .. ' ', 1, true) then call('UNLINK', queue .. 'long:' .. name) end
   end

@@ -1,4 +1,5 @@
--- Ends the leases on `numbers` that the holder of `lease` has. Returns which these are, and a text with 1 or 0 for each.
+-- Ends the leases on `numbers` that the holder of `lease` has. Returns those, and a text with 1 (held) or 0 for each
+-- of `numbers`.
 -- Begins with a write that needs no memory, or writes nothing.
 local function release(lease, numbers)
   if #numbers == 1 then
@@ -6,7 +7,7 @@ local function release(lease, numbers)
     return removed == 1 and numbers or {}, tostring(removed)
   end
   if call('SCARD', lease) == #numbers and table.concat(call('SMEMBERS', lease), ' ') == table.concat(numbers, ' ') then
-    -- All that it has: this takes half the time.
+    -- These are all of its leases: deleting the set takes half the time.
     call('DEL', lease)
     return numbers, string.rep('1', #numbers)
   end

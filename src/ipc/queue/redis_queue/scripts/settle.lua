@@ -1,4 +1,4 @@
--- Settles the last plain get of a session: its answer is not needed any more. Writes another one in its place.
+-- Settles a session's last plain get, whose answer is no longer needed: deletes what it got, and records `answer` instead.
 local function settle(session, record, strings, answer)
   call('HDEL', meta, session .. 'b')
   remove_payloads(strings)

@@ -1,4 +1,4 @@
--- Returns the number of tasks that are in the queue or leased.
+-- Returns the number of tasks that are in the queue or leased. The field with an empty name is not one.
 local function unfinished()
   return call('HLEN', queue .. 'items') - 1 - call('LLEN', queue .. 'dead')
 end
