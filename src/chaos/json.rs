@@ -57,8 +57,10 @@ fn python_result(kill: Option<&str>, python: &Python) -> Value {
 pub(super) fn total(total: &Total) -> String {
     let mut object = json!(total);
     // A run that was stopped early may not have judged a single row.
-    object["verdict"] =
-        json!(if total.rows == 0 && total.holds() { Verdict::NotShown } else { verdict(total.holds()) });
+    object["verdict"] = json!(match total.holds() {
+        true if total.rows == 0 => Verdict::NotShown,
+        holds => verdict(holds),
+    });
     if let Some(python) = &total.python {
         object["python"] = json!({
             "version": python.version,

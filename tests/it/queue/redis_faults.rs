@@ -292,11 +292,8 @@ fn get_of_a_process_that_was_declared_dead_makes_it_a_member_again() {
     assert_eq!(queue.get().expect("an item"), 1);
     let member = |field: &str| field.starts_with("m:");
     let [first] = &fields(&server, queue.name(), member)[..] else { panic!("one process") };
-    let [session] = &fields(&server, queue.name(), |field| field.ends_with('g'))[..] else { panic!("one session") };
-    // As the process that declares it dead does.
-    let (meta, number) = (format!("ipcq:{{{}}}:meta", queue.name()), &answer(&server, queue.name(), session)[..12]);
-    assert_eq!(server.ask(&format!("HSET {meta} {session} {number}x")), ":0\r\n");
-    assert_eq!(server.ask(&format!("HDEL {meta} {first}")), ":1\r\n");
+    mark_session(&server, queue.name());
+    assert_eq!(server.ask(&format!("HDEL ipcq:{{{}}}:meta {first}", queue.name())), ":1\r\n");
     assert_eq!(queue.get().expect("an item"), 2);
     let [again] = &fields(&server, queue.name(), member)[..] else { panic!("one process") };
     assert_ne!(again, first);
@@ -315,13 +312,18 @@ fn repeated_get_of_a_member_that_was_declared_dead_meanwhile_changes_no_membersh
     network.delay(GET, || queue.try_get()).expect_err("no answer");
     network.deliver(&server);
     let members = || fields(&server, queue.name(), |field| field.starts_with("m:"));
-    let [session] = &fields(&server, queue.name(), |field| field.ends_with('g'))[..] else { panic!("one session") };
     // Declared dead, and a member again.
-    let (meta, number) = (format!("ipcq:{{{}}}:meta", queue.name()), &answer(&server, queue.name(), session)[..12]);
-    assert_eq!(server.ask(&format!("HSET {meta} {session} {number}x")), ":0\r\n");
+    mark_session(&server, queue.name());
     let before = members();
     assert_eq!(queue.get().expect("an item"), 3);
     assert_eq!(members(), before);
+}
+
+/// Marks the only session that gets as the process does that declares its member dead.
+fn mark_session(server: &RedisServer, name: &str) {
+    let [session] = &fields(server, name, |field| field.ends_with('g'))[..] else { panic!("one session") };
+    let number = &answer(server, name, session)[..12];
+    assert_eq!(server.ask(&format!("HSET ipcq:{{{name}}}:meta {session} {number}x")), ":0\r\n");
 }
 
 /// Returns the fields of a queue's meta key of which `is_one` is true.

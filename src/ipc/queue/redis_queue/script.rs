@@ -97,7 +97,7 @@ scripts! {
         DELETE "delete",
     }
     parts {
-        "abandon", "batches", "contents", "finished", "fitting", "head", "members", "open", "packed", "part", "payloads",
+        "abandon", "batches", "contents", "finished", "fitting", "head", "members", "nothing", "open", "packed", "part", "payloads",
         "release", "removal", "returns", "room", "save", "session", "settle", "state", "tasks", "time", "unfinished",
         "waiting", "wake",
     }

@@ -26,7 +26,7 @@ impl Sessions {
     /// Returns the names and request numbers of those whose last plain get has arrived, which the server does not know yet.
     pub(super) fn arrived(&self) -> Vec<(String, [u8; 12])> {
         let unsettled = self.idle.iter().filter_map(|session| Some((session, session.unsettled?)));
-        unsettled.map(|(session, request)| (session.field(Kind::PlainGet).to_owned(), digits(request))).collect()
+        unsettled.map(|(session, request)| (session.fields[Kind::PlainGet as usize].clone(), digits(request))).collect()
     }
 
     /// Returns a connection of one of them.
@@ -55,11 +55,6 @@ pub(super) enum Kind {
 }
 
 impl Session {
-    /// Returns the field of the queue's meta key that has the last request of this kind and its answer.
-    fn field(&self, kind: Kind) -> &str {
-        &self.fields[kind as usize]
-    }
-
     /// Returns a name that no other request has, for the next one.
     pub(super) fn next_name(&self) -> String {
         format!("{:016x}", self.names.wrapping_add(self.request))

@@ -2,6 +2,7 @@
 include 'head'
 include 'session'
 include 'state'
+include 'save'
 include 'release'
 include 'wake'
 include 'room'
@@ -15,5 +16,5 @@ if kind ~= 'tasks' then return -1 end
 if is_repeated then return string.sub(record, 13) end
 local held, answer = release(queue .. 'lease:' .. ARGV[3], {unpack(ARGV, 4)})
 give_back(held, nil)
-must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
+save(session, request .. answer)
 return answer

@@ -2,6 +2,7 @@
 include 'head'
 include 'session'
 include 'state'
+include 'save'
 include 'wake'
 include 'room'
 include 'payloads'
@@ -17,5 +18,5 @@ end
 if #removed > 0 then delete(removed) end
 if call('LLEN', queue .. 'dead') == 0 then call('HDEL', meta, 'died') end
 local answer = table.concat(is_removed)
-must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
+save(session, request .. answer)
 return answer

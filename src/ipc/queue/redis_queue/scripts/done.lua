@@ -1,6 +1,6 @@
 -- Ends leases: their tasks are done. SESSION REQUEST MEMBER RETURNED BYTES STRINGS NUMBER... -> a text with 1 or 0 (lease
--- lost) for each. RETURNED: 1 if one of them was returned before. BYTES: the length of all payloads. STRINGS: the names of strings with their
--- payloads, and how many are in each.
+-- lost) for each. RETURNED: 1 if one of them was returned before. BYTES: the length of all payloads. STRINGS: the names of
+-- strings with their payloads, and how many are in each.
 include 'head'
 include 'session'
 include 'state'

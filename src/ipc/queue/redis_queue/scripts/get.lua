@@ -1,5 +1,5 @@
--- Gets items of a queue without tasks. SESSION REQUEST MEMBER FLAGS COUNT -> batches, one after another; 0 if
--- there is none, -2 if the process is no longer a member, -3 if no producer is left
+-- Gets items of a queue without tasks. SESSION REQUEST MEMBER FLAGS COUNT -> batches, one after another; 0 if there is none,
+-- -2 if the process is no longer a member, -3 if no producer is left
 -- The field SESSION followed by b holds the batches until the session's next get shows that they have arrived. Their strings
 -- are kept as long; the record names them after the member.
 include 'head'
@@ -19,22 +19,18 @@ end
 local names = record and string.find(record, ' ', 13, true)
 local left, rights = math.min(put - got, count), nil
 -- A session of a process that was declared dead has an x in place of its last answer.
-if left == 0 or not record or string.byte(record, 13) == 120 then
+if left == 0 or not record or string.sub(record, 13, 13) == 'x' then
   rights = call('HGET', meta, 'm:' .. member)
   if not rights then return -2 end
 end
 if left == 0 then
   local is_over = producers == (own == 1 and string.find(rights, 'p') and 1 or 0)
-  waits = is_over and 0 or waits
-  getting = register(getting, waits, registered)
   call('HDEL', meta, session .. 'b')
   if names then
     include 'payloads'
     remove_payloads(string.sub(record, names))
   end
-  local answer = is_over and -3 or 0
-  must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
-  return answer
+  include 'nothing'
 end
 local items, strings, length = queue .. 'items', '', 0
 got = got + left

@@ -1,5 +1,5 @@
--- OWN FLAGS -> 1 if no task is unfinished, 0 if some are, -3 UNFINISHED if no consumer is left,
--- -4 MEMBER NUMBER if a consumer died with that item
+-- OWN FLAGS -> 1 if no task is unfinished, 0 if some are, -3 UNFINISHED if no consumer is left, -4 MEMBER NUMBER if a consumer
+-- died with that item
 -- OWN: this process, if its own right to get does not count.
 include 'head'
 include 'packed'

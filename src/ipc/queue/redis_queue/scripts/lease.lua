@@ -1,6 +1,6 @@
--- Leases tasks. SESSION REQUEST MEMBER FLAGS COUNT -> how many, their numbers as a text, the items, how often
--- each of the first ones was returned as a text (the others were not), the member that holds them; 0 if there is none, -2
--- if the process is no longer a member, -3 if no producer is left
+-- Leases tasks. SESSION REQUEST MEMBER FLAGS COUNT -> how many, their numbers as a text, the items, how often each of the first
+-- ones was returned as a text (the others were not), the member that holds them; 0 if there is none, -2 if the process is no
+-- longer a member, -3 if no producer is left
 include 'head'
 include 'session'
 include 'state'
@@ -33,11 +33,7 @@ if #numbers == 0 then
   include 'unfinished'
   local is_over = producers == (own == 1 and string.find(rights, 'p') and 1 or 0)
     and unfinished() == call('SCARD', queue .. 'lease:' .. member)
-  waits = is_over and 0 or waits
-  getting = register(getting, waits, registered)
-  local answer = is_over and -3 or 0
-  must('HSET', meta, 'state', struct.pack(format, STATE), session, request .. answer)
-  return answer
+  include 'nothing'
 end
 must('SADD', queue .. 'lease:' .. member, unpack(numbers))
 local text = table.concat(numbers, ' ')

@@ -1,5 +1,5 @@
--- SESSION REQUEST OWN FLAGS COUNT BYTES STRINGS ITEM... -> how many items were put; 0 if there is no room, -3 if
--- no consumer is left
+-- SESSION REQUEST OWN FLAGS COUNT BYTES STRINGS ITEM... -> how many items were put; 0 if there is no room, -3 if no consumer is
+-- left
 -- OWN: this process, if its own right to get does not count once it would wait. BYTES: of all payloads. STRINGS: names and
 -- counts of strings with payloads, which were set in the same transaction with a time to live. In a queue without tasks,
 -- the items are in batches.

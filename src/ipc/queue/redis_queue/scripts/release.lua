@@ -1,6 +1,5 @@
--- Ends the leases on `numbers` that the holder of `lease` has. Returns those, and a text with 1 (held) or 0 for each
--- of `numbers`.
--- Begins with a write that needs no memory, or writes nothing.
+-- Ends the leases on `numbers` that the holder of `lease` has. Returns those, and a text with 1 (held) or 0 for each of
+-- `numbers`. Begins with a write that needs no memory, or writes nothing.
 local function release(lease, numbers)
   if #numbers == 1 then
     local removed = call('SREM', lease, numbers[1])

@@ -1,7 +1,6 @@
--- The items of a queue of tasks, by number in the hash `items`. A field with an empty name makes the server keep
--- the hash as a table: see VERSION.
--- The last byte of an item is 0 behind its payload, or 1 if that is in a string: then the item is the length of its payload,
--- where it begins, and the name.
+-- The items of a queue of tasks, by number in the hash `items`. A field with an empty name makes the server keep the hash as a
+-- table: see VERSION. The last byte of an item is 0 behind its payload, or 1 if that is in a string: then the item is the length
+-- of its payload, where it begins, and the name.
 
 local function length_of(item)
   if string.byte(item, -1) == 0 then return #item - 1 end

@@ -1,6 +1,5 @@
--- Clients that wait: each takes a token from a list. The FLAGS of a request are bytes of value 1 or 0: whether
--- the client will wait if it must, whether it is registered as waiting, and, for gets, whether the process's own right to put
--- is ignored.
+-- Clients that wait: each takes a token from a list. The FLAGS of a request are bytes of value 1 or 0: whether the client will
+-- wait if it must, whether it is registered as waiting, and, for gets, whether the process's own right to put is ignored.
 
 -- Returns how many are `waiting` when the caller, which was registered or not, `waits` from now on or does not.
 local function register(waiting, waits, registered)
