@@ -286,17 +286,14 @@ impl Summary {
             let reason = self.reason.filter(|reason| self.verdict != Verdict::NotShown && *reason != Reason::Killed);
             return reason.map(|reason| self.why(reason, language));
         };
-        if self.reason.is_some() {
+        if let Some(reason) = self.reason {
+            let why = self.why(reason, language);
             let [en, zh] = match allowance {
-                Allowance::Lost => {
-                    ["the workers were stopped; what only they held is lost", "进程被停止，仅由它们持有的数据已丢失"]
-                }
-                Allowance::Unreported => {
-                    ["the workers were stopped before they reported their last step", "进程在报告最后一步之前被停止"]
-                }
-                Allowance::Unfinished => ["the workers were stopped before they finished", "进程未完成就被停止"],
+                Allowance::Lost => ["what only the workers held is lost", "仅由进程持有的数据已丢失"],
+                Allowance::Unreported => ["the workers did not report their last step", "进程未能报告最后一步"],
+                Allowance::Unfinished => ["the workers did not finish", "进程未能完成"],
             };
-            return Some(language.pick(en, zh).to_owned());
+            return Some(say!(in language, "{why}; {en}", "{why}，{zh}"));
         }
         let loss = self.loss.unwrap_or(Loss::Killed);
         let [en, zh] = loss.said();

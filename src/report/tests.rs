@@ -414,8 +414,9 @@ fn other_endings() {
 
 #[test]
 fn verdict_says_what_happened_to_workers() {
-    let said = |loss, allowance, reason| {
-        let verdict = if reason == Some(Reason::Machinery) { Verdict::NotShown } else { Verdict::Held };
+    let said = |loss, allowance: Option<Allowance>, reason| {
+        let verdict =
+            if reason == Some(Reason::Machinery) && allowance.is_none() { Verdict::NotShown } else { Verdict::Held };
         let summary = summary("tickets", verdict, true, serde_json::json!({})).because(allowance, reason);
         let summary = Summary { claim: ["it works", "正常"], loss, ..summary };
         [Language::En, Language::Zh].map(|language| summary.said(language))
@@ -448,6 +449,18 @@ fn verdict_says_what_happened_to_workers() {
     let [en, zh] = said(Some(Loss::Failed), Some(Allowance::Unreported), None);
     assert!(en.contains("(a worker failed before it reported its last step; the verdict"), "{en}");
     assert!(zh.contains("（有进程在报告最后一步之前出错；"), "{zh}");
+    for (allowance, reason, [en, zh]) in [
+        (Allowance::Lost, Reason::Cut, ["(the run was stopped early; what only the", "（运行被提前停止，仅由进程"]),
+        (
+            Allowance::Unreported,
+            Reason::Cut,
+            ["(the run was stopped early; the workers did", "（运行被提前停止，进程未能"],
+        ),
+        (Allowance::Unfinished, Reason::Machinery, ["(a worker failed; the workers did", "（有进程出错，进程未能"]),
+    ] {
+        let said = said(None, Some(allowance), Some(reason));
+        assert!(said[0].contains(en) && said[1].contains(zh), "{said:?}");
+    }
     for (loss, wanted) in [
         (Loss::Unstarted, ["inconclusive (a worker could not start): it works", "无法判断（有进程无法启动）：正常"]),
         (Loss::Failed, ["inconclusive (a worker failed): it works", "无法判断（有进程出错）：正常"]),
