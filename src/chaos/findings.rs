@@ -92,17 +92,36 @@ pub(super) fn turns(seen: &[(Point, Seen)]) -> impl Iterator<Item = (usize, usiz
     })
 }
 
-/// Returns the places with a misplaced effect: before the first, after the last, or after a later effect.
+/// Returns the places with a misplaced effect: before the first, after the last, or out of order with the others. The
+/// effects are in order without these places; where others would do as well, all of them are returned.
 pub(super) fn disorder(seen: &[(Point, Seen)], (first, last): (Effect, Effect)) -> Vec<usize> {
     let effects: Vec<(usize, Effect)> =
         seen.iter().enumerate().filter_map(|(place, (_, seen))| Some((place, seen.verdict.ok()?))).collect();
-    let is_wrong = |&(place, effect): &(usize, Effect)| {
+    // Of each longest sequence in order, which contains the place, the places up to it and from it on.
+    let until = longest(effects.iter().map(|&(_, effect)| effect as usize));
+    let mut from = longest(effects.iter().rev().map(|&(_, effect)| Effect::Done as usize - effect as usize));
+    from.reverse();
+    let all = until.iter().copied().max().unwrap_or(0);
+    let is_in_one = |at: &usize| until[*at] + from[*at] == all + 1;
+    // Each longest sequence contains one of the places that can be at the same position in it.
+    let mut choices = vec![0; all + 1];
+    (0..effects.len()).filter(is_in_one).for_each(|at| choices[until[at]] += 1);
+    let is_wrong = |&at: &usize| {
+        let (place, effect) = effects[at];
         let at_an_end = (place == 0 && effect != first) || (place + 1 == seen.len() && effect != last);
-        let beside =
-            effects.iter().any(|&(other, its)| (other < place && its > effect) || (other > place && its < effect));
-        at_an_end || beside
+        at_an_end || !is_in_one(&at) || choices[until[at]] > 1
     };
-    effects.iter().filter(|seen| is_wrong(seen)).map(|&(place, _)| place).collect()
+    (0..effects.len()).filter(is_wrong).map(|at| effects[at].0).collect()
+}
+
+/// Returns the length of the longest sequence in order that ends with each of the `ranks`.
+fn longest(ranks: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut lengths = [0; Effect::Done as usize + 1];
+    let extend = |rank: usize| {
+        lengths[rank] = lengths[..=rank].iter().max().expect("a rank is one of them") + 1;
+        lengths[rank]
+    };
+    ranks.map(extend).collect()
 }
 
 #[cfg(test)]
@@ -128,6 +147,14 @@ mod tests {
     fn done_and_then_undone_is_found() {
         let seen = seen(&[Undone, Done, Undone, Done]);
         assert_eq!(disorder(&seen, (Undone, Done)), [1, 2]);
+    }
+
+    #[test]
+    fn one_early_effect_does_not_make_others_wrong() {
+        let early = seen(&[Undone, Done, Undone, Undone, HandedOn, Done]);
+        assert_eq!(disorder(&early, (Undone, Done)), [1]);
+        let late = seen(&[Undone, HandedOn, Done, Done, Undone, Done]);
+        assert_eq!(disorder(&late, (Undone, Done)), [4]);
     }
 
     #[test]
