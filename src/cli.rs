@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
@@ -227,7 +227,7 @@ static TOOLS: [Tool; 7] = [
         name: "man",
         uses: &[],
         command: |man| man.about("Print the manual page: ipc-demo man | man -l -"),
-        run: |_, _, _| print(Language::En, man::page(&command(For::Reading)).map_err(unprinted)?.as_bytes()),
+        run: |_, _, _| print(Language::En, man::page(&command(For::Reading)).context(UNPRINTED)?.as_bytes()),
     },
 ];
 
@@ -437,18 +437,11 @@ fn completions(shell: Shell) -> Vec<u8> {
     }
 }
 
+const UNPRINTED: &str = "cannot write to stdout";
+
 /// Prints requested output to stdout, in a language.
 fn print(language: Language, bytes: &[u8]) -> Result<Outcome, Failure> {
-    let mut stdout = Screen::for_people(language);
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
-        Err(error) => Err(unprinted(error)),
-        Ok(()) => Ok(Outcome::Fine),
-    }
-}
-
-fn unprinted(error: io::Error) -> Failure {
-    Failure::from(anyhow::Error::new(error).context("cannot write to stdout"))
+    Ok(Outcome::of_write(Screen::for_people(language).write_all(bytes), UNPRINTED)?)
 }
 
 /// The only place that prints errors and picks the exit code.

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 use crate::Error;
 use crate::process::StopSignal;
 use crate::sys::Errno;
@@ -25,6 +27,14 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Returns the outcome of writing to stdout; `what` is the message of an error.
+    pub(crate) fn of_write(written: io::Result<()>, what: &'static str) -> anyhow::Result<Self> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
+            written => written.map(|()| Outcome::Fine).context(what),
+        }
+    }
+
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Outcome::Fine | Outcome::ReaderGone => 0,

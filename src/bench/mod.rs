@@ -20,10 +20,10 @@ mod start_barrier;
 mod sync;
 mod workload;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::ValueHint;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 
@@ -163,8 +163,8 @@ fn perform(
         Format::Text => preface.text(columns()),
         Format::Json => preface.json(),
     })?;
-    if !begun {
-        return Ok(Outcome::ReaderGone);
+    if begun != Outcome::Fine {
+        return Ok(begun);
     }
     let mut all = Vec::new();
     // Without a server, all means all others.
@@ -179,8 +179,8 @@ fn perform(
             Format::Text => report::text(&results, columns()),
             Format::Json => report::json(&results),
         })?;
-        if !said {
-            return Ok(Outcome::ReaderGone);
+        if said != Outcome::Fine {
+            return Ok(said);
         }
         all.push(results);
     }
@@ -190,13 +190,10 @@ fn perform(
     Ok(Outcome::Fine)
 }
 
-/// Prints to stdout. Returns `false` if the reader is gone.
-fn say(text: String) -> anyhow::Result<bool> {
-    let mut out = Screen::for_people(Language::En);
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        said => said.map(|()| true).context("cannot write the results to stdout"),
-    }
+/// Prints to stdout.
+fn say(text: String) -> anyhow::Result<Outcome> {
+    let written = Screen::for_people(Language::En).write_all(text.as_bytes());
+    Outcome::of_write(written, "cannot write the results to stdout")
 }
 
 #[cfg(test)]

@@ -63,23 +63,10 @@ fn pythons(point: Point<'_>, task: impl Fn(&str) -> Value) -> Point<'_> {
     named.into_iter().fold(point, |point, (name, way)| point.python_named(name, task(way)))
 }
 
-/// A task of a benchmark, which is the same in a process and in a thread.
-trait Work: Task<Input = u64, Output: Load> + Sync {
-    fn work(&self, number: u64) -> Self::Output;
-}
-
 /// Is busy for a time, and returns its number.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Computes {
     busy_ns: u64,
-}
-
-impl Work for Computes {
-    fn work(&self, number: u64) -> u64 {
-        let begun = Instant::now();
-        while self.busy_ns > 0 && (begun.elapsed().as_nanos() as u64) < self.busy_ns {}
-        black_box(number)
-    }
 }
 
 impl Task for Computes {
@@ -88,7 +75,9 @@ impl Task for Computes {
     type Output = u64;
 
     fn run(&mut self, number: u64) -> Outcome<u64> {
-        Ok(self.work(number))
+        let begun = Instant::now();
+        while self.busy_ns > 0 && (begun.elapsed().as_nanos() as u64) < self.busy_ns {}
+        Ok(black_box(number))
     }
 }
 
@@ -96,24 +85,18 @@ impl Task for Computes {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Makes;
 
-impl Work for Makes {
-    fn work(&self, number: u64) -> Block {
-        Block::make(number, KIB_64)
-    }
-}
-
 impl Task for Makes {
     const NAME: &'static str = "bench.makes";
     type Input = u64;
     type Output = Block;
 
     fn run(&mut self, number: u64) -> Outcome<Block> {
-        Ok(self.work(number))
+        Ok(Block::make(number, KIB_64))
     }
 }
 
 /// Runs tasks in a pool whose workers are ready.
-fn processes<W: Work>(task: W, workers: usize, tasks: u64) -> Result<Sample> {
+fn processes<W: Task<Input = u64, Output: Load>>(task: W, workers: usize, tasks: u64) -> Result<Sample> {
     let pool = Pool::builder().workers(workers).build(task)?;
     for result in pool.map((0..workers as u64).map(|_| 0)) {
         result?;
@@ -130,21 +113,22 @@ fn processes<W: Work>(task: W, workers: usize, tasks: u64) -> Result<Sample> {
 }
 
 /// Runs tasks in threads.
-fn threads<W: Work>(task: W, workers: usize, tasks: u64) -> Result<Sample> {
+fn threads<W: Task<Input = u64, Output: Load>>(task: W, workers: usize, tasks: u64) -> Result<Sample> {
     let (submit, taken) = mpsc::sync_channel(ROOM);
     let (done, results) = mpsc::sync_channel(ROOM);
     // A std channel has one receiver.
     let taken = Mutex::new(taken);
-    let (task, taken) = (&task, &taken);
+    let taken = &taken;
     let begun = Instant::now();
     let (results, sum) = thread::scope(|scope| {
         for _ in 0..workers {
-            let done = done.clone();
+            let (done, mut task) = (done.clone(), task.clone());
             scope.spawn(move || {
                 loop {
                     let next = taken.lock().expect("no thread panics").recv();
                     let Ok(number) = next else { return };
-                    if done.send(task.work(number)).is_err() {
+                    let Ok(output) = task.run(number) else { return };
+                    if done.send(output).is_err() {
                         return;
                     }
                 }

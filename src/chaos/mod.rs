@@ -46,8 +46,8 @@ use crate::RoleEntry;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::{Color, Format, Language};
+use crate::sys::affinity;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::trace;
 
 /// Roles of the workers that are killed.
 pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE, cases::POOL_ROLE];
@@ -182,7 +182,7 @@ fn perform(
     signals: &StopSignals,
     python: Option<Lanes>,
 ) -> anyhow::Result<Outcome> {
-    let processors = trace::processors().context("cannot determine which processors this machine has")?;
+    let processors = affinity::processors().context("cannot determine which processors this machine has")?;
     victim::probe()?;
     let finish = |lanes: Lanes| {
         let bar = table::bar(options, PYTHON_BAR, lanes.kills());

@@ -15,7 +15,7 @@ use super::case::{Row, Span};
 use super::effect::Fault;
 use super::findings::{Findings, disorder, sort, turns};
 use super::kill::{Course, Point, Seen};
-use crate::sys::trace;
+use crate::sys::{affinity, trace};
 
 /// Kills in a row with only one place to kill.
 const REPEATS: usize = 3;
@@ -162,8 +162,8 @@ impl<'a> Sweep<'a> {
             if is_patient { slow.pop_front() } else { quick.pop_front().or_else(|| slow.pop_front()) }
         };
         let lane = |processor, is_patient| {
-            // If this fails, kills are only slower.
-            let _ = trace::stay_on(processor);
+            // A step is a plain switch between the two on one processor. If this fails, kills are only slower.
+            let _pinned = affinity::pin(processor);
             let _ = trace::repeat_addresses();
             while !self.is_stopped() {
                 let Some((row, what)) = next(is_patient) else { break };

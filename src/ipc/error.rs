@@ -3,6 +3,7 @@
 //! An expected outcome is a value and not an error: a lock that is not free in time is `Ok(None)`.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use crate::ipc::codec::CodecError;
 #[cfg(feature = "manager")]
@@ -304,6 +305,17 @@ pub(crate) fn check_not_forked() -> Result<()> {
 #[cold]
 fn forked(origin: u32) -> Result<()> {
     Err(Error::Forked { origin })
+}
+
+/// Returns an error unless `given` is in `range`.
+pub(crate) fn check_range(what: &'static str, given: u64, range: RangeInclusive<u64>) -> Result<()> {
+    let (least, most) = (*range.start(), *range.end());
+    if range.contains(&given) { Ok(()) } else { Err(Error::OutOfRange { what, given, least, most }) }
+}
+
+/// Returns an error if a message or an item is longer than possible.
+pub(crate) fn check_len(bytes: usize, limit: usize) -> Result<()> {
+    if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
 }
 
 /// Names the limit that an I/O error comes from, if it does, and what to do. `starts` says that the call was to start a

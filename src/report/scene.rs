@@ -246,14 +246,14 @@ mod tests {
         let mut run = Run::of(things_of("tickets", &["--stock", "3"]), &["buyer-1", "buyer-2"], false);
         assert_eq!(
             run.thing(0),
-            json!({"name": "", "shape": "number", "value": 3, "of": {}, "verb": ["read", "读到"]})
+            json!({"name": "", "shape": "number", "value": 3, "of": {}, "verb": ["read", "读到"], "waiters": []})
         );
         run.then("buyer-1", SaleFact::StockChecked { left: 3 });
         run.then("buyer-2", SaleFact::StockChecked { left: 3 });
         run.then("buyer-1", SaleFact::TicketBought { left: 2 });
         assert_eq!(
             run.thing(0),
-            json!({"name": "", "shape": "number", "value": 2, "of": {"buyer-2": 3}, "verb": ["read", "读到"]})
+            json!({"name": "", "shape": "number", "value": 2, "of": {"buyer-2": 3}, "verb": ["read", "读到"], "waiters": []})
         );
         assert_eq!(run.0.title(0, Language::Zh), "余票文件");
         // With the lock, a buyer reads the file again.

@@ -30,6 +30,8 @@ pub(crate) struct Thing {
     pub(crate) name: String,
     #[serde(skip)]
     title: Option<[&'static str; 2]>,
+    /// Who waits for it, in the order of arrival.
+    pub(crate) waiters: Vec<String>,
     #[serde(flatten)]
     pub(crate) shape: Shape,
 }
@@ -42,15 +44,15 @@ pub(crate) enum Shape {
     /// `verb` says in English and in Chinese.
     Number { value: u64, of: BTreeMap<String, u64>, verb: [&'static str; 2] },
     /// A lock; `in_cycle` if its holder waits, directly or not, for itself.
-    Lock { holder: Option<String>, waiters: Vec<String>, in_cycle: bool },
+    Lock { holder: Option<String>, in_cycle: bool },
     /// A semaphore.
-    Permits { total: u32, holders: Vec<String>, waiters: Vec<String> },
+    Permits { total: u32, holders: Vec<String> },
     /// A condition that workers wait for.
-    Condition { waiters: Vec<String> },
+    Condition,
     /// An event: a lamp that is on once it is set.
-    Lamp { is_on: bool, waiters: Vec<String> },
+    Lamp { is_on: bool },
     /// A barrier, for all workers of the run if `parties` is `None`. Those that have arrived wait.
-    Barrier { parties: Option<u32>, round: u64, waiters: Vec<String>, is_broken: bool },
+    Barrier { parties: Option<u32>, round: u64, is_broken: bool },
     /// A queue or a pipe, the next item to be taken first.
     Queue(Queue),
     /// The tasks of a pool.
@@ -116,7 +118,7 @@ impl Shape {
 
 impl Thing {
     pub(crate) fn new(noun: Noun, name: &str, shape: Shape) -> Self {
-        Thing { noun, name: name.to_owned(), title: None, shape }
+        Thing { noun, name: name.to_owned(), title: None, waiters: Vec::new(), shape }
     }
 
     /// Returns the thing with a title of its own, in English and in Chinese.
@@ -130,29 +132,6 @@ impl Thing {
             (Some([en, zh]), _) => language.pick(en, zh).to_owned(),
             (None, "") => language.pick(self.noun.en, self.noun.zh).to_owned(),
             (None, name) => language.name(names, name),
-        }
-    }
-
-    /// Returns who waits for it, in the order of arrival.
-    pub(super) fn waiters(&self) -> &[String] {
-        match &self.shape {
-            Shape::Lock { waiters, .. }
-            | Shape::Permits { waiters, .. }
-            | Shape::Condition { waiters }
-            | Shape::Lamp { waiters, .. }
-            | Shape::Barrier { waiters, .. } => waiters,
-            _ => &[],
-        }
-    }
-
-    fn waiters_mut(&mut self) -> Option<&mut Vec<String>> {
-        match &mut self.shape {
-            Shape::Lock { waiters, .. }
-            | Shape::Permits { waiters, .. }
-            | Shape::Condition { waiters }
-            | Shape::Lamp { waiters, .. }
-            | Shape::Barrier { waiters, .. } => Some(waiters),
-            _ => None,
         }
     }
 
@@ -194,11 +173,16 @@ impl Things {
         self.all.iter().rposition(|thing| thing.noun == noun && thing.name == name)
     }
 
-    /// Returns the shape of a thing, to be changed.
-    pub(crate) fn shape(&mut self, noun: Noun, name: &str) -> Option<&mut Shape> {
+    /// Returns a thing, to be changed.
+    pub(crate) fn thing(&mut self, noun: Noun, name: &str) -> Option<&mut Thing> {
         let index = self.index_of(noun, name)?;
         self.changed.insert(index);
-        Some(&mut self.all[index].shape)
+        Some(&mut self.all[index])
+    }
+
+    /// Returns the shape of a thing, to be changed.
+    pub(crate) fn shape(&mut self, noun: Noun, name: &str) -> Option<&mut Shape> {
+        Some(&mut self.thing(noun, name)?.shape)
     }
 
     /// Returns a number, and the numbers of some workers.
@@ -233,9 +217,9 @@ impl Things {
     fn known(&mut self, (noun, name): &Named) -> &mut Thing {
         let index = self.index_of(*noun, name).unwrap_or_else(|| {
             let shape = if noun.is_shared {
-                Shape::Permits { total: 0, holders: Vec::new(), waiters: Vec::new() }
+                Shape::Permits { total: 0, holders: Vec::new() }
             } else {
-                Shape::Lock { holder: None, waiters: Vec::new(), in_cycle: false }
+                Shape::Lock { holder: None, in_cycle: false }
             };
             self.all.push(Thing::new(*noun, name, shape));
             self.all.len() - 1
@@ -245,16 +229,12 @@ impl Things {
     }
 
     pub(super) fn begin_wait(&mut self, thing: &Named, worker: &str) {
-        if let Some(waiters) = self.known(thing).waiters_mut() {
-            waiters.push(worker.to_owned());
-        }
+        self.known(thing).waiters.push(worker.to_owned());
     }
 
     pub(super) fn end_wait(&mut self, thing: &Named, worker: &str) {
         let thing = self.known(thing);
-        if let Some(waiters) = thing.waiters_mut() {
-            waiters.retain(|waiter| waiter != worker);
-        }
+        thing.waiters.retain(|waiter| waiter != worker);
         if matches!(thing.shape, Shape::Lock { in_cycle: true, .. }) {
             self.break_cycle();
         }

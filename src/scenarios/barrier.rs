@@ -115,7 +115,7 @@ const BARRIER: Noun = Noun::new("others at the barrier", "屏障");
 
 /// Returns a barrier at which nobody waits. Without a number of parties, all workers of the run wait at it.
 pub(super) fn barrier(parties: Option<u32>) -> Thing {
-    let shape = Shape::Barrier { parties, round: 1, waiters: Vec::new(), is_broken: false };
+    let shape = Shape::Barrier { parties, round: 1, is_broken: false };
     Thing::new(BARRIER, "", shape).titled("barrier", "屏障")
 }
 
@@ -157,11 +157,12 @@ impl Fact for BarrierFact {
     }
 
     fn change(&self, _worker: &str, things: &mut Things) {
-        let Some(Shape::Barrier { round: current, waiters, is_broken, .. }) = things.shape(BARRIER, "") else { return };
+        let Some(barrier) = things.thing(BARRIER, "") else { return };
+        let Shape::Barrier { round: current, is_broken, .. } = &mut barrier.shape else { return };
         match self {
             Self::BarrierWaiting { round } if round > current => {
                 // Some have not reported yet that they passed.
-                waiters.clear();
+                barrier.waiters.clear();
                 *current = *round;
             }
             Self::BarrierBroken { .. } => *is_broken = true,

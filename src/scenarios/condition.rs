@@ -148,7 +148,7 @@ const CONDITION: Noun = Noun::new("condition", "条件");
 
 /// Returns a condition that nobody waits for.
 pub(super) fn condition(name: &str) -> Thing {
-    Thing::new(CONDITION, name, Shape::Condition { waiters: Vec::new() })
+    Thing::new(CONDITION, name, Shape::Condition)
 }
 
 /// What workers report of a condition.

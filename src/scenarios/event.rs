@@ -64,7 +64,7 @@ Examples:
     }
 
     fn things(&self) -> Vec<Thing> {
-        vec![Thing::new(GUN, "", Shape::Lamp { is_on: false, waiters: Vec::new() })]
+        vec![Thing::new(GUN, "", Shape::Lamp { is_on: false })]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {

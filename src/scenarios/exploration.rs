@@ -63,6 +63,7 @@ impl ExploreArgs {
     }
 }
 
+const UNREPORTED: &str = "cannot write the report to stdout";
 /// The interval between two changes of the status line.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 
@@ -74,7 +75,7 @@ pub(super) fn explore<S: Scenario>(invocation: &Invocation<'_>, explored: &Explo
     let began = Instant::now();
     let (_, first) = tried::<S>(invocation, &Schedule::default(), &signals)?;
     let mut reporter = (invocation.reporter)();
-    reporter.event(&event(0, RunStarted { is_explored: true, ..first.started })).map_err(unreported)?;
+    reporter.event(&event(0, RunStarted { is_explored: true, ..first.started })).context(UNREPORTED)?;
     let failed = Mutex::new(None);
     let judge = || {
         let scenario = invocation.prepare::<S>()?;
@@ -166,11 +167,10 @@ pub(super) fn explore<S: Scenario>(invocation: &Invocation<'_>, explored: &Explo
         advice: None,
     };
     let shown = shortest.map_or(Ok(()), |shortest| reporter.schedule(&shortest));
-    match shown.and_then(|()| reporter.event(&event(elapsed_us, summary))) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
-        shown => shown.map_err(unreported)?,
-    }
+    let shown = shown.and_then(|()| reporter.event(&event(elapsed_us, summary)));
+    let shown = Outcome::of_write(shown, UNREPORTED)?;
     Ok(match cut {
+        _ if shown != Outcome::Fine => shown,
         _ if is_broken && (first.guaranteed || options.strict) => Outcome::Broken,
         Some(signal) => Outcome::Stopped(signal),
         None => Outcome::Fine,
@@ -180,10 +180,6 @@ pub(super) fn explore<S: Scenario>(invocation: &Invocation<'_>, explored: &Explo
 /// Returns an event of the runner.
 fn event(at_us: u64, fact: impl Into<AnyFact>) -> Event {
     Event { at_us, worker: RUNNER.to_owned(), pid: 0, fact: fact.into() }
-}
-
-fn unreported(error: io::Error) -> Failure {
-    Failure::from(anyhow::Error::new(error).context("cannot write the report to stdout"))
 }
 
 fn rate(survey: &Survey, elapsed: Duration) -> u64 {
@@ -231,7 +227,7 @@ pub(super) fn tried<S: Scenario>(
         let guaranteed = result?.guaranteed;
         Ok(First { started, guaranteed })
     };
-    let replayed = survey::replay(schedule, &|| first.set(Some(run())));
+    let replayed = survey::replay(schedule, None, &|| first.set(Some(run())));
     let first = first.take().transpose()?;
     Ok((replayed?, first.context("the schedule was not run")?))
 }
@@ -250,7 +246,7 @@ fn shown_schedule<S: Scenario>(
         let mut see = |event: &Event| events.borrow_mut().push(event.clone());
         play(scenario, &options, signals, Box::new(Nowhere), None, &mut see).map(drop)
     };
-    let replayed = survey::replay(schedule, &|| failed.set(run().err()));
+    let replayed = survey::replay(schedule, None, &|| failed.set(run().err()));
     if let Some(failure) = failed.take() {
         return Err(failure);
     }
@@ -367,14 +363,9 @@ pub(super) fn replay<S: Scenario>(
         let pictures = pictures.take().context("a schedule is replayed once")?;
         entry::run_once::<S>(invocation, Some(&schedule), &signals, pictures)
     };
-    let replayed = match &invocation.options.control {
-        Some(control) => {
-            let chooser =
-                Watcher::new(control, S::NAMES, tried.workers, Some(tried.schedule.turns().collect())).chooser();
-            survey::play_by_hand(&Schedule::default(), chooser, &|| outcome.set(Some(run())))
-        }
-        None => survey::replay(&tried.schedule, &|| outcome.set(Some(run()))),
-    };
-    replayed?;
+    let chosen = |control| Watcher::new(control, S::NAMES, tried.workers, Some(tried.schedule.turns().collect()));
+    let chooser = invocation.options.control.as_ref().map(|control| chosen(control).chooser());
+    let given = if chooser.is_some() { Schedule::default() } else { tried.schedule.clone() };
+    survey::replay(&given, chooser, &|| outcome.set(Some(run())))?;
     outcome.take().context("the schedule was not replayed")?
 }

@@ -18,12 +18,12 @@ const PERMIT: Noun = Noun { is_shared: true, ..Noun::new("permit", "许可") };
 
 /// Returns a lock that is free.
 pub(super) fn lock(name: &str) -> Thing {
-    Thing::new(LOCK, name, Shape::Lock { holder: None, waiters: Vec::new(), in_cycle: false })
+    Thing::new(LOCK, name, Shape::Lock { holder: None, in_cycle: false })
 }
 
 /// Returns a semaphore whose permits are all there.
 pub(super) fn permits(name: &str, total: u32) -> Thing {
-    Thing::new(PERMIT, name, Shape::Permits { total, holders: Vec::new(), waiters: Vec::new() })
+    Thing::new(PERMIT, name, Shape::Permits { total, holders: Vec::new() })
 }
 
 /// Marks the locks of a deadlock.

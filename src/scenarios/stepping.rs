@@ -22,7 +22,7 @@ use super::live::Watcher;
 use super::scenario::Scenario;
 use crate::explore::by_hand::{Chooser, ObjectState, Standing, Stands};
 use crate::explore::schedule::{SPAWNER, Schedule, Turn};
-use crate::explore::survey::play_by_hand;
+use crate::explore::survey::replay;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::cells::fold;
@@ -61,7 +61,7 @@ pub(super) fn step<S: Scenario>(
             let mut see = |event: &Event| events.borrow_mut().push(event.clone());
             play(scenario, &options, &signals, Box::new(reporter), started, &mut see)
         };
-        let replayed = play_by_hand(&given, chooser, &|| played.set(Some(run())))?;
+        let replayed = replay(&given, Some(chooser), &|| played.set(Some(run())))?;
         if let Some(earlier) = console.borrow_mut().undone.take() {
             given = earlier;
             continue;

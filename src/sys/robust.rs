@@ -110,9 +110,12 @@ impl RobustMutex {
     /// Locks the mutex, abandoned or not, until the guard is dropped: for state that a death between two stores cannot
     /// tear, in a function that neither recurses nor calls foreign code while it holds the mutex.
     pub(crate) fn hold(&self) -> HeldMutex<'_> {
-        let locked = self.lock(None);
-        debug_assert!(matches!(locked, Locked::Clean | Locked::Abandoned), "held within one function: {locked:?}");
-        HeldMutex(self)
+        self.held(self.lock(None)).expect("the caller does not hold it yet")
+    }
+
+    /// Returns a guard for a mutex that was `locked`, abandoned or not.
+    pub(crate) fn held(&self, locked: Locked) -> Option<HeldMutex<'_>> {
+        matches!(locked, Locked::Clean | Locked::Abandoned).then(|| HeldMutex(self))
     }
 
     #[inline]

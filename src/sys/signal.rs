@@ -56,11 +56,6 @@ pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(nix::sys::signal::kill(Pid::from_raw(pid as i32), signal)?)
 }
 
-/// Sends SIGINT to this process, as a terminal does on Ctrl-C.
-pub(crate) fn interrupt_self() -> io::Result<()> {
-    Ok(nix::sys::signal::kill(getpid(), Signal::SIGINT)?)
-}
-
 /// SIGINT, SIGTERM and SIGHUP as an event to wait for. One per process, since signal handlers are process-wide.
 #[derive(Debug)]
 pub(crate) struct StopWakeup {

@@ -165,23 +165,11 @@ pub(crate) fn pass_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd
     Ok(retry(|| sendmsg::<()>(socket.as_raw_fd(), &content, &rights, flags, None)).map(|_| ())?)
 }
 
-/// Outcome of receiving a descriptor.
-#[derive(Debug)]
-pub(crate) enum Passed {
-    Descriptor(OwnedFd),
-    /// A message without exactly one descriptor.
-    Nothing,
-    /// No sender is left.
-    End,
-}
-
-/// Receives a descriptor that was sent through `socket`. [`io::ErrorKind::WouldBlock`] if there is none.
-pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
-    let Some(mut descriptors) = take_descriptors(socket, MsgFlags::MSG_DONTWAIT)? else { return Ok(Passed::End) };
-    match (descriptors.pop(), descriptors.is_empty()) {
-        (Some(descriptor), true) => Ok(Passed::Descriptor(descriptor)),
-        _ => Ok(Passed::Nothing),
-    }
+/// Receives the descriptor of a message that was sent through `socket`, or `None` if it does not have exactly one. Fails
+/// with [`io::ErrorKind::WouldBlock`] if there is no message, and [`io::ErrorKind::UnexpectedEof`] if no sender is left.
+pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let descriptors = take_descriptors(socket, MsgFlags::MSG_DONTWAIT)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(<[OwnedFd; 1]>::try_from(descriptors).ok().map(|[descriptor]| descriptor))
 }
 
 /// Blocks until a message arrives through `socket`. Returns its descriptors, or `None` if no sender is left.
@@ -238,9 +226,7 @@ mod tests {
         let (one, other) = stream_pair().expect("a pair");
         assert_eq!(take_descriptor(receiving.as_fd()).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
         pass_descriptors(sending.as_fd(), &[one.as_fd()]).expect("room");
-        let Passed::Descriptor(passed) = take_descriptor(receiving.as_fd()).expect("sent") else {
-            panic!("it was sent")
-        };
+        let Some(passed) = take_descriptor(receiving.as_fd()).expect("sent") else { panic!("it was sent") };
         assert!(is_unix_stream(passed.as_fd()));
         assert_eq!(peer_user(passed.as_fd()).expect("a peer"), nix::unistd::getuid().as_raw());
         assert_eq!(peer_process(passed.as_fd()), Some(std::process::id()));
@@ -248,8 +234,8 @@ mod tests {
         let mut bytes = [0; 9];
         assert_eq!(receive(other.as_fd(), &mut bytes).expect("sent"), 2);
         send_some(sending.as_fd(), b"no descriptor").expect("room");
-        assert!(matches!(take_descriptor(receiving.as_fd()), Ok(Passed::Nothing)));
+        assert!(matches!(take_descriptor(receiving.as_fd()), Ok(None)));
         drop(sending);
-        assert!(matches!(take_descriptor(receiving.as_fd()), Ok(Passed::End)));
+        assert_eq!(take_descriptor(receiving.as_fd()).expect_err("no sender").kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -251,20 +250,6 @@ fn waits(operation: i32, sleeper: Sleeper) -> bool {
     let is_of_allocator = matches!(sleeper, Sleeper::Thread(_)) && operation & libc::FUTEX_PRIVATE_FLAG != 0;
     let command = operation & libc::FUTEX_CMD_MASK;
     !is_of_allocator && matches!(command, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET | libc::FUTEX_LOCK_PI)
-}
-
-/// Returns the processors that this process may run on.
-pub(crate) fn processors() -> io::Result<Vec<usize>> {
-    let set = sched_getaffinity(Pid::from_raw(0))?;
-    Ok((0..CpuSet::count()).filter(|&index| set.is_set(index).unwrap_or(false)).collect())
-}
-
-/// Pins the calling thread, and everything it starts from now on, to one processor: a step is then a plain switch
-/// between the two.
-pub(crate) fn stay_on(processor: usize) -> io::Result<()> {
-    let mut only = CpuSet::new();
-    only.set(processor)?;
-    Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
 }
 
 /// Gives every process that the calling thread starts from now on the same addresses for its code and its memory.

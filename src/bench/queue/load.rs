@@ -25,7 +25,7 @@ impl Load for u64 {
 }
 
 /// A fresh vector of bytes, serialised as such.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(in crate::bench) struct Block(pub(in crate::bench) Vec<u8>);
 
 impl Load for Block {
@@ -42,26 +42,4 @@ impl Load for Block {
 /// Returns a number that depends on all bytes, up to a multiple of eight.
 pub(super) fn sum_of(bytes: &[u8]) -> u64 {
     bytes.as_chunks().0.iter().fold(0, |sum, eight| sum.wrapping_add(u64::from_ne_bytes(*eight)))
-}
-
-impl Serialize for Block {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Block {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl serde::de::Visitor<'_> for Bytes {
-            type Value = Block;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Block, E> {
-                Ok(Block(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
 }

@@ -3,10 +3,7 @@
 use super::*;
 use crate::{JoinableQueue, Queue};
 
-const FIND_ALL: Texts = ["find every item once", "每个数据恰好取到一次"];
-const FIND_REST: Texts = ["find the rest once", "其余数据恰好取到一次"];
 const PEER_WRITES: Texts = ["the peer gets memory", "等待者得到内存"];
-const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![

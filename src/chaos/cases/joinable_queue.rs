@@ -3,7 +3,6 @@
 use super::*;
 use crate::JoinableQueue;
 
-const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
 const JOINS: Texts = ["do the rest, join ends", "处理其余，join 结束"];
 const PEER_GETS: Texts = ["the peer gets the task", "等待者取到任务"];
 

@@ -37,6 +37,10 @@ const LONG: Duration = Duration::from_secs(2);
 const IDLE: Texts = ["idle", "空闲"];
 const WAITING: Texts = ["waiting", "等待"];
 const HOLDING: Texts = ["holding", "持有"];
+const FIND_ALL: Texts = ["find every item once", "每个数据恰好取到一次"];
+const FIND_REST: Texts = ["find the rest once", "其余数据恰好取到一次"];
+const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
+const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
 const IN_ACQUIRE: Texts = ["in acquire", "acquire 中"];
 const IN_ACQUIRE_QUEUED: Texts = ["in acquire, one behind", "acquire 中，后有等待者"];
 const IN_RELEASE: Texts = ["in release", "release 中"];
@@ -69,6 +73,18 @@ pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     let rows = objects.into_iter().flat_map(|(object, rows)| rows.into_iter().map(move |row| Row { object, ..row }));
     rows.enumerate().map(|(index, row)| Row { index, ..row }).collect()
 });
+
+/// A number and its complement: an item in which tearing is detectable.
+type Item = (u64, u64);
+
+fn item(number: u64) -> Item {
+    (number, !number)
+}
+
+/// Returns the number of an item that is whole.
+fn number((number, complement): Item) -> Result<u64> {
+    demand(complement == !number, Fault::Torn).map(|()| number)
+}
 
 /// Performs a victim's operation between its two marks. The victim is killed at the second mark at the latest, so the
 /// result of the operation is ignored.

@@ -27,20 +27,13 @@ pub(super) fn datagram_rows() -> Vec<Row> {
     vec![Row::of(send_datagram, among_senders).within(["in send", "send 中"], ["the others arrive", "其余消息都收到"])]
 }
 
-/// A number and its complement: a message in which tearing is detectable.
-type Message = (u64, u64);
-
-fn message(number: u64) -> Message {
-    (number, !number)
-}
-
 /// A message that the kernel accepts in many pieces.
 fn long_message() -> Vec<u8> {
     (0..200_000).map(|index| (index % 251) as u8).collect()
 }
 
-fn send(mut sender: Sender<Message>) -> RoleResult {
-    marked(|| sender.send(&message(7)))
+fn send(mut sender: Sender<Item>) -> RoleResult {
+    marked(|| sender.send(&item(7)))
 }
 
 fn send_long(mut sender: Sender<()>) -> RoleResult {
@@ -53,11 +46,11 @@ fn recv(mut receiver: Receiver<u64>) -> RoleResult {
 }
 
 /// The victim has the only sending end; a peer receives.
-fn to_peer(kill: Kill<'_, Sender<Message>>) -> Result<Effect> {
+fn to_peer(kill: Kill<'_, Sender<Item>>) -> Result<Effect> {
     let (receiver, sender) = pipe()?;
     let recv = |mut from: Receiver<_>| Ok([from.recv_timeout(LONG), from.recv_timeout(LONG)]);
     let peer = Peer::asleep_in(receiver, recv)?;
-    received(kill.alone(sender)?.back(&peer)?, message(7))
+    received(kill.alone(sender)?.back(&peer)?, item(7))
 }
 
 /// As [`to_peer`]; a message in many pieces may also end inside.
@@ -96,23 +89,22 @@ fn from_peer(kill: Kill<'_, Receiver<u64>>) -> Result<Effect> {
 }
 
 /// Sends a message.
-fn send_datagram(sender: DatagramSender<Message>) -> RoleResult {
+fn send_datagram(sender: DatagramSender<Item>) -> RoleResult {
     // How many instructions it takes to get the memory for it depends on what lies in the heap. Afterwards the thread has
     // that memory.
-    drop(codec::to_vec(&message(7))?);
-    marked(|| sender.send(&message(7)))
+    drop(codec::to_vec(&item(7))?);
+    marked(|| sender.send(&item(7)))
 }
 
 /// The victim is one of several senders.
-fn among_senders(kill: Kill<'_, DatagramSender<Message>>) -> Result<Effect> {
+fn among_senders(kill: Kill<'_, DatagramSender<Item>>) -> Result<Effect> {
     let (sender, mut receiver) = datagrams()?;
-    sender.send(&message(1))?;
+    sender.send(&item(1))?;
     kill.alone(sender.clone())?;
-    sender.send(&message(2))?;
+    sender.send(&item(2))?;
     let mut numbers = Vec::new();
-    while let Some((number, complement)) = receiver.try_receive().map_err(|_| Fault::Torn)? {
-        ensure!(complement == !number, Fault::Torn);
-        numbers.push(number);
+    while let Some(sent) = receiver.try_receive().map_err(|_| Fault::Torn)? {
+        numbers.push(number(sent)?);
     }
     effect_of(&numbers, &[1, 2], &[1, 7, 2])
 }

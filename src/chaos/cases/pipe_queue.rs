@@ -5,7 +5,6 @@ use super::*;
 use crate::Error;
 use crate::queue::PipeQueue;
 
-const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
 const GET_OR_TOLD: Texts = ["get the rest, or told", "取到其余，或得到通知"];
 
 pub(super) fn rows() -> Vec<Row> {

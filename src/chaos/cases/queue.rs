@@ -6,9 +6,6 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::{Consumer, Error, Queue};
 
-const FIND_ALL: Texts = ["find every item once", "每个数据恰好取到一次"];
-const FIND_REST: Texts = ["find the rest once", "其余数据恰好取到一次"];
-const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
 const PEER_PUTS: Texts = ["the peer puts its item", "等待者放入数据"];
 const IS_TOLD: Texts = ["the peer is told", "等待者得到通知"];
 const IN_PUT: Texts = ["in put", "put 中"];
@@ -57,18 +54,6 @@ pub(super) fn rows() -> Vec<Row> {
             .hidden_within(["in drop, a peer waits", "drop 中，有等待者"], IS_TOLD)
             .by_liveness_check(),
     ]
-}
-
-/// A number and its complement: an item in which tearing is detectable.
-type Item = (u64, u64);
-
-fn item(number: u64) -> Item {
-    (number, !number)
-}
-
-/// Returns the number of an item that is whole.
-fn number((number, complement): Item) -> Result<u64> {
-    demand(complement == !number, Fault::Torn).map(|()| number)
 }
 
 /// Returns an item longer than the rest of a chunk of the queue's memory: 3,000 letters that do not repeat soon.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::run::At;
+use super::control::At;
 use super::schedule::{Participant, SPAWNER, Schedule, Turn};
 use super::search::{Pending, Step, Taken};
 use super::survey::{Names, kind_and_verb};

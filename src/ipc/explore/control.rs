@@ -81,10 +81,12 @@ impl CanGo {
     }
 }
 
-/// How a worker's turn ended.
+/// The state of a worker between its turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stop {
-    AtPoint {
+pub(crate) enum At {
+    /// It has the turn.
+    Running,
+    Point {
         step: Step,
         can_go: CanGo,
         deadline_ns: Option<u64>,
@@ -92,8 +94,6 @@ pub(crate) enum Stop {
     Ended,
     /// Its process died.
     Dead,
-    /// It reached no point in time.
-    Silent,
 }
 
 /// The time in which a worker that has the turn must reach its next point.
@@ -191,31 +191,32 @@ impl WorkerTurn {
         self.hand_over(LOOK);
     }
 
-    /// Blocks until the worker has given the turn back. `pidfd` refers to its process.
-    pub(crate) fn wait(&self, pidfd: &impl AsFd) -> Stop {
+    /// Blocks until the worker has given the turn back. Returns `None` if it reaches no point in time. `pidfd` refers to
+    /// its process.
+    pub(crate) fn wait(&self, pidfd: &impl AsFd) -> Option<At> {
         let words = self.words();
         let begun_ns = monotonic_ns();
         loop {
             match words.state.load(Acquire) {
-                AT_POINT => return self.at_point(),
-                ENDED => return Stop::Ended,
+                AT_POINT => return Some(self.at_point()),
+                ENDED => return Some(At::Ended),
                 other => {
                     let now_ns = monotonic_ns();
                     if futex::wait(&words.state, other, Some(now_ns + CHECK_NS)) {
                         continue;
                     }
                     if fd::wait_readable(pidfd, Some(now_ns)).unwrap_or(true) {
-                        return Stop::Dead;
+                        return Some(At::Dead);
                     }
                     if now_ns - begun_ns > TURN_TIMEOUT_NS {
-                        return Stop::Silent;
+                        return None;
                     }
                 }
             }
         }
     }
 
-    fn at_point(&self) -> Stop {
+    fn at_point(&self) -> At {
         let words = self.words();
         let name: Vec<u8> = words.operation.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
@@ -227,6 +228,6 @@ impl WorkerTurn {
             reads_only: words.reads_only.load(Relaxed) != 0,
         };
         let deadline_ns = Some(words.deadline_ns.load(Relaxed)).filter(|at_ns| *at_ns != NEVER);
-        Stop::AtPoint { step, can_go: CanGo::from_word(words.can_go.load(Relaxed)), deadline_ns }
+        At::Point { step, can_go: CanGo::from_word(words.can_go.load(Relaxed)), deadline_ns }
     }
 }

@@ -307,7 +307,9 @@ impl Explorer {
     fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
         let run = new_run(Search::new(!self.all, self.bounds))?;
         let mut judged = Judged::default();
-        let over = self.each(&run, closure, &mut |finished, checked| judged.judge(finished, checked));
+        let lane = (0, affinity::processors().map_or(0, |all| all[0]));
+        let seen = &mut |finished, checked| judged.judge(finished, checked);
+        let over = self.lane(lane, &Lanes::new(1, self.limit), &run, closure, seen);
         Ok(judged.outcome(over, &run, closure))
     }
 
@@ -319,19 +321,7 @@ impl Explorer {
         Ok(judged.into_inner().expect("no lane panicked").outcome(over, &run, closure))
     }
 
-    /// Runs `closure` in the schedules of this explorer, as long as `seen` returns `true`. The first schedule is run
-    /// twice, to see that it is the same both times; the second time it is redundant.
-    fn each<T>(
-        &self,
-        run: &Rc<RefCell<Run>>,
-        closure: &dyn Fn() -> T,
-        seen: &mut dyn FnMut(Finished, thread::Result<T>) -> bool,
-    ) -> Over {
-        let processor = affinity::processors().map_or(0, |all| all[0]);
-        self.lane((0, processor), &Lanes::new(1, self.limit), run, closure, seen)
-    }
-
-    /// As [`each`](Self::each), on all processors. Also returns what is needed to run further schedules.
+    /// Runs the schedules of a lane for each processor. Also returns what is needed to run further schedules.
     fn each_parallel<T>(
         &self,
         closure: &(dyn Fn() -> T + Sync),
@@ -358,7 +348,9 @@ impl Explorer {
         })
     }
 
-    /// Runs the schedules of one lane, whose number and processor are given. Returns why it ended.
+    /// Runs the schedules of one lane, whose number and processor are given, as long as `seen` returns `true`. Returns
+    /// why it ended. The first schedule of lane 0 is run twice, to see that it is the same both times; the second time it
+    /// is redundant.
     fn lane<T>(
         &self,
         (index, processor): (usize, usize),
@@ -448,7 +440,15 @@ impl Judged {
                 Ok(self.report)
             }
             Some((finished, reason)) => {
-                Err(with_fewest_switches(run, closure, &finished, reason, self.report.schedules))
+                // The equivalent schedule with the fewest switches, if it fails too.
+                let fewest = fewest_switches(&finished.taken);
+                run.borrow_mut().search = Search::replay(fewest.clone());
+                let (same, checked) = run_once(run, closure);
+                let (schedule, reason) = match self::reason(&same, checked) {
+                    Some(reason) if same.schedule() == fewest => (fewest, reason),
+                    _ => (finished.schedule(), reason),
+                };
+                Err(Failure { schedule: schedule.to_string(), reason, held: self.report.schedules })
             }
         }
     }
@@ -503,22 +503,5 @@ fn reason(finished: &Finished, checked: thread::Result<Checked>) -> Option<Strin
         (Some(stuck), _) => Some(stuck.to_string()),
         (None, Ok(checked)) => checked.err().map(|error| chain(&*error)),
         (None, Err(payload)) => Some(panic_message(&*payload)),
-    }
-}
-
-/// Returns the failure of the equivalent schedule with the fewest switches, which is run to check that it fails too.
-fn with_fewest_switches(
-    run: &Rc<RefCell<Run>>,
-    closure: &dyn Fn() -> Checked,
-    finished: &Finished,
-    reason: String,
-    held: u64,
-) -> Failure {
-    let schedule = fewest_switches(&finished.taken);
-    run.borrow_mut().search = Search::replay(schedule.clone());
-    let (same, checked) = run_once(run, closure);
-    match self::reason(&same, checked) {
-        Some(reason) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
-        _ => Failure { schedule: finished.schedule().to_string(), reason, held },
     }
 }

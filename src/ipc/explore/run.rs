@@ -22,24 +22,10 @@ use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
 use super::by_hand::{Chooser, Describe, standing};
-use super::control::{self, CanGo, Control, Stop, WorkerTurn};
+use super::control::{self, At, CanGo, Control, WorkerTurn};
 use super::schedule::{Participant, SPAWNER, Schedule, Turn, WORKERS};
 use super::search::{Choice, Pending, Search, Step, Taken};
 use super::survey::Names;
-
-/// The state of a worker between its turns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum At {
-    /// It has the turn.
-    Running,
-    Point {
-        step: Step,
-        can_go: CanGo,
-        deadline_ns: Option<u64>,
-    },
-    Ended,
-    Dead,
-}
 
 /// A worker's process, which is reused when its role has ended.
 struct Kept {
@@ -153,13 +139,12 @@ impl Run {
     fn await_turn(&mut self, index: usize) {
         let worker = &mut self.workers[index];
         worker.at = match worker.turn.wait(&worker.kept.process) {
-            Stop::AtPoint { step, can_go, deadline_ns } => {
+            Some(At::Point { step, can_go, deadline_ns }) => {
                 let step = in_order_of_appearance(&mut self.objects, step);
                 At::Point { step, can_go, deadline_ns }
             }
-            Stop::Ended => At::Ended,
-            Stop::Dead => At::Dead,
-            Stop::Silent => {
+            Some(at) => at,
+            None => {
                 self.stuck = Some(Stuck::Silent(worker.name.clone()));
                 let _ = kill(&worker.kept.process);
                 At::Dead

@@ -157,23 +157,12 @@ pub(crate) struct ReplayedStep {
     pub(crate) operation: String,
 }
 
-/// Runs `play` in one schedule. After its end, the worker that ran last continues, or else the first that can.
+/// Runs `play` in one schedule. After its end `chooser` is asked for each turn; without one, the worker that ran last
+/// continues, or else the first that can.
 ///
 /// # Errors
 /// [`Error::Schedule`] if `play` panicked, or a worker reached no operation in time.
-pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
-    replay_by(schedule, None, play)
-}
-
-/// As [`replay`], but after the end of the schedule `chooser` is asked for each turn.
-///
-/// # Errors
-/// As [`replay`].
-pub(crate) fn play_by_hand(schedule: &Schedule, chooser: Chooser, play: &dyn Fn()) -> Result<Replayed> {
-    replay_by(schedule, Some(chooser), play)
-}
-
-fn replay_by(schedule: &Schedule, chooser: Option<Chooser>, play: &dyn Fn()) -> Result<Replayed> {
+pub(crate) fn replay(schedule: &Schedule, chooser: Option<Chooser>, play: &dyn Fn()) -> Result<Replayed> {
     let run = new_run(Search::replay(schedule.clone()))?;
     run.borrow_mut().chooser = chooser;
     let (finished, played) = run_once(&run, &|| play());

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::connection::EndObject;
 use crate::ipc::codec;
-use crate::ipc::error::{self, Error, Result, os};
+use crate::ipc::error::{self, Error, Result, check_len, os};
 use crate::ipc::operation::{ObjectId, Operation, always, point};
 use crate::ipc::process::transfer::{Fd, sent_in_roles};
 use crate::sys::fd::wait_writable;
@@ -86,9 +86,7 @@ impl<T: Serialize> DatagramSender<T> {
         }
         // Never empty, which would read as end-of-file.
         let bytes = codec::to_vec(message).map_err(error::codec("serialise a message"))?;
-        if bytes.len() > DATAGRAM_LIMIT {
-            return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
-        }
+        check_len(bytes.len(), DATAGRAM_LIMIT)?;
         socket::send_message(self.socket.as_fd(), &bytes).map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::Disconnected,
             _ => os("send a message")(error),

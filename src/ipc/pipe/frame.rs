@@ -9,8 +9,6 @@
 //! Python's `multiprocessing.connection` on Unix: `i32` big-endian `n`, then `n` bytes; `n == -1` is followed by a `u64`
 //! big-endian length. Differs: other negative lengths, which Python reads as empty messages, are refused.
 
-use std::ops::Range;
-
 /// Length of a header: the short form, which is sent up to [`SHORT_LIMIT`] bytes, and the long form.
 const SHORT: usize = 4;
 pub(crate) const LONG: usize = 12;
@@ -23,24 +21,7 @@ const AHEAD: usize = 16 * 1024;
 /// Initial buffer of a long message; it doubles as the message arrives.
 const FIRST_PIECE: usize = 64 * 1024;
 /// A larger buffer is not kept for the next message.
-const KEPT: usize = 1024 * 1024;
-
-/// Makes `buffer` one frame around the body that `write_body` appends. The frame is the returned range; the body begins
-/// at [`LONG`].
-pub(crate) fn encode<E>(
-    buffer: &mut Vec<u8>,
-    write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-) -> Result<Range<usize>, E> {
-    buffer.clear();
-    buffer.shrink_to(KEPT);
-    // The length is known only after the body: reserve room for the longest header, and put the header at its end.
-    buffer.extend_from_slice(&[0; LONG]);
-    write_body(buffer)?;
-    let (header, len) = header(buffer.len() - LONG);
-    let start = LONG - len;
-    buffer[start..LONG].copy_from_slice(&header[..len]);
-    Ok(start..buffer.len())
-}
+pub(super) const KEPT: usize = 1024 * 1024;
 
 /// Returns the header of a message of `len` bytes, and the number of bytes used in it.
 pub(crate) fn header(len: usize) -> ([u8; LONG], usize) {
@@ -235,13 +216,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame(body: &[u8]) -> Vec<u8> {
-        let mut buffer = Vec::new();
-        let append = |buffer: &mut Vec<u8>| {
-            buffer.extend_from_slice(body);
-            Ok::<_, ()>(())
-        };
-        let range = encode(&mut buffer, append).expect("nothing can fail");
-        buffer[range].to_vec()
+        let (header, len) = header(body.len());
+        [&header[..len], body].concat()
     }
 
     /// Feeds `bytes` to the decoder in pieces of the given sizes and collects its output.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::frame;
 use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{self, Error, Result, os};
+use crate::ipc::error::{self, Error, Result, check_len, os};
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
 
 #[derive(Debug, Default)]
@@ -27,22 +27,19 @@ pub(crate) struct Outgoing {
     half_sent: usize,
 }
 
-/// Encodes the frame of `value` into `buffer`.
+/// Encodes the frame of `value` into `buffer`. The frame is the returned range; its body begins at [`frame::LONG`].
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize, buffer: &mut Vec<u8>) -> Result<Range<usize>> {
-    let mut body = 0;
-    let range = frame::encode(buffer, |buffer| {
-        let before = buffer.len();
-        codec::write(value, buffer)?;
-        body = buffer.len() - before;
-        Ok(())
-    })
-    .map_err(error::codec("serialise a message"))?;
-    check(body, limit)?;
-    Ok(range)
-}
-
-fn check(bytes: usize, limit: usize) -> Result<()> {
-    if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
+    buffer.clear();
+    buffer.shrink_to(frame::KEPT);
+    // The length is known only after the body: reserve room for the longest header, and put the header at its end.
+    buffer.extend_from_slice(&[0; frame::LONG]);
+    codec::write(value, buffer).map_err(error::codec("serialise a message"))?;
+    let body = buffer.len() - frame::LONG;
+    check_len(body, limit)?;
+    let (header, len) = frame::header(body);
+    let start = frame::LONG - len;
+    buffer[start..frame::LONG].copy_from_slice(&header[..len]);
+    Ok(start..buffer.len())
 }
 
 impl Outgoing {
@@ -75,7 +72,7 @@ impl Outgoing {
         limit: usize,
         deadline: Deadline,
     ) -> Result<bool> {
-        check(body.len(), limit)?;
+        check_len(body.len(), limit)?;
         if !self.flush(stream, deadline)? {
             return Ok(false);
         }

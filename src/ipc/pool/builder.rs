@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use super::table::{Plan, Table};
 use super::task::Task;
 use super::worker::PoolWorker;
 use crate::Process;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_range, os};
 use crate::ipc::process::{boot, scheduler, table};
-use crate::process::Fd;
+use crate::process::{self, Fd};
 use crate::sys::epoll::Epoll;
 
 /// Default of [`Builder::in_flight`].
@@ -38,9 +38,8 @@ pub struct Builder {
     tasks_per_worker: Option<u64>,
     in_flight: usize,
     in_flight_bytes: u64,
-    program: Option<(PathBuf, Vec<String>)>,
+    process: process::Builder<'static>,
     stdout: Option<Fd>,
-    inherits_ignored: bool,
     on_worker: Option<Box<dyn Fn(WorkerEvent) + Send>>,
 }
 
@@ -53,9 +52,8 @@ impl Default for Builder {
             tasks_per_worker: None,
             in_flight: DEFAULT_IN_FLIGHT,
             in_flight_bytes: DEFAULT_IN_FLIGHT_BYTES,
-            program: None,
+            process: Process::builder(),
             stdout: None,
-            inherits_ignored: false,
             on_worker: None,
         }
     }
@@ -119,8 +117,7 @@ impl Builder {
 
     /// Starts another program for the workers; see [`process::Builder::program`](crate::process::Builder::program).
     pub fn program(mut self, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        self.program = Some((program.as_ref().to_owned(), arguments));
+        self.process = self.process.program(program, arguments);
         self
     }
 
@@ -132,7 +129,7 @@ impl Builder {
 
     /// As [`process::Builder::inherit_ignored_signals`](crate::process::Builder::inherit_ignored_signals).
     pub fn inherit_ignored_signals(mut self) -> Self {
-        self.inherits_ignored = true;
+        self.process = self.process.inherit_ignored_signals();
         self
     }
 
@@ -168,16 +165,16 @@ impl Builder {
             None => thread::available_parallelism().map_or(1, usize::from),
         };
         let (slots, bytes) = (self.in_flight as u64, self.in_flight_bytes);
-        check("the number of workers", workers as u64, table::SLOTS as u64 - 1)?;
-        check("the number of tasks in flight", slots, MOST_IN_FLIGHT)?;
-        check("the number of bytes in flight", bytes, MOST_BYTES)?;
-        check("the number of tasks of a worker", self.tasks_per_worker.unwrap_or(1), u64::MAX)?;
+        check_range("the number of workers", workers as u64, 1..=table::SLOTS as u64 - 1)?;
+        check_range("the number of tasks in flight", slots, 1..=MOST_IN_FLIGHT)?;
+        check_range("the number of bytes in flight", bytes, 1..=MOST_BYTES)?;
+        check_range("the number of tasks of a worker", self.tasks_per_worker.unwrap_or(1), 1..=u64::MAX)?;
         let limit_ns = self.time_limit.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
-        check("a time limit in nanoseconds", limit_ns.unwrap_or(1), u64::MAX)?;
+        check_range("a time limit in nanoseconds", limit_ns.unwrap_or(1), 1..=u64::MAX)?;
         if scheduler::current().is_some() {
             return Err(Error::Schedule { reason: "a pool cannot be part of an exploration".to_owned() });
         }
-        if self.program.is_none() {
+        if self.process.program.is_none() {
             boot::check_known(T::NAME)?;
         }
         let plan = Plan { slots: slots.next_power_of_two() as u32, bytes: bytes as usize };
@@ -186,8 +183,7 @@ impl Builder {
         let inner = Inner::new(table, state)?;
         let epoll = Epoll::new().map_err(os("make a pool"))?;
         epoll.add(&inner.wakeup, u64::MAX).map_err(os("make a pool"))?;
-        let spawn =
-            spawner(task, limit_ns.is_some(), self.tasks_per_worker, self.program, self.stdout, self.inherits_ignored);
+        let spawn = spawner(task, limit_ns.is_some(), self.tasks_per_worker, self.process, self.stdout);
         let mut starter = Starter { spawn, on_worker: self.on_worker, started: 0, epoll };
         for number in 0..workers {
             let member = starter.start(&inner.table, number)?;
@@ -199,30 +195,19 @@ impl Builder {
     }
 }
 
-fn check(what: &'static str, given: u64, most: u64) -> Result<()> {
-    if (1..=most).contains(&given) { Ok(()) } else { Err(Error::OutOfRange { what, given, least: 1, most }) }
-}
-
 /// Returns what starts the process of a worker.
 #[expect(clippy::type_complexity, reason = "a closure is spelt out once")]
 fn spawner<T: Task>(
     task: T,
     is_timed: bool,
     tasks: Option<u64>,
-    program: Option<(PathBuf, Vec<String>)>,
+    process: process::Builder<'static>,
     stdout: Option<Fd>,
-    inherits_ignored: bool,
 ) -> Box<dyn Fn(&str, u32, &Table, &super::table::Area) -> Result<Process> + Send> {
     Box::new(move |name, number, table, area| {
-        let mut builder = Process::builder();
-        if let Some((program, arguments)) = &program {
-            builder = builder.program(program, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        }
+        let mut builder = process.clone();
         if let Some(stdout) = &stdout {
             builder = builder.stdout(stdout.as_fd());
-        }
-        if inherits_ignored {
-            builder = builder.inherit_ignored_signals();
         }
         let role = PoolWorker {
             task: task.clone(),

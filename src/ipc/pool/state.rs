@@ -56,7 +56,7 @@ pub(super) struct Member {
     pub(super) area: Arc<Area>,
     /// How many entries of its list were read.
     read: u64,
-    was_ready: bool,
+    pub(super) was_ready: bool,
     /// Whether it was started after others could not run tasks.
     is_replacement: bool,
 }
@@ -64,10 +64,6 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(name: String, process: Process, area: Area) -> Self {
         Member { name, process, area: Arc::new(area), read: 0, was_ready: false, is_replacement: false }
-    }
-
-    pub(super) fn was_ready(&self) -> bool {
-        self.was_ready
     }
 }
 
@@ -81,13 +77,6 @@ pub(super) enum Phase {
     Stopped,
     /// All workers have ended.
     Ended,
-}
-
-/// Why a task that was running has no output.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Condemnation {
-    TimedOut,
-    Cancelled,
 }
 
 /// How many slots ahead are fetched while results are collected: each is in the cache of the worker that wrote it.
@@ -200,7 +189,7 @@ impl State {
         let is_its = |entry: &Entry| entry.job.as_ref().is_some_and(|job| job.batch == batch);
         self.withdraw(table, batch);
         match self.entries.iter().position(is_its) {
-            Some(number) => self.condemn(table, number as u32, Condemnation::Cancelled),
+            Some(number) => self.condemn(table, number as u32, |_| TaskError::Cancelled),
             None => self
                 .batch(batch)
                 .results
@@ -380,8 +369,9 @@ impl State {
     }
 
     /// Ends the task that is running in a slot: condemns it first, so that its worker cannot take another, and then
-    /// kills the worker. Returns `false` if the task has ended before.
-    pub(super) fn condemn(&mut self, table: &Table, number: u32, why: Condemnation) -> bool {
+    /// kills the worker. Its result is what `error` makes of the worker's name. Returns `false` if the task has ended
+    /// before.
+    fn condemn(&mut self, table: &Table, number: u32, error: impl FnOnce(&str) -> TaskError) -> bool {
         let Some(slot) = table.slot(number) else { return false };
         let word = Word::load(slot.word());
         if word.state() != Some(SlotState::Running) || self.entries[number as usize].job.is_none() {
@@ -393,10 +383,7 @@ impl State {
         }
         // What cannot be killed is not given another task, either.
         let _ = member.process.kill();
-        let error = match why {
-            Condemnation::TimedOut => TaskError::TimedOut { worker: member.name.clone().into() },
-            Condemnation::Cancelled => TaskError::Cancelled,
-        };
+        let error = error(&member.name);
         self.deliver(number, Outcome::failed(error));
         true
     }
@@ -415,7 +402,7 @@ impl State {
             // Read after the word: that of this task, or of a later one.
             let ends_ns = member.area.started_ns().saturating_add(limit_ns);
             if ends_ns <= now_ns {
-                self.condemn(table, current, Condemnation::TimedOut);
+                self.condemn(table, current, |worker| TaskError::TimedOut { worker: worker.into() });
             } else {
                 next_ns = next_ns.min(ends_ns);
             }

@@ -8,7 +8,7 @@ use super::table::{Area, Table};
 use crate::Process;
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Result, chain, os};
-use crate::process::{Ended, ExitStatus};
+use crate::process::{Ended, ExitStatus, WorkerFailure};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::{Epoll, Wakeup};
 
@@ -138,7 +138,7 @@ impl Supervisor {
                     continue;
                 }
                 let (name, pid) = (member.name.clone(), member.process.pid());
-                let unknown = |error| Ended::unknown(chain(&error));
+                let unknown = |error| Ended::of(ExitStatus::Unknown, Some(WorkerFailure::startup(chain(&error))));
                 let ended = member.process.join().map_or_else(unknown, Ended::clone);
                 let was_ready = state.remove_worker(&self.inner.table, number, &ended);
                 if !was_ready {
@@ -180,7 +180,8 @@ impl Supervisor {
             until_ns = until_ns.min(self.not_before_ns.max(now_ns));
         }
         // Nothing can happen that a pidfd does not report.
-        state.is_unsupervised = state.pending == 0 && !has_gap && state.members.iter().flatten().all(Member::was_ready);
+        state.is_unsupervised =
+            state.pending == 0 && !has_gap && state.members.iter().flatten().all(|member| member.was_ready);
         let until_ns = (!state.is_unsupervised).then_some(until_ns);
         drop(state);
         if has_results {
@@ -227,11 +228,4 @@ impl Supervisor {
 fn back_off(failures: u32) -> u64 {
     let wait_ns = BACK_OFF_NS << failures.saturating_sub(1).min(10);
     monotonic_ns() + wait_ns.min(MOST_BACK_OFF_NS)
-}
-
-impl Ended {
-    /// The end of a worker whose status cannot be known.
-    fn unknown(reason: String) -> Self {
-        Ended::of(ExitStatus::Unknown, Some(crate::process::WorkerFailure::startup(reason)))
-    }
 }

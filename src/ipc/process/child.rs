@@ -61,7 +61,7 @@ impl fmt::Display for ExitStatus {
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder<'a> {
-    program: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
     arguments: Vec<String>,
     stdout: Option<BorrowedFd<'a>>,
     inherits_ignored: bool,

@@ -16,13 +16,12 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::access::{Gets, Puts};
-use super::encoding::check_len;
 use super::joinable_queue::{DeadLetter, JoinableQueue};
 use super::lease::Lease;
 use super::put_error::PutError;
 use super::ring::{InPlace, Ring, Room, Spot, Waiting};
 use super::shm_queue::{GET, PUT, Queue};
-use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::error::{Error, Result, check_len, check_not_forked};
 use crate::ipc::operation::Waits;
 use crate::sys::fork::forked_from;
 

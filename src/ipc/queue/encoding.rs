@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::item::Item;
 use super::ring::INLINE_BYTES;
 use crate::ipc::codec::{self, Sink};
-use crate::ipc::error::{self, Error, Result};
+use crate::ipc::error::{self, Result, check_len};
 
 /// Bytes in front of each item of a batch: its length.
 pub(crate) const HEADER_BYTES: usize = 4;
@@ -106,11 +106,6 @@ pub(crate) fn encode<T: Item>(item: &T, longest: usize, put: impl FnOnce(&[u8]) 
     outcome
 }
 
-/// Returns an error if an item is longer than possible.
-pub(crate) fn check_len(bytes: usize, limit: usize) -> Result<()> {
-    if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
-}
-
 /// Appends an item of at most `longest` bytes to a batch.
 ///
 /// After an error, the appended bytes are unspecified.
@@ -142,6 +137,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn items_of_every_length_come_back() {

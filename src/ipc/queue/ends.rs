@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::put_error::PutError;
-use crate::ipc::error::Result;
+use crate::ipc::error::{Error, Result};
 
 /// A way to make queues of `T`.
 pub trait Transport<T> {
@@ -169,4 +169,12 @@ pub trait GetEnd<T>: Send + Sync {
     fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
         self.get_many_within(most, None)
     }
+}
+
+/// Calls `get` for each item, and ends when no more can arrive.
+pub(super) fn until_disconnected<R>(mut get: impl FnMut() -> Result<R>) -> impl Iterator<Item = Result<R>> {
+    std::iter::from_fn(move || match get() {
+        Err(Error::Disconnected) => None,
+        outcome => Some(outcome),
+    })
 }

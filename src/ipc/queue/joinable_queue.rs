@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
 use super::encoding;
+use super::ends::until_disconnected;
 use super::lease::Lease;
 use super::leasing::LeaseToken;
 use super::participants::Sent;
@@ -286,10 +287,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Leases items one by one, blocking for each, until no more can arrive.
     pub fn iter(&self) -> impl Iterator<Item = Result<Lease<'_, T>>> {
-        std::iter::from_fn(|| match self.get() {
-            Err(Error::Disconnected) => None,
-            outcome => Some(outcome),
-        })
+        until_disconnected(|| self.get())
     }
 
     /// Marks a task done: the oldest one whose item was moved out by [`Lease::into_item`] through this handle.
@@ -324,11 +322,11 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
             self.ring.lease(most, waiting, |token| leases.borrow_mut().push(self.unread(token)))?;
         }
         // If reading one panics, the unread leases are returned to the queue.
-        Ok(leases.into_inner().into_iter().map(|lease| self.read_lease(lease)).collect())
-    }
-
-    fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
-        lease.with_item(|token| self.read(token))
+        Ok(leases
+            .into_inner()
+            .into_iter()
+            .map(|lease: Lease<'_, T>| lease.with_item(|token| self.read(token)))
+            .collect())
     }
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.

@@ -21,7 +21,7 @@ use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sys::fork::forked_from;
-use crate::sys::shm::{Layout, Mapping, shared_layout};
+use crate::sys::shm::{Layout, Mapping};
 
 /// What a handle may do: a 1 in each half of a [`Member`]'s count in which the handle is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,32 +50,10 @@ impl Rights {
     }
 }
 
-shared_layout! {
-    /// The table in shared memory.
-    pub(crate) struct Participants {
-        members: Members,
-    }
-}
-
-impl Participants {
-    /// Counts one more handle of the process in `slot`.
-    fn join(&self, process_table: &ProcessTable, slot: ProcessSlot, rights: Rights) -> Result<()> {
-        if rights == Rights::NONE {
-            return Ok(());
-        }
-        self.members.add(slot, rights.0, |other| !process_table.is_alive(other)).map(drop)
-    }
-
-    /// Uncounts one handle of the process in `slot`.
-    fn leave(&self, slot: ProcessSlot, rights: Rights) {
-        let left = rights == Rights::NONE || self.members.remove(slot, rights.0);
-        debug_assert!(left, "every handle was counted when it was made");
-    }
-}
-
 /// The shared memory of a queue that counts its handles.
 pub(crate) trait Counted: Layout {
-    fn participants(&self) -> &Participants;
+    /// The processes that have handles.
+    fn members(&self) -> &Members;
 
     /// Called after a process has lost rights. Wakes peers whose wait can no longer succeed.
     fn left(&self, _: Rights) {}
@@ -102,7 +80,7 @@ impl<S: Counted + 'static> Handle<S> {
     pub(crate) fn new(shared: Mapping<S>, rights: Rights) -> Result<Self> {
         let process_table = ProcessTable::ours()?;
         let me = process_table.me();
-        shared.participants().join(process_table, me, rights)?;
+        join(&*shared, process_table, me, rights)?;
         let (given_up, peer) = (AtomicU32::new(0), AtomicU32::new(0));
         Ok(Handle { shared, process_table, me, rights, given_up, peer })
     }
@@ -116,7 +94,7 @@ impl<S: Counted + 'static> Handle<S> {
     /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
     pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<Sent<&Mapping<S>>> {
         let (shared, rights) = (self.shared.clone(), self.rights());
-        shared.participants().join(self.process_table, recipient, rights)?;
+        join(&*shared, self.process_table, recipient, rights)?;
         Ok((&self.shared, rights, transfer::counted(move || leave(&*shared, recipient, rights))))
     }
 
@@ -153,7 +131,7 @@ impl<S: Counted> Handle<S> {
     /// still exists.
     #[inline(always)]
     pub(crate) fn has_other_handle(&self, right: Rights) -> bool {
-        let members = &self.shared.participants().members;
+        let members = self.shared.members();
         let last_found = members.word(self.peer.load(Relaxed) as usize).map_or(0, |word| word.load(Relaxed));
         Member::from_word(last_found).is_some_and(|member| self.is_other(&member, right))
             || self.find_other_handle(right)
@@ -161,7 +139,7 @@ impl<S: Counted> Handle<S> {
 
     #[cold]
     fn find_other_handle(&self, right: Rights) -> bool {
-        let found = self.shared.participants().members.all().find(|(_, member)| self.is_other(member, right));
+        let found = self.shared.members().all().find(|(_, member)| self.is_other(member, right));
         found.inspect(|(index, _)| self.peer.store(*index as u32, Relaxed)).is_some()
     }
 
@@ -180,7 +158,7 @@ impl<S: Counted> Handle<S> {
             own if member.slot == self.me => own > right.0,
             other => other != 0 && Some(member.slot) == parent,
         };
-        self.rights().has(right) && !self.shared.participants().members.all().any(|(_, member)| outlasts(&member))
+        self.rights().has(right) && !self.shared.members().all().any(|(_, member)| outlasts(&member))
     }
 }
 
@@ -193,9 +171,18 @@ impl<S: Counted> Drop for Handle<S> {
     }
 }
 
-/// Subtracts rights of the process in `slot` from the counts.
+/// Counts one more handle of the process in `slot`.
+fn join(shared: &impl Counted, process_table: &ProcessTable, slot: ProcessSlot, rights: Rights) -> Result<()> {
+    if rights == Rights::NONE {
+        return Ok(());
+    }
+    shared.members().add(slot, rights.0, |other| !process_table.is_alive(other)).map(drop)
+}
+
+/// Uncounts one handle of the process in `slot`.
 fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
-    shared.participants().leave(slot, rights);
+    let left = rights == Rights::NONE || shared.members().remove(slot, rights.0);
+    debug_assert!(left, "every handle was counted when it was made");
     shared.left(rights);
 }
 
@@ -203,14 +190,15 @@ fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
 mod tests {
     use super::*;
     use crate::ipc::operation::tests::{goes, passed};
+    use crate::sys::shm::shared_layout;
 
     shared_layout! {
-        struct Table = b"testpart" { participants: Participants }
+        struct Table = b"testpart" { members: Members }
     }
 
     impl Counted for Table {
-        fn participants(&self) -> &Participants {
-            &self.participants
+        fn members(&self) -> &Members {
+            &self.members
         }
     }
 
@@ -221,10 +209,10 @@ mod tests {
     #[test]
     fn handles_are_counted_and_forgotten() {
         let handle = handle();
-        let (process_table, table) = (handle.process_table, &handle.shared.participants);
+        let (process_table, table) = (handle.process_table, &*handle.shared);
         let child = process_table.reserve().expect("a slot");
         assert!(!handle.has_other_handle(Rights::PUT), "its own handle does not count");
-        table.join(process_table, child, Rights::PUT).expect("room");
+        join(table, process_table, child, Rights::PUT).expect("room");
         assert!(handle.has_other_handle(Rights::PUT), "the child");
         assert!(handle.has_other_handle(Rights::PUT), "found again");
         assert!(!handle.has_other_handle(Rights::GET));
@@ -236,10 +224,7 @@ mod tests {
         assert!(!getter.has_other_handle(Rights::PUT) && getter.has_other_handle(Rights::GET));
         let table = handle.shared.clone();
         drop((handle, getter));
-        assert!(
-            table.participants.members.all().all(|(_, member)| member.slot == child),
-            "the dead process's word stays"
-        );
+        assert!(table.members.all().all(|(_, member)| member.slot == child), "the dead process's word stays");
     }
 
     #[test]
@@ -256,10 +241,10 @@ mod tests {
     #[test]
     fn place_of_a_dead_process_is_taken_over() {
         let handle = handle();
-        let (process_table, table) = (handle.process_table, &handle.shared.participants);
+        let (process_table, table) = (handle.process_table, &*handle.shared);
         for _ in 0..3 {
             let child = process_table.reserve().expect("a slot");
-            table.join(process_table, child, Rights::PUT).expect("room");
+            join(table, process_table, child, Rights::PUT).expect("room");
             process_table.release_slot(child);
         }
         assert_eq!(table.members.all().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1]);

@@ -44,10 +44,11 @@ use serde::de::DeserializeOwned;
 
 use self::feeder::Feeder;
 use self::parts::Parts;
+use super::ends::until_disconnected;
 use super::item::Item;
 use super::put_error::PutError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
-use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::error::{Error, Result, check_not_forked, check_range};
 use crate::ipc::pipe::connection::{MESSAGE_LIMIT, decode};
 use crate::ipc::pipe::outgoing::encode;
 use crate::ipc::process::transfer::sent_in_roles;
@@ -92,17 +93,11 @@ impl<T> PipeQueue<T> {
     /// [`Error::OutOfRange`] if `capacity` is 0 or more than a semaphore counts; [`Error::Os`] if memory or descriptors
     /// run out.
     pub fn bounded(capacity: usize) -> Result<Self> {
-        let limit = UNBOUNDED - 1;
-        match u32::try_from(capacity).ok().filter(|capacity| (1..=limit).contains(capacity)) {
-            Some(capacity) => PipeQueue::with(capacity),
-            None if capacity == usize::MAX => PipeQueue::unbounded(),
-            None => Err(Error::OutOfRange {
-                what: "the capacity of a queue",
-                given: capacity as u64,
-                least: 1,
-                most: limit.into(),
-            }),
+        if capacity == usize::MAX {
+            return PipeQueue::unbounded();
         }
+        check_range("the capacity of a queue", capacity as u64, 1..=u64::from(UNBOUNDED - 1))?;
+        PipeQueue::with(capacity as u32)
     }
 
     /// Creates a queue that always has room: what does not fit into the pipe stays in the memory of the producing
@@ -340,10 +335,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
 
     /// Removes items one by one, blocking for each, until no other producer is left.
     pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
-        std::iter::from_fn(|| match self.get() {
-            Err(Error::Disconnected) => None,
-            outcome => Some(outcome),
-        })
+        until_disconnected(|| self.get())
     }
 
     fn take_many(&self, most: usize, deadline: Deadline) -> Result<Vec<Result<T>>> {

@@ -103,6 +103,7 @@ pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
 use self::handle::{Handle, SentHandle};
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::encoding;
+use super::ends::until_disconnected;
 use super::item::Item;
 use super::participants::Rights;
 use super::put_error::PutError;
@@ -359,10 +360,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     /// Removes items one by one, blocking for each, until no more can arrive.
     pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
-        std::iter::from_fn(|| match self.get() {
-            Err(Error::Disconnected) => None,
-            outcome => Some(outcome),
-        })
+        until_disconnected(|| self.get())
     }
 
     fn take(&self, waiting: &Waiting) -> Result<Option<T>> {

@@ -36,6 +36,7 @@ use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::encoding;
+use super::ends::until_disconnected;
 use super::item::Item;
 use super::participants::{Rights, Sent};
 use super::put_error::PutError;
@@ -383,10 +384,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     ///
     /// An item whose bytes are not a valid `T` yields an error in its place; the iterator continues with the next one.
     pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
-        std::iter::from_fn(|| match self.get() {
-            Err(Error::Disconnected) => None,
-            outcome => Some(outcome),
-        })
+        until_disconnected(|| self.get())
     }
 
     #[inline(always)]

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use super::break_cause::BreakCause;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::error::{Error, Result, check_not_forked, check_range, os};
 use crate::ipc::operation::{Operation, always, point, point_until};
 use crate::ipc::process::members::Members;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable, SLOTS};
@@ -118,10 +118,7 @@ impl Barrier {
     }
 
     fn create(parties: u32, timeout_ns: u64) -> Result<Self> {
-        if !(1..=MAX_PARTIES).contains(&parties) {
-            let given = parties.into();
-            return Err(Error::OutOfRange { what: "the number of parties", given, least: 1, most: MAX_PARTIES.into() });
-        }
+        check_range("the number of parties", parties.into(), 1..=MAX_PARTIES.into())?;
         let process_table = ProcessTable::ours()?;
         let init = |state: &BarrierState| -> io::Result<()> {
             state.creator.store(process_table.me().to_word(), Relaxed);

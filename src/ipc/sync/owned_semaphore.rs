@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Result, check_range, os};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::table::ProcessTable;
 use crate::ipc::process::transfer::sent_in_roles;
@@ -84,12 +84,10 @@ impl OwnedSemaphore {
     /// Creates a semaphore with `permits` free permits.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for 0 or more than 65,536; [`Error::Os`] if memory or descriptors run out.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for 0 or more than 65,536;
+    /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn new(permits: u32) -> Result<Self> {
-        if !(1..=MAX_PERMITS).contains(&permits) {
-            let given = permits.into();
-            return Err(Error::OutOfRange { what: "the number of permits", given, least: 1, most: MAX_PERMITS.into() });
-        }
+        check_range("the number of permits", permits.into(), 1..=MAX_PERMITS.into())?;
         let bytes = permits as usize * size_of::<AtomicU32>();
         OwnedSemaphore::of(Mapping::create(bytes, |_| Ok(())).map_err(os("make a semaphore"))?)
     }
@@ -243,6 +241,7 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use crate::ipc::operation::tests::{goes, would_block};
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;

@@ -23,7 +23,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_range, os};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
@@ -86,11 +86,7 @@ impl<const BOUNDED: bool> GenericSemaphore<BOUNDED> {
     /// [`Error::OutOfRange`] above 33,554,431, and for a [`BoundedSemaphore`] of 0, which could never be acquired;
     /// [`Error::Os`] if memory or descriptors run out.
     pub fn new(value: u32) -> Result<Self> {
-        let least = u32::from(BOUNDED);
-        if !(least..=MAX_VALUE).contains(&value) {
-            let (least, most) = (u64::from(least), u64::from(MAX_VALUE));
-            return Err(Error::OutOfRange { what: "the value of a semaphore", given: value.into(), least, most });
-        }
+        check_range("the value of a semaphore", value.into(), u64::from(BOUNDED)..=MAX_VALUE.into())?;
         let init = |state: &SemaphoreState| {
             state.word.store(value * PERMIT, Relaxed);
             state.limit.store(if BOUNDED { value } else { MAX_VALUE }, Relaxed);

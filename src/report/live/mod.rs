@@ -34,7 +34,7 @@ use super::frame::{Reason, Summary};
 use super::language::Language;
 use super::{Color, Format, Reporter, to_stdout};
 use crate::sys::clock::monotonic_ns;
-use crate::sys::{signal, task};
+use crate::sys::{Signal, signal, task};
 use keys::Keyboard;
 use look::Look;
 use terminal::Terminal;
@@ -212,7 +212,7 @@ fn draw_while_open(control: &Control, view: &Mutex<View>, look: Look) -> io::Res
                 Pressed::Asks(request) => control.ask(request),
                 Pressed::Redraw => canvas.clear()?,
                 // As the terminal would have done it.
-                Pressed::Interrupt => signal::interrupt_self()?,
+                Pressed::Interrupt => signal::send(std::process::id(), Signal::SIGINT)?,
             }
         }
     }

@@ -61,6 +61,7 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
     let name = |name: &str| look.language.name(scene.names, name);
     let mut pieces: Vec<Piece> = Vec::new();
     let holding = look_of(State::Holding, look);
+    let waiters = &thing.waiters;
     match &thing.shape {
         Shape::Number { value, of, verb: [en, zh] } => {
             pieces.push((format!("[ {value} ]  "), Tone::Strong));
@@ -83,17 +84,17 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
             pieces.extend((0..free.min(MOST_SPACES)).map(|_| ("[   ]".to_owned(), Tone::Soft)));
             pieces.push((say!(look, "  {free} free  ", "  空闲 {free}  "), Tone::Plain));
         }
-        Shape::Condition { waiters } if waiters.is_empty() => {
+        Shape::Condition if waiters.is_empty() => {
             pieces.push((look.pick("nobody waits", "无进程等待").to_owned(), Tone::Soft));
         }
-        Shape::Condition { .. } => {}
-        Shape::Lamp { is_on: true, .. } => {
+        Shape::Condition => {}
+        Shape::Lamp { is_on: true } => {
             pieces.push((format!("{} {}  ", look.sign("●", "(*)"), look.pick("set", "已触发")), Tone::Good));
         }
-        Shape::Lamp { is_on: false, .. } => {
+        Shape::Lamp { is_on: false } => {
             pieces.push((format!("{} {}  ", look.sign("○", "( )"), look.pick("not set", "未触发")), Tone::Soft));
         }
-        Shape::Barrier { parties, round, waiters, is_broken } => {
+        Shape::Barrier { parties, round, is_broken } => {
             let parties = parties.map_or(scene.lanes.workers().len(), |parties| parties as usize);
             let gate = if *is_broken {
                 (look.pick("BROKEN  ", "已损坏  ").to_owned(), Tone::Bad)
@@ -117,7 +118,6 @@ fn pieces(thing: &Thing, scene: &Scene, look: Look) -> Vec<Piece> {
             );
         }
     }
-    let waiters = thing.waiters();
     if !waiters.is_empty() {
         let sign = look_of(State::Waiting, look);
         let wait = format!("{} {sign} ", look.sign("←", "<-"));

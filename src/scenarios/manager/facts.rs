@@ -89,7 +89,7 @@ impl Fact for ManagerFact {
             Kind::Semaphore => vec![held::permits("semaphore", 1), content("count")],
             Kind::BoundedSemaphore => vec![held::permits("bounded semaphore", 1), content("count")],
             Kind::Condition => vec![condition("not empty"), delivery_audit::queue(None).titled("goods", "goods")],
-            Kind::Event => vec![Thing::new(EVENT, "", Shape::Lamp { is_on: false, waiters: Vec::new() })],
+            Kind::Event => vec![Thing::new(EVENT, "", Shape::Lamp { is_on: false })],
             Kind::Barrier => vec![barrier(None)],
             Kind::Queue | Kind::JoinableQueue => vec![delivery_audit::queue(None)],
             Kind::List | Kind::Dict | Kind::Namespace | Kind::Value | Kind::Array => {

@@ -16,7 +16,7 @@ use super::state::ServerState;
 use crate::ipc::deadline::LOOK_EVERY;
 use crate::ipc::manager::wire::Transport;
 use crate::sys::fd::wait_readable;
-use crate::sys::socket::{self, Passed};
+use crate::sys::socket;
 
 /// A source of connections.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Listener {
         let received = if self.is_parents {
             socket::take_descriptor(self.socket.as_fd())
         } else {
-            socket::accept(self.socket.as_fd()).map(Passed::Descriptor)
+            socket::accept(self.socket.as_fd()).map(Some)
         };
         let refuse = |connection: Option<OwnedFd>| {
             // Counted before the peer sees the end.
@@ -95,9 +95,8 @@ impl Listener {
             None
         };
         let connection = match received {
-            Ok(Passed::Descriptor(connection)) => connection,
-            Ok(Passed::Nothing) => return Ok(refuse(None)),
-            Ok(Passed::End) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Some(connection)) => connection,
+            Ok(None) => return Ok(refuse(None)),
             // Closed by the peer before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(refuse(None)),
             Err(error) => return Err(error),

@@ -1,7 +1,7 @@
 //! Shared knowledge of the participants of a pipe queue: which processes they are, and whether the pipe is intact.
 //!
 //! # State
-//! Every handle is counted among the queue's [`Participants`], with both rights. `shared` is set once there has been a
+//! Every handle is counted among the queue's [`Members`], with both rights. `shared` is set once there has been a
 //! second handle. `reading` and `writing` are set by the holder of that lock while the pipe is not at an item boundary;
 //! `torn` is set permanently when such a holder dies.
 //!
@@ -16,9 +16,10 @@ use std::ops::Deref;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::process::members::Members;
 use crate::ipc::process::table::ProcessSlot;
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::ipc::queue::participants::{Counted, Handle, Participants, Rights, Sent};
+use crate::ipc::queue::participants::{Counted, Handle, Rights, Sent};
 use crate::sys::atomic::AtomicU32;
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -30,13 +31,13 @@ shared_layout! {
         pub(crate) writing: AtomicU32,
         torn: AtomicU32,
         padding: AtomicU32,
-        participants: Participants,
+        members: Members,
     }
 }
 
 impl Counted for PipeQueueState {
-    fn participants(&self) -> &Participants {
-        &self.participants
+    fn members(&self) -> &Members {
+        &self.members
     }
 }
 

@@ -4,7 +4,7 @@ use super::Queue;
 use super::handle::Handle;
 use super::member::Member;
 use super::server::Server;
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Result, check_range};
 use crate::ipc::queue::joinable_queue::DEFAULT_REDELIVERIES;
 use crate::ipc::queue::leasing::OnConsumerDeath;
 use crate::ipc::queue::participants::Rights;
@@ -74,7 +74,7 @@ impl QueueBuilder {
     /// Creates the queue, or joins the one of that name.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a capacity or a limit of 0, or a limit above 512 MiB, and [`Error::Redis`].
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or a limit of 0, or a limit above 512 MiB, and [`Error::Redis`](crate::Error::Redis).
     pub fn build<T>(&self) -> Result<Queue<T>> {
         self.open(Rights::BOTH).map(Queue::of)
     }
@@ -102,14 +102,8 @@ impl QueueBuilder {
     }
 
     pub(super) fn open(&self, rights: Rights) -> Result<Handle> {
-        for (what, given, most) in [
-            ("the capacity of a queue", self.plan.capacity, i64::MAX as u64),
-            ("the byte limit of a queue", Some(self.plan.byte_limit), LONGEST_ITEM),
-        ] {
-            if let Some(given) = given.filter(|given| !(1..=most).contains(given)) {
-                return Err(Error::OutOfRange { what, given, least: 1, most });
-            }
-        }
+        check_range("the capacity of a queue", self.plan.capacity.unwrap_or(1), 1..=i64::MAX as u64)?;
+        check_range("the byte limit of a queue", self.plan.byte_limit, 1..=LONGEST_ITEM)?;
         Handle::new(&Member::open(&self.server, &self.plan)?, rights)
     }
 }

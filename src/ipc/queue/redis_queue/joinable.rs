@@ -17,6 +17,7 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::ipc::queue::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
 use crate::ipc::queue::encoding;
+use crate::ipc::queue::ends::until_disconnected;
 use crate::ipc::queue::joinable_queue::DeadLetter;
 use crate::ipc::queue::leasing::OnConsumerDeath;
 use crate::ipc::queue::participants::Rights;
@@ -256,10 +257,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Leases items one by one, blocking for each, until no more can arrive.
     pub fn iter(&self) -> impl Iterator<Item = Result<Lease<'_, T>>> {
-        std::iter::from_fn(|| match self.get() {
-            Err(Error::Disconnected) => None,
-            outcome => Some(outcome),
-        })
+        until_disconnected(|| self.get())
     }
 
     /// Ends the leases of this queue: marks their tasks done, in one round trip for up to 1,000. Returns a result for

@@ -13,7 +13,6 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
-use crate::sys::robust::Locked;
 use crate::sys::task::Task;
 
 impl Ring {
@@ -314,9 +313,9 @@ impl Ring {
     /// Gives back memory that the ring does not need. If another process adds a segment now, segments are needed.
     fn release_surplus(&self) {
         self.release_chunks();
-        if matches!(self.shared.chaining.try_lock(), Locked::Clean | Locked::Abandoned) {
+        let chaining = &self.shared.chaining;
+        if let Some(_held) = chaining.held(chaining.try_lock()) {
             self.release_segments();
-            self.shared.chaining.unlock();
         }
     }
 }

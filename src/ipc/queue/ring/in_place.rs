@@ -11,8 +11,7 @@
 use super::large::Place;
 use super::segments::{INLINE_BYTES, Spot};
 use super::{Ring, Waiting};
-use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::encoding::check_len;
+use crate::ipc::error::{Error, Result, check_len};
 
 /// Room for an item that is being written, of this process alone.
 pub(crate) enum Room<'r> {

@@ -39,9 +39,10 @@ pub(crate) use word::{State, Word};
 
 use self::segments::{NOWHERE, Slot};
 use self::waiting::WaitQueue;
-use super::participants::{Counted, Handle, Participants, Rights, Sent};
+use super::participants::{Counted, Handle, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::event_count::EventCount;
+use crate::ipc::process::members::Members;
 use crate::ipc::process::table as process;
 use crate::ipc::spin::Spin;
 use crate::ipc::sync::holder::HeldBy;
@@ -96,14 +97,14 @@ shared_layout! {
         pub(crate) lease_ticks: AtomicU32,
         padding_of_ticks: AtomicU32,
         open: AtomicU64,
-        distance_of_participants: [AtomicU64; 15],
-        participants: Participants,
+        distance_of_members: [AtomicU64; 15],
+        members: Members,
     }
 }
 
 impl Counted for RingState {
-    fn participants(&self) -> &Participants {
-        &self.participants
+    fn members(&self) -> &Members {
+        &self.members
     }
 
     fn left(&self, rights: Rights) {

@@ -3,7 +3,7 @@
 use super::RingState;
 use super::large::{ChunkEntry, PLACES};
 use super::segments::{SegmentEntry, Slot};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Result, check_range};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::shm::Mapping;
 
@@ -44,12 +44,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Returns a plan; `is_leasing` makes room for leased items, which the capacity does not count.
     pub(crate) fn new(capacity: Option<u64>, byte_limit: u64, is_leasing: bool) -> Result<Self> {
-        let check = |what, given, most| match (1..=most).contains(&given) {
-            true => Ok(given),
-            false => Err(Error::OutOfRange { what, given, least: 1, most }),
-        };
-        let capacity = capacity.map(|capacity| check("a queue's capacity", capacity, u64::MAX - 1)).transpose()?;
-        let byte_limit = check("a queue's byte limit", byte_limit, MOST_BYTES)?;
+        check_range("the capacity of a queue", capacity.unwrap_or(1), 1..=u64::MAX - 1)?;
+        check_range("the byte limit of a queue", byte_limit, 1..=MOST_BYTES)?;
         let most = if is_leasing { None } else { capacity };
         let most_slots = most.unwrap_or(u64::MAX).min(slots_in(byte_limit));
         let [segment_slots, chunk_bytes] = [(most_slots / 4096, SEGMENT_SLOTS), (byte_limit / 16384, CHUNK_BYTES)]

@@ -113,7 +113,7 @@ impl Waiting {
         refusal: impl Fn() -> Option<Error>,
         idle: impl Fn(),
     ) -> Result<bool> {
-        let mut first: Option<Held<'_>> = None;
+        let mut first = None;
         let mut is_idle = false;
         loop {
             let sleep_on = first.as_ref().map(|_| queue.event.announce_sleeper());
@@ -143,33 +143,15 @@ impl Waiting {
                 spin.slept(monotonic_ns() - asleep_ns);
                 continue;
             }
-            first = match queue.mutex.try_lock() {
-                Locked::Busy => match check_ns {
-                    Some(check_ns) => Held::after(queue.mutex.lock(Some(check_ns)), &queue.mutex)?,
-                    None => return Ok(false),
-                },
-                locked => Held::after(locked, &queue.mutex)?,
+            let locked = match (queue.mutex.try_lock(), check_ns) {
+                (Locked::Busy, Some(check_ns)) => queue.mutex.lock(Some(check_ns)),
+                (Locked::Busy, None) => return Ok(false),
+                (locked, _) => locked,
             };
+            if locked == Locked::WouldDeadlock {
+                return Err(Error::WouldDeadlock);
+            }
+            first = queue.mutex.held(locked);
         }
-    }
-}
-
-/// The mutex of a [`WaitQueue`], held: the first in line.
-struct Held<'q>(&'q RobustMutex);
-
-impl<'q> Held<'q> {
-    fn after(locked: Locked, mutex: &'q RobustMutex) -> Result<Option<Self>> {
-        match locked {
-            Locked::Clean | Locked::Abandoned => Ok(Some(Held(mutex))),
-            Locked::Busy => Ok(None),
-            Locked::WouldDeadlock => Err(Error::WouldDeadlock),
-        }
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let was_ours = self.0.unlock();
-        debug_assert!(was_ours, "a waiter stays in the thread that took the mutex");
     }
 }

@@ -14,11 +14,11 @@
 mod method;
 mod parse;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::connect::Key;
@@ -50,9 +50,9 @@ pub(super) fn run(
     for call in calls {
         let caller = Caller { manager: &manager, timeout, deadline };
         let answer = caller.answer(call).map_err(|error| failure(call, error))?;
-        match out.write_all(format!("{answer}\n").as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
-            written => written.context("cannot write to stdout")?,
+        let printed = Outcome::of_write(out.write_all(format!("{answer}\n").as_bytes()), "cannot write to stdout")?;
+        if printed != Outcome::Fine {
+            return Ok(printed);
         }
         deadline = Deadline::within(timeout);
     }
