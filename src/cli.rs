@@ -339,6 +339,9 @@ pub fn run() -> ExitCode {
             };
             let text = error.render();
             let said = if Color::Auto.is_wanted(is_terminal) { text.ansi().to_string() } else { text.to_string() };
+            // It may quote a URL that stands in the wrong place.
+            let said =
+                args.iter().map(|arg| arg.to_string_lossy()).fold(said, |said, arg| said.replace(&*arg, &masked(&arg)));
             let _ = out.write_all(said.as_bytes());
             code
         }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::queue::Block;
 use super::workload::{Point, Sample, Workload};
 use crate::Error;
-use crate::redis::{JoinableQueue, Queue, Server};
+use crate::redis::{DEFAULT_TIMEOUT, JoinableQueue, Queue, Server};
 use crate::scenarios::server_in_environment;
 
 /// Items that a queue has room for.
@@ -122,7 +122,7 @@ impl RawList {
 }
 
 fn raw_round_trips(count: u64, filled: u64, operation: impl Fn(&mut RawList) -> Result<()>) -> Result<Sample> {
-    let mut list = RawList(server()?.connect()?);
+    let mut list = RawList(server()?.connect(DEFAULT_TIMEOUT)?);
     ::redis::cmd("DEL").arg(LIST).exec(&mut list.0)?;
     for first in (0..filled).step_by(MANY) {
         let mut push = ::redis::cmd("RPUSH");
@@ -231,7 +231,7 @@ const LEASED: &str = "ipcq:bench:leased";
 
 fn raw(case: Case, items: u64) -> Result<Sample> {
     let server = server()?;
-    let connect = || server.connect().context("cannot connect to the server of IPC_DEMO_REDIS");
+    let connect = || server.connect(DEFAULT_TIMEOUT).context("cannot connect to the server of IPC_DEMO_REDIS");
     let delete = || -> Result<()> { Ok(::redis::cmd("DEL").arg(LIST).arg(LEASED).exec(&mut connect()?)?) };
     delete()?;
     let got_by_all = AtomicU64::new(0);

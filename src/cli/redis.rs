@@ -103,10 +103,10 @@ fn in_a_line(queue: &QueueInfo) -> String {
     let kind = if queue.is_joinable { "joinable" } else { "plain" };
     let own = if queue.is_temporary { ", without a name" } else { "" };
     let QueueInfo { name, queued, unfinished, dead_letters, members, .. } = queue;
-    let processes = if members.len() == 1 { "process" } else { "processes" };
+    let alive = members.iter().filter(|member| is_alive(member)).count();
+    let processes = if alive == 1 { "process" } else { "processes" };
     format!(
-        "{name}: {kind}{own}, {queued} queued, {unfinished} unfinished, {dead_letters} dead letters, {} {processes}",
-        members.len()
+        "{name}: {kind}{own}, {queued} queued, {unfinished} unfinished, {dead_letters} dead letters, {alive} {processes}"
     )
 }
 

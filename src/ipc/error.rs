@@ -124,7 +124,7 @@ pub enum Error {
         limit: u32,
     },
     /// A role has no serialised form, or bytes are not the form of the role.
-    #[error("cannot send a {role} to a worker")]
+    #[error("cannot send the role {} to a worker", without_path(role))]
     Role {
         /// The role's type.
         role: &'static str,
@@ -331,6 +331,12 @@ fn limit_behind(source: &io::Error, starts: bool) -> &'static str {
         Some(Errno::ENOMEM) if starts => ": the machine is out of memory; start fewer workers",
         _ => "",
     }
+}
+
+/// Returns the name of a type without its module and its parameters.
+fn without_path(name: &str) -> &str {
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 /// Names the action of an error of the serialised form.

@@ -120,8 +120,12 @@ impl Fact for WorkerExited {
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match (&self.failure, Ending::of(self.exit_code, self.signal)) {
-            (Some(failure), _) if wording.language == Language::En => failure.clone(),
-            (Some(failure), _) => failed(failure, &wording.event.worker),
+            (Some(failure), _) => {
+                // The worker is named before the sentence.
+                let named = failure.strip_prefix("worker ").and_then(|said| said.strip_prefix(&wording.event.worker));
+                let said = named.unwrap_or(failure).trim_start();
+                if wording.language == Language::En { said.to_owned() } else { failed(said) }
+            }
             (None, Ending::Killed(9)) => say!(wording, "is killed (signal 9)", "被杀死（信号 9）"),
             (None, Ending::Killed(signal)) => say!(wording, "is killed by signal {signal}", "被信号 {signal} 终止"),
             (None, Ending::Stopped) => say!(wording, "is stopped", "被停止"),
@@ -132,13 +136,12 @@ impl Fact for WorkerExited {
 }
 
 /// A worker's own words about its failure; what is the same in every one of them in Chinese.
-fn failed(failure: &str, worker: &str) -> String {
-    let said = failure.strip_prefix("worker ").and_then(|said| said.strip_prefix(worker)).unwrap_or(failure);
+fn failed(said: &str) -> String {
     let (what, message) =
-        [(" failed: ", "出错："), (" panicked: ", "崩溃："), (" could not start its role: ", "无法启动：")]
+        [("failed: ", "出错："), ("panicked: ", "崩溃："), ("could not start its role: ", "无法启动：")]
             .into_iter()
             .find_map(|(verb, what)| Some((what, said.strip_prefix(verb)?)))
-            .unwrap_or(("出错：", failure));
+            .unwrap_or(("出错：", said));
     let message = match message {
         "no process is left at the other end" => "另一端已没有进程",
         "nobody is left to receive" => "已没有接收者",

@@ -162,9 +162,19 @@ pub(super) fn conclude<S: Scenario>(
     schedule: Option<&str>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let summed_up = result.and_then(|result| sum_up::<S>(&mut end, result, strict, schedule, &mut pictures));
+    let (result, unseen) = match result {
+        Ok(result) => (result, None),
+        Err(error) => {
+            end.completion.stopped.get_or_insert(Reason::Machinery);
+            (CheckResult::unseen(), Some(error))
+        }
+    };
+    let summed_up = sum_up::<S>(&mut end, result, strict, schedule, &mut pictures);
     // If the reader of the output is gone, no reason is reported.
     let mut reasons = if matches!(summed_up, Ok(Outcome::ReaderGone)) { Vec::new() } else { end.failures };
+    // It may be why the run failed, too.
+    let is_new = |error: &anyhow::Error| !reasons.iter().any(|reason| reason.to_string() == error.to_string());
+    reasons.extend(unseen.filter(is_new));
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
     let outcome = summed_up.unwrap_or_else(|error| {
         reasons.push(error);

@@ -16,6 +16,7 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The options of a queue.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("queue", |queue| queue.hide(true)))]
 pub(crate) struct QueueArgs {
     /// How many items fit into the queue
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1_000_000))]

@@ -96,6 +96,19 @@ pub(crate) struct CheckResult {
 }
 
 impl CheckResult {
+    /// Returns the result of a run whose end cannot be looked at: its queue is out of reach.
+    pub(crate) fn unseen() -> Self {
+        CheckResult {
+            broken: false,
+            finished: false,
+            guaranteed: false,
+            allowance: None,
+            seen: ["What is left cannot be seen.".to_owned(), "无法查看剩余的数据。".to_owned()],
+            facts: Vec::new(),
+            advice: None,
+        }
+    }
+
     /// Returns the verdict: a contradiction always counts, and missing results only if nothing explains them.
     pub(crate) fn verdict(&self, completion: &Completion) -> Verdict {
         if self.broken {

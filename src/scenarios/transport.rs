@@ -143,13 +143,13 @@ pub(crate) fn server_in_environment() -> anyhow::Result<Server> {
     let url = std::env::var(URL).ok().with_context(|| {
         format!("no server: set the environment variable {URL} to redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]")
     })?;
-    server_at(&url, URL, &format!("{URL} is no URL of a server:"))
+    server_at(&url, URL, &format!("{URL} is not the URL of a server: expected"))
 }
 
 fn server_at(url: &str, source: &str, expected: &str) -> anyhow::Result<Server> {
     // Not what was typed: it may be a URL without its scheme, with a password.
     ensure!(url.contains("://"), "{expected} redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]");
-    Server::new(url).with_context(|| format!("{source}: cannot use {}", masked(url)))
+    Server::new(url).with_context(|| format!("{source} {}", masked(url)))
 }
 
 /// Says, once per process, that a server forgets.

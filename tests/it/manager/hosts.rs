@@ -447,7 +447,7 @@ fn the_same_scenario_runs_across_two_hosts() {
     let _watchdog = watchdog("manager_hosts::two_hosts");
     let [one, other] = match two_hosts() {
         Ok(hosts) => hosts,
-        Err(reason) => return skip("netns", format!("this machine lends no networks to try with: {reason}")),
+        Err(reason) => return skip("netns", format!("cannot make network namespaces: {reason}")),
     };
     let place = Place::new();
     let at = |host: &Network, demo: Demo| demo.within(host.entrance().iter().map(String::as_str));

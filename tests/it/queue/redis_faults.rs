@@ -94,7 +94,7 @@ fn what_is_no_suitable_server_is_told_apart() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let nobody = Server::new(&format!("redis://127.0.0.1:{port}")).expect("a URL").timeout(SOON);
     let refused = why(nobody.check()).to_string();
-    assert!(refused.contains(&format!("127.0.0.1:{port} does not answer for 0.3 s")), "{refused}");
+    assert!(refused.contains(&format!("no answer from 127.0.0.1:{port} for 0.3 s")), "{refused}");
 }
 
 #[test]
@@ -104,6 +104,7 @@ fn foreign_keys_are_left_alone() {
     let named = |name: &str| Queue::<u32>::builder(&server.server()).name(name).build::<u32>();
     for (key, command, answer) in [
         ("meta", "HSET ipcq:{taken}:meta a b", "HGETALL"),
+        ("meta", "SET ipcq:{taken}:meta x", "GET"),
         ("items", "SET ipcq:{taken}:items x", "GET"),
         ("back", "LPUSH ipcq:{taken}:back x", "LRANGE"),
         ("live", "SADD ipcq:{taken}:live x", "SMEMBERS"),
@@ -112,13 +113,25 @@ fn foreign_keys_are_left_alone() {
         let refused = why(named("taken"));
         assert!(matches!(&refused, RedisError::ForeignKey { key: found, .. } if found.ends_with(key)), "{refused}");
         assert!(redis::delete(&server.server(), "taken").is_err(), "{answer}");
+        assert_eq!(redis::list(&server.server()).expect("a list"), [""; 0], "it is not one of the queues");
+        assert!(redis::show(&server.server(), "taken").is_err(), "{answer}");
         assert_eq!(server.ask(&format!("DEL ipcq:{{taken}}:{key}")), ":1\r\n", "it was left alone");
     }
     // A key of another type beside a queue of ours.
     let queue = named("ours").expect("a queue");
     server.ask("SET ipcq:{ours}:dead x");
     assert!(matches!(why(named("ours")), RedisError::ForeignKey { .. }));
+    assert_eq!(redis::list(&server.server()).expect("a list"), ["ours"]);
     drop(queue);
+    // Also where another program has listed its key among the queues, and where the list itself is foreign.
+    server.ask("SADD ipcq:queues theirs");
+    server.ask("SET ipcq:{theirs}:meta x");
+    assert_eq!(redis::list(&server.server()).expect("a list"), ["ours"]);
+    let shown = why(redis::show(&server.server(), "theirs"));
+    assert!(matches!(&shown, RedisError::ForeignKey { key, .. } if key == "ipcq:{theirs}:meta"), "{shown}");
+    server.ask("SET ipcq:queues x");
+    let refused = why(named("other"));
+    assert!(matches!(&refused, RedisError::ForeignKey { key, .. } if key == "ipcq:queues"), "{refused}");
 }
 
 #[test]

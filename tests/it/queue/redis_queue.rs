@@ -331,6 +331,13 @@ fn named_queue_is_joined_and_stays() {
     let producer = named().build_producer::<u32>().expect("a queue");
     producer.put(3).expect("the first consumer is waited for");
     drop(producer);
+    // The last producer has gone, and something was left.
+    let consumer = named().build_consumer::<u32>().expect("a queue");
+    assert_eq!(consumer.get().expect("an item"), 3);
+    assert!(matches!(consumer.get(), Err(Error::Disconnected)), "nothing can come any more");
+    let producer = named().build_producer::<u32>().expect("a queue");
+    producer.put(4).expect("there is a consumer");
+    drop((consumer, producer));
     let kind = JoinableQueue::<u32>::builder(&server).name("test:named").build::<u32>().expect_err("it is plain");
     assert!(matches!(&kind, Error::Redis(error) if matches!(**error, RedisError::OtherKind { .. })), "{kind}");
     let info = redis::show(&server, "test:named").expect("it stays");

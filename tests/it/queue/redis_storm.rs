@@ -320,7 +320,7 @@ fn machine() -> Option<Machine> {
     match three_hosts() {
         Ok((host, others)) => Some(Machine { host, others }),
         Err(reason) => {
-            skip("netns", format!("this machine lends no networks to try with: {reason}"));
+            skip("netns", format!("cannot make network namespaces: {reason}"));
             None
         }
     }

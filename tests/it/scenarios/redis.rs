@@ -72,8 +72,40 @@ fn runs_share_a_named_queue() {
     assert_eq!(counted(&events, ["produced", "consumed", "lost", "still_queued"]), [5, 0, 0, 5]);
     let shown = tool(&server, &["show", "plain", "--format", "json"]).expect_exit(0).stdout;
     assert!(shown.contains(r#""queued":5"#), "{shown}");
+    // Whoever comes after the last producer gets what is left, and ends.
+    let events = plain(&["--producers", "0", "--format", "json"]).expect_exit(0).events();
+    assert_eq!(verdict(&events), (Verdict::Held, true));
+    assert_eq!(counted(&events, ["produced", "consumed", "lost", "still_queued"]), [0, 5, 0, 0]);
     tool(&server, &["delete", "plain"]).expect_exit(0);
-    refused(tool(&server, &["show", "plain"]), &["no queue plain"]);
+    refused(tool(&server, &["show", "plain"]), &["no queue \"plain\""]);
+}
+
+#[test]
+fn run_without_its_server_ends_with_a_summary() {
+    let _watchdog = watchdog("scenarios::redis::gone");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let mut run = over(&server, "joinable").args(["--items", "100000", "--redis-timeout", "300ms"]).start();
+    run.until(|event| matches!(event.fact, Fact::ItemGot { .. }));
+    server.kill();
+    let (code, events, stderr) = run.finish();
+    assert_eq!((code, verdict(&events).0), (Some(3), Verdict::NotShown), "{stderr}");
+    assert!(stderr.contains("no answer from"), "{stderr}");
+    let reasons: Vec<_> = stderr.lines().collect();
+    assert!(reasons.iter().enumerate().all(|(at, reason)| !reasons[..at].contains(reason)), "each once: {stderr}");
+}
+
+#[test]
+fn count_of_a_stopped_run_includes_what_its_workers_had_leased() {
+    let _watchdog = watchdog("scenarios::redis::stopped");
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let args = ["--queue", "orders", "--items", "4", "--transport", "redis"];
+    let mut run = Demo::run("joinable").args(args).env("IPC_DEMO_REDIS", &server.url()).start();
+    run.until(|event| matches!(event.fact, Fact::ItemGot { .. }));
+    send(run.pid(), Signal::SIGINT);
+    let (code, events, stderr) = run.finish();
+    assert_eq!(code, Some(130), "{stderr}");
+    let shown = tool(&server, &["show", "orders", "--format", "json"]).expect_exit(0).stdout;
+    assert!(shown.contains(&format!("\"queued\":{},", fact(&events, "still_queued"))), "{shown} {events:?}");
 }
 
 #[test]
@@ -83,6 +115,10 @@ fn bad_options_and_servers_start_nothing() {
         ("queue --transport redis://ann:secret@db:port", "redis://ann:***@db:port"),
         ("queue --transport rediss://:secret@db", "redis-tls"),
         ("queue --transport redis", "IPC_DEMO_REDIS"),
+        ("queue --transport redis://:secret", "--transport redis://:***"),
+        ("queue redis://:secret@db", "unexpected argument 'redis://:***@db'"),
+        ("redis list redis://:secret@db", "redis://:***@db"),
+        ("queue --redis-timeout redis://:secret@db", "redis://:***@db"),
         ("queue --transport tin", "--transport takes shm, pipe, redis or redis://"),
         ("queue --transport ann:secret@db", "--transport takes shm, pipe, redis or redis://"),
         ("queue --transport redis://db --queue orders", "--queue is for prodcons and joinable"),
@@ -106,7 +142,7 @@ fn bad_options_and_servers_start_nothing() {
     }
     let away = ["--transport", "redis://127.0.0.1:1", "--redis-timeout", "200ms"];
     let finished = Demo::run("queue").args(away).expect_exit(3);
-    assert!(finished.stderr.contains("127.0.0.1:1 does not answer for 0.2 s"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("no answer from 127.0.0.1:1 for 0.2 s"), "{}", finished.stderr);
     let Some(server) = RedisServer::start(&["--requirepass", "secret"]) else { return };
     refused(over(&server, "queue"), &["it needs a password"]);
 }
@@ -173,7 +209,7 @@ fn machines_share_the_tasks_and_survive_kills_and_a_cut_cable() {
     let _watchdog = patient_watchdog("scenarios::redis::machines");
     let (host, [one, other]) = match three_hosts() {
         Ok(hosts) => hosts,
-        Err(reason) => return skip("netns", format!("this machine lends no networks to try with: {reason}")),
+        Err(reason) => return skip("netns", format!("cannot make network namespaces: {reason}")),
     };
     let options = ["--port", "6379", "--bind", "0.0.0.0", "--requirepass", "secret"];
     let Some(server) = RedisServer::start_within(&host.entrance(), &options) else { return };

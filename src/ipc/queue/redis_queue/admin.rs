@@ -76,30 +76,30 @@ pub enum Life {
 /// [`Error::Redis`](crate::Error::Redis).
 pub fn list(server: &Server) -> Result<Vec<String>> {
     let mut observer = Observer::new(server);
-    let answer = observer.connection.command(redis::cmd("SMEMBERS").arg(INDEX), server.timeout)?;
+    let answer = observer.connection.index(redis::cmd("SMEMBERS").arg(INDEX), server.timeout)?;
     let mut names: Vec<String> = value(server, answer)?;
     names.sort_unstable();
-    // What was deleted by another program than this.
-    let mut live = Vec::new();
+    let mut queues = Vec::new();
     for name in names {
-        let answer =
-            observer.connection.command(redis::cmd("EXISTS").arg(format!("ipcq:{{{name}}}:meta")), server.timeout)?;
-        if answer == Value::Int(1) {
-            live.push(name);
-        } else {
-            observer.forget(&name)?;
+        match observer.run_on(&script::SHOW, &name) {
+            Ok(_) => queues.push(name),
+            // It was deleted by another program than this.
+            Err(Error::Redis(error)) if matches!(*error, RedisError::NoQueue { .. }) => observer.forget(&name)?,
+            // It belongs to another version, or to nobody.
+            Err(Error::Redis(error)) if matches!(*error, RedisError::ForeignKey { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(live)
+    Ok(queues)
 }
 
 /// Returns the state of a queue.
 ///
 /// # Errors
-/// [`RedisError::NoQueue`], and other [`Error::Redis`](crate::Error::Redis).
+/// [`RedisError::NoQueue`], [`RedisError::ForeignKey`], and other [`Error::Redis`](crate::Error::Redis).
 pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
     let mut observer = Observer::new(server);
-    let mut rest = observer.run(&script::SHOW, name, |_| {})?.1;
+    let mut rest = observer.run_on(&script::SHOW, name)?;
     let kind = text(server, rest.next())?;
     let mut number = || match rest.next() {
         Some(Value::Int(number)) => Ok(number),
@@ -141,11 +141,7 @@ pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
 /// [`RedisError::NoQueue`], [`RedisError::ForeignKey`], and other [`Error::Redis`](crate::Error::Redis).
 pub fn delete(server: &Server, name: &str) -> Result<()> {
     let mut observer = Observer::new(server);
-    let (outcome, mut rest) = observer.run(&script::DELETE, name, |command| _ = command.arg(VERSION))?;
-    if outcome == -5 {
-        let key = text(server, rest.next())?;
-        return Err(RedisError::ForeignKey { server: server.address(), key }.into());
-    }
+    observer.run_on(&script::DELETE, name)?;
     observer.forget(name)
 }
 
@@ -225,9 +221,20 @@ impl<'s> Observer<'s> {
         unless_gone(self.server, name, self.connection.run(script, &meta, self.server.timeout, arguments)?)
     }
 
+    /// Runs a script that takes the version, and may find a foreign key.
+    fn run_on(&mut self, script: &'static Script, name: &str) -> Result<std::vec::IntoIter<Value>> {
+        match self.run(script, name, |command| _ = command.arg(VERSION))? {
+            (-5, mut rest) => {
+                let key = text(self.server, rest.next())?;
+                Err(RedisError::ForeignKey { server: self.server.address(), key }.into())
+            }
+            (_, rest) => Ok(rest),
+        }
+    }
+
     /// Removes a name from the list of all.
     fn forget(&mut self, name: &str) -> Result<()> {
-        self.connection.command(redis::cmd("SREM").arg(INDEX).arg(name), self.server.timeout).map(drop)
+        self.connection.index(redis::cmd("SREM").arg(INDEX).arg(name), self.server.timeout).map(drop)
     }
 
     /// Declares those dead that have expired.

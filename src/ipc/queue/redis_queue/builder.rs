@@ -52,7 +52,9 @@ impl QueueBuilder {
     ///
     /// Until the first producer and the first consumer have come, `get` and `put` do not fail with
     /// [`Error::Disconnected`](crate::Error::Disconnected): `get` blocks, and `put` blocks only while the queue is full.
-    /// When the last process has left, only the items remain.
+    /// When the last process has left, only the items remain. If there are none, the queue waits for the first producer
+    /// again; if there are some, whoever gets them has [`Error::Disconnected`](crate::Error::Disconnected) after the last
+    /// one, unless a producer has come.
     pub fn name(mut self, name: &str) -> Self {
         self.plan.name = Some(name.to_owned());
         self

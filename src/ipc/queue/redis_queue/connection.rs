@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, ConnectionLike, Value};
 
 use super::error::RedisError;
+use super::member::INDEX;
 use super::script::{Commands, Request, Script};
 use super::server::{Server, told};
-use crate::ipc::error::Result;
+use crate::ipc::error::{Error, Result};
 
 /// The longest wait on the server in one request.
 pub(super) const SLICE: Duration = Duration::from_secs(1);
 /// How long an answer may take: longer means that the connection, the network or the server has failed.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it may take even if there is less time left to reach the server.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 /// The pauses between attempts to reach a server: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
@@ -36,11 +39,14 @@ pub(super) type Answer = (i64, std::vec::IntoIter<Value>);
 pub(super) struct Connection {
     pub(super) server: Arc<Server>,
     connection: Option<redis::Connection>,
+    /// For how long to wait for a reply, and what the connection was told of that last.
+    patience: Duration,
+    set_patience: Duration,
 }
 
 impl Connection {
     pub(super) fn new(server: Arc<Server>) -> Self {
-        Connection { server, connection: None }
+        Connection { server, connection: None, patience: READ_TIMEOUT, set_patience: Duration::ZERO }
     }
 
     /// Makes a request on a queue's keys. `arguments` appends the arguments of the script. Repeated until an answer arrives:
@@ -100,11 +106,22 @@ impl Connection {
         self.until_answered(timeout, |connection| connection.attempt_all(commands.iter()))
     }
 
+    /// As [`command`](Self::command), for one on the set of the names of all queues.
+    pub(super) fn index(&mut self, command: &Cmd, timeout: Duration) -> Result<Value> {
+        self.command(command, timeout).map_err(|error| match error {
+            Error::Redis(error) if matches!(&*error, RedisError::Refused { reason, .. } if reason.contains("WRONGTYPE")) => {
+                RedisError::ForeignKey { server: self.server.address(), key: INDEX.to_owned() }.into()
+            }
+            error => error,
+        })
+    }
+
     /// Blocks until there is a token in a list, for at most `timeout`, and takes it. `None` if the connection was lost
     /// meanwhile, and with it perhaps a token.
     pub(super) fn wait(&mut self, list: &str, timeout: Duration) -> Option<bool> {
         // 0 would be no limit. Redis measures milliseconds.
         let seconds = timeout.max(Duration::from_millis(1)).as_secs_f64();
+        self.patience = READ_TIMEOUT;
         let answer = self.attempt(redis::cmd("BLPOP").arg(list).arg(format!("{seconds:.3}")));
         answer.ok().map(|answer| answer != Value::Nil)
     }
@@ -116,7 +133,10 @@ impl Connection {
     ) -> Result<A> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
+        // Once, if there is no time for more.
+        let mut left = if timeout.is_zero() { READ_TIMEOUT } else { timeout };
         loop {
+            self.patience = left.clamp(LEAST_PATIENCE, READ_TIMEOUT);
             let error = match attempt(self) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -126,10 +146,12 @@ impl Connection {
             }
             if began.elapsed() >= timeout {
                 let (server, seconds) = (self.server.address(), timeout.as_secs_f64());
-                return Err(RedisError::Unreachable { server, seconds, reason: told(&error) }.into());
+                let reason = if error.is_timeout() { "timed out".to_owned() } else { told(&error) };
+                return Err(RedisError::Unreachable { server, seconds, reason }.into());
             }
             thread::sleep(pause.min(timeout.saturating_sub(began.elapsed())));
             pause = LAST_PAUSE.min(pause * 2);
+            left = timeout.saturating_sub(began.elapsed());
         }
     }
 
@@ -184,12 +206,15 @@ impl Connection {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             connection => {
-                let made = self.server.connect()?;
-                made.set_read_timeout(Some(READ_TIMEOUT))?;
-                made.set_write_timeout(Some(READ_TIMEOUT))?;
-                connection.insert(made)
+                self.set_patience = Duration::ZERO;
+                connection.insert(self.server.connect(self.patience)?)
             }
         };
+        if self.set_patience != self.patience {
+            connection.set_read_timeout(Some(self.patience))?;
+            connection.set_write_timeout(Some(self.patience))?;
+            self.set_patience = self.patience;
+        }
         let outcome = ask(connection);
         if outcome.as_ref().is_err_and(|error| error.code().is_none()) {
             // Its late answer must not be taken for that of another request.

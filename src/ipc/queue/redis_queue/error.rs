@@ -20,7 +20,7 @@ pub enum RedisError {
         name: String,
     },
     /// The server did not answer for as long as the caller was willing to wait.
-    #[error("{server} does not answer for {seconds} s: {reason}")]
+    #[error("no answer from {server} for {seconds} s: {reason}")]
     Unreachable {
         /// The server.
         server: String,
@@ -96,7 +96,7 @@ pub enum RedisError {
         key: String,
     },
     /// The queue of this name is of the other kind.
-    #[error("the queue {queue} on {server} is a {found} queue")]
+    #[error("the queue {queue:?} on {server} is a {found} queue, not a {wanted} one")]
     OtherKind {
         /// The server.
         server: String,
@@ -104,9 +104,11 @@ pub enum RedisError {
         queue: String,
         /// What it is.
         found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
     },
     /// There is no queue of this name, or it was deleted while it was in use.
-    #[error("there is no queue {queue} on {server}: it was deleted, or never made")]
+    #[error("there is no queue {queue:?} on {server}: it was deleted, or never made")]
     NoQueue {
         /// The server.
         server: String,

@@ -258,6 +258,9 @@ impl Handle {
 
     pub(super) fn counts(&self) -> Result<Counts> {
         let server = self.member.server();
+        // What they had leased counts at once, not only when the heartbeat has seen that they are dead.
+        let dead = self.member.state().dead_children();
+        self.member.declare_dead(&mut self.member.connection(), &dead)?;
         let numbers: Vec<i64> = value(server, Value::Array(self.read(&script::COUNT)?.1.collect()))?;
         let [queued, unfinished, dead, puts, gets] = numbers[..] else { return Err(server.unexpected(&numbers)) };
         Ok(Counts {

@@ -120,7 +120,7 @@ impl Member {
         let mut member = Member::new(server, parts);
         let mut connection = member.connection();
         // Named first: what follows may be cut short, and then the queue can still be found.
-        connection.command(redis::cmd("SADD").arg(INDEX).arg(&member.parts.name), member.server.timeout)?;
+        let named = connection.index(redis::cmd("SADD").arg(INDEX).arg(&member.parts.name), member.server.timeout)?;
         let policy = match plan.on_death {
             OnConsumerDeath::Requeue => "requeue",
             OnConsumerDeath::Fail => "fail",
@@ -139,13 +139,16 @@ impl Member {
                 member.parts.byte_limit = limit as u64;
             }
             (-5, key, _) => {
+                if named == Value::Int(1) {
+                    connection.index(redis::cmd("SREM").arg(INDEX).arg(&member.parts.name), member.server.timeout)?;
+                }
                 let key = text(&member.server, key)?;
                 return Err(RedisError::ForeignKey { server: member.server.address(), key }.into());
             }
             (-6, ..) => {
-                let found = if plan.has_tasks { "plain" } else { "joinable" };
+                let [found, wanted] = if plan.has_tasks { ["plain", "joinable"] } else { ["joinable", "plain"] };
                 let (server, queue) = (member.server.address(), member.parts.name.clone());
-                return Err(RedisError::OtherKind { server, queue, found }.into());
+                return Err(RedisError::OtherKind { server, queue, found, wanted }.into());
             }
             other => return Err(member.server.unexpected(&other)),
         }

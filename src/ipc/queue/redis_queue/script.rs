@@ -97,9 +97,9 @@ scripts! {
         DELETE "delete",
     }
     parts {
-        "abandon", "batches", "contents", "finished", "fitting", "head", "members", "nothing", "open", "packed", "part", "payloads",
-        "release", "removal", "returns", "room", "save", "session", "settle", "state", "tasks", "time", "unfinished",
-        "waiting", "wake",
+        "abandon", "batches", "contents", "finished", "fitting", "head", "members", "nothing", "open", "ours",
+        "packed", "part", "payloads", "release", "removal", "returns", "room", "save", "session", "settle", "state",
+        "tasks", "time", "unfinished", "waiting", "wake",
     }
 }
 

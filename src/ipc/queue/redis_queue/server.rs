@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ErrorKind, IntoConnectionInfo, Value};
+use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, Value};
 
-use super::connection::{Connection, READ_TIMEOUT};
+use super::connection::Connection;
 use super::error::RedisError;
 use crate::ipc::error::{Error, Result};
 
@@ -53,8 +53,14 @@ impl Server {
         if !is_secure && !matches!(scheme, "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix") {
             return Err(refused("it does not begin with redis://".to_owned()));
         }
+        if matches!(scheme, "redis" | "valkey") && url.contains(['?', '#']) {
+            return Err(refused("a ? or # has no meaning in it; in a password, write %3F or %23".to_owned()));
+        }
         let info = url.into_connection_info().map_err(|error| refused(told(&error)))?;
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let settings = info.redis_settings().clone().set_skip_set_lib_name().set_protocol(ProtocolVersion::RESP2);
+        if settings.username().is_some() && settings.password().is_none() {
+            return Err(refused("it has a user without a password; write :PASSWORD@ for a password alone".to_owned()));
+        }
         let info = info.set_redis_settings(settings);
         let info = info.set_tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true));
         Ok(Server { url: url.to_owned(), info, timeout: DEFAULT_TIMEOUT })
@@ -83,6 +89,9 @@ impl Server {
         };
         let server = self.address();
         let version = field("redis_version");
+        if version.is_empty() {
+            return Err(RedisError::NotRedis { server, reason: "INFO has no version".to_owned() }.into());
+        }
         let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
         if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < OLDEST {
             return Err(RedisError::TooOld { server, version }.into());
@@ -99,13 +108,16 @@ impl Server {
     }
 
     /// Connects to it.
-    pub(crate) fn connect(&self) -> redis::RedisResult<redis::Connection> {
-        redis::Client::open(self.info.clone())?.get_connection_with_timeout(READ_TIMEOUT)
+    pub(crate) fn connect(&self, timeout: Duration) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.info.clone())?.get_connection_with_timeout(timeout)
     }
 
     /// Returns where it listens: `HOST:PORT` or the path of a socket.
     pub(super) fn address(&self) -> String {
-        self.info.addr().to_string()
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            address => address.to_string(),
+        }
     }
 
     /// Returns its parts for another process: the URL, which may have a password, and the timeout in milliseconds.
@@ -141,7 +153,7 @@ impl Server {
         } else if says("NOAUTH") {
             access("it needs a password")
         } else if says("NOPERM") {
-            access(&format!("the user may not run scripts and their commands ({})", error.detail().unwrap_or("NOPERM")))
+            access(&format!("the user lacks a permission ({})", error.detail().unwrap_or("NOPERM")))
         } else if text.contains("refused to switch database") || text.contains("DB index is out of range") {
             RedisError::NoDatabase { server }
         } else if says("READONLY") {
@@ -151,7 +163,7 @@ impl Server {
         } else if says("MISCONF") {
             RedisError::DiskFailed { server }
         } else if error.kind() == ErrorKind::Parse {
-            RedisError::NotRedis { server, reason }
+            RedisError::NotRedis { server, reason: "its reply is not of the Redis protocol".to_owned() }
         } else {
             RedisError::Refused { server, reason }
         })
@@ -183,18 +195,22 @@ impl fmt::Debug for Server {
 /// Returns a text, such as an argument of a command line, with `***` in place of a password in a URL.
 pub(crate) fn masked(text: &str) -> String {
     let mut masked = text.to_owned();
-    if let Some((scheme, rest)) = text.split_once("://")
-        && let Some((user_info, host)) = rest.rsplit_once('@')
-        && let Some((user, _)) = user_info.split_once(':')
+    let Some((scheme, rest)) = text.split_once("://") else { return masked };
+    if let Some((user_info, host)) = rest.rsplit_once('@') {
+        if let Some((user, _)) = user_info.split_once(':') {
+            masked = format!("{scheme}://{user}:***@{host}");
+        }
+    } else if let Some((host, port)) = rest.split_once(':')
+        && !host.starts_with('[')
+        && !port.starts_with(|c: char| c.is_ascii_digit())
     {
-        masked = format!("{scheme}://{user}:***@{host}");
+        // The host was forgotten.
+        masked = format!("{scheme}://{host}:***");
     }
     // The form of a socket's URL.
-    if let Some((before, rest)) = masked.split_once("pass=") {
-        let after = rest.split_once('&').map_or(String::new(), |(_, after)| format!("&{after}"));
-        masked = format!("{before}pass=***{after}");
-    }
-    masked
+    let mut parts = masked.split("pass=");
+    let before = parts.next().unwrap_or_default().to_owned();
+    parts.fold(before, |masked, part| masked + "pass=***" + part.find('&').map_or("", |at| &part[at..]))
 }
 
 #[cfg(test)]
@@ -209,6 +225,11 @@ mod tests {
             ("redis://ann:secret@db:1/2", "redis://ann:***@db:1/2"),
             ("--transport=rediss://:se:cr@et@db", "--transport=rediss://:***@db"),
             ("unix:///run/r?pass=secret&db=1", "unix:///run/r?pass=***&db=1"),
+            ("unix:///run/r?pass=secret&pass=other", "unix:///run/r?pass=***&pass=***"),
+            ("redis://:secret", "redis://:***"),
+            ("redis://ann:secret/2", "redis://ann:***"),
+            ("redis://[::1]:7000/2", "redis://[::1]:7000/2"),
+            ("--queue=pass=1", "--queue=pass=1"),
             ("--items", "--items"),
         ] {
             assert_eq!(masked(text), expected);
@@ -221,7 +242,18 @@ mod tests {
 
     #[test]
     fn urls_that_name_no_server_are_refused() {
-        for url in ["", "redis", "http://db", "redis://", "redis://db:port", "redis://db/first", "redis://0.0.0.0"] {
+        for url in [
+            "",
+            "redis",
+            "http://db",
+            "redis://",
+            "redis://db:port",
+            "redis://db/first",
+            "redis://0.0.0.0",
+            "redis://db?db=3",
+            "redis://db/#3",
+            "redis://ann@db",
+        ] {
             let refused = Server::new(url).expect_err("no server");
             let Error::Redis(refused) = refused else { panic!("{refused:?}") };
             assert!(matches!(*refused, RedisError::Url { .. }), "{refused:?}");

@@ -1,9 +1,7 @@
--- Deletes a queue with everything in it. VERSION -> 1, or -5 if it is none of ours
+-- Deletes a queue with everything in it. VERSION -> 1, or -5 KEY if it is foreign
 include 'head'
-include 'open'
+include 'ours'
 include 'state'
 include 'members'
-if call('EXISTS', meta) == 0 then return -1 end
-if not packed then return {-5, meta} end
 delete_queue()
 return 1

@@ -39,8 +39,9 @@ local function delete_queue()
   for first = 1, #keys, 1000 do call('UNLINK', unpack(keys, first, math.min(first + 999, #keys))) end
 end
 
--- Removes a member without rights and leases, and saves the state. With the last one a queue without a name ends; one with a
--- name waits for others to come, as at its beginning. Returns whether the queue has ended.
+-- Removes a member without rights and leases, and saves the state. With the last one a queue without a name ends. One with a
+-- name waits for others to come, as at its beginning; but if items are left, whoever gets them has nothing more to wait for.
+-- Returns whether the queue has ended.
 local function remove(member)
   call('ZREM', queue .. 'live', member)
   call('DEL', queue .. 'lease:' .. member)
@@ -50,7 +51,8 @@ local function remove(member)
       delete_queue()
       return true
     end
-    getting, putting, joining, short, producers, consumers = 0, 0, 0, 0, -1, -1
+    getting, putting, joining, short, consumers = 0, 0, 0, 0, -1
+    if put - got + back == 0 then producers = -1 end
     call('DEL', queue .. 'more', queue .. 'room', queue .. 'done')
   end
   save()

@@ -1,12 +1,11 @@
--- Reads everything that there is to show. -> 1, kind, capacity (0: unlimited), whether it is temporary, items that can be got,
+-- Reads everything that there is to show. VERSION -> 1, kind, capacity (0: unlimited), whether it is temporary, items that can be got,
 -- unfinished, dead letters, bytes, then for each process: its id, its rights, the number of its leases, ms until it expires
 include 'head'
-include 'packed'
+include 'ours'
 include 'state'
 include 'unfinished'
 include 'contents'
 include 'time'
-if not packed then return -1 end
 local temporary = call('HGET', meta, 'temp')
 local queued, left, dead = contents()
 local most = capacity < math.huge and capacity or 0
