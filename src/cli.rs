@@ -339,9 +339,7 @@ pub fn run() -> ExitCode {
             };
             let text = error.render();
             let said = if Color::Auto.is_wanted(is_terminal) { text.ansi().to_string() } else { text.to_string() };
-            // It may quote a URL that stands in the wrong place.
-            let said =
-                args.iter().map(|arg| arg.to_string_lossy()).fold(said, |said, arg| said.replace(&*arg, &masked(&arg)));
+            let said = without_passwords(said, &args);
             let _ = out.write_all(said.as_bytes());
             code
         }
@@ -438,6 +436,16 @@ fn completions(shell: Shell) -> Vec<u8> {
         Ok(script) => script.replace("ipc__subcmd__demo", "ipc__demo").into_bytes(),
         Err(error) => error.into_bytes(),
     }
+}
+
+/// Masks the passwords in a message that may quote arguments: URLs that stand in the wrong place.
+fn without_passwords(said: String, args: &[OsString]) -> String {
+    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    let values = args.iter().filter_map(|arg| Some(arg.split_once('=')?.1));
+    let mut secret: Vec<&str> = args.iter().map(|arg| &**arg).chain(values).filter(|arg| masked(arg) != *arg).collect();
+    // One may be the beginning of another.
+    secret.sort_by_key(|arg| std::cmp::Reverse(arg.len()));
+    secret.into_iter().fold(said, |said, arg| said.replace(arg, &masked(arg)))
 }
 
 const UNPRINTED: &str = "cannot write to stdout";

@@ -27,11 +27,11 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// Returns the outcome of writing to stdout; `what` is the message of an error.
-    pub(crate) fn of_write(written: io::Result<()>, what: &'static str) -> anyhow::Result<Self> {
+    /// Returns the outcome of writing to stdout; `context` is the message of an error.
+    pub(crate) fn of_write(written: io::Result<()>, context: &'static str) -> anyhow::Result<Self> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
-            written => written.map(|()| Outcome::Fine).context(what),
+            written => written.map(|()| Outcome::Fine).context(context),
         }
     }
 

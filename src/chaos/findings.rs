@@ -103,7 +103,7 @@ pub(super) fn disorder(seen: &[(Point, Seen)], (first, last): (Effect, Effect)) 
     from.reverse();
     let all = until.iter().copied().max().unwrap_or(0);
     let is_in_one = |at: &usize| until[*at] + from[*at] == all + 1;
-    // Each longest sequence contains one of the places that can be at the same position in it.
+    // Places that fit the same position exclude each other: each longest sequence contains exactly one of them.
     let mut choices = vec![0; all + 1];
     (0..effects.len()).filter(is_in_one).for_each(|at| choices[until[at]] += 1);
     let is_wrong = |&at: &usize| {

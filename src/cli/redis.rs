@@ -5,9 +5,8 @@ use std::fmt::Write;
 use clap::{Args as _, Command};
 use serde_json::json;
 
-use crate::Error;
 use crate::outcome::Failure;
-use crate::redis::{self, Life, MemberInfo, QueueInfo, RedisError, Server};
+use crate::redis::{self, Life, MemberInfo, QueueInfo, Server};
 use crate::report::Format;
 use crate::scenarios::{self, ServerArgs};
 
@@ -70,12 +69,7 @@ fn performed(action: &Action, server: &Server, format: Format) -> crate::Result<
         Action::List => {
             redis::delete_unused(server, redis::UNUSED)?;
             redis::delete_abandoned(server)?;
-            let queues = redis::list(server)?.into_iter().filter_map(|name| match redis::show(server, &name) {
-                // It was deleted meanwhile.
-                Err(Error::Redis(error)) if matches!(*error, RedisError::NoQueue { .. }) => None,
-                shown => Some(shown),
-            });
-            let queues = queues.collect::<crate::Result<Vec<_>>>()?;
+            let queues = redis::list(server)?;
             match format {
                 Format::Json => queues.iter().map(|queue| as_json(queue) + "\n").collect(),
                 Format::Text if queues.is_empty() => format!("no queues on {server}\n"),

@@ -292,7 +292,7 @@ impl Summary {
         if let Some(reason) = self.reason {
             let why = self.why(reason, language);
             let [en, zh] = match allowance {
-                Allowance::Lost => ["what only the workers held is lost", "仅由进程持有的数据已丢失"],
+                Allowance::Lost => ["what only the workers held is lost", "仅由各工作进程持有的数据已丢失"],
                 Allowance::Unreported => ["the workers did not report their last step", "进程未能报告最后一步"],
                 Allowance::Unfinished => ["the workers did not finish", "进程未能完成"],
             };
@@ -316,10 +316,12 @@ impl Summary {
 
     /// Returns why the run did not finish.
     fn why(&self, reason: Reason, language: Language) -> String {
-        let [en, zh] = self.loss.unwrap_or(Loss::Failed).said();
         match reason {
             Reason::Cut => language.pick("the run was stopped early", "运行被提前停止").to_owned(),
-            Reason::Machinery => say!(in language, "{en}", "有进程{zh}"),
+            Reason::Machinery => match self.loss.map(Loss::said) {
+                Some([en, zh]) => say!(in language, "{en}", "有进程{zh}"),
+                None => language.pick("the run failed", "运行出错").to_owned(),
+            },
             Reason::Killed => {
                 language.pick("too few workers were left to finish it", "剩余的进程不足以完成运行").to_owned()
             }

@@ -450,13 +450,13 @@ fn verdict_says_what_happened_to_workers() {
     assert!(en.contains("(a worker failed before it reported its last step; the verdict"), "{en}");
     assert!(zh.contains("（有进程在报告最后一步之前出错；"), "{zh}");
     for (allowance, reason, [en, zh]) in [
-        (Allowance::Lost, Reason::Cut, ["(the run was stopped early; what only the", "（运行被提前停止，仅由进程"]),
+        (Allowance::Lost, Reason::Cut, ["(the run was stopped early; what only the", "（运行被提前停止，仅由各"]),
         (
             Allowance::Unreported,
             Reason::Cut,
             ["(the run was stopped early; the workers did", "（运行被提前停止，进程未能"],
         ),
-        (Allowance::Unfinished, Reason::Machinery, ["(a worker failed; the workers did", "（有进程出错，进程未能"]),
+        (Allowance::Unfinished, Reason::Machinery, ["(the run failed; the workers did", "（运行出错，进程未能"]),
     ] {
         let said = said(None, Some(allowance), Some(reason));
         assert!(said[0].contains(en) && said[1].contains(zh), "{said:?}");

@@ -157,8 +157,10 @@ impl<W: Write> Text<W> {
         if let Some(seen) = summary.seen(self.language) {
             lines.extend(folded(pieces(&format!("  {seen}")), width, "  "));
         }
-        let facts = facts.iter().map(|counter| counter.said(self.language) + "   ");
-        lines.extend(folded(std::iter::once("  ".to_owned()).chain(facts), width, "  "));
+        if !facts.is_empty() {
+            let facts = facts.iter().map(|counter| counter.said(self.language) + "   ");
+            lines.extend(folded(std::iter::once("  ".to_owned()).chain(facts), width, "  "));
+        }
         let took = format!("{} {}", self.language.pick("took", "用时"), self.language.duration(*elapsed_us));
         let again = self.language.pick("run it again: ", "重新运行：");
         let one_line = format!("  {took}  ·  {again}{}", self.command.join(" "));

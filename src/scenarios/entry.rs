@@ -170,11 +170,14 @@ pub(super) fn conclude<S: Scenario>(
         }
     };
     let summed_up = sum_up::<S>(&mut end, result, strict, schedule, &mut pictures);
-    // If the reader of the output is gone, no reason is reported.
-    let mut reasons = if matches!(summed_up, Ok(Outcome::ReaderGone)) { Vec::new() } else { end.failures };
+    let mut reasons = end.failures;
     // It may be why the run failed, too.
-    let is_new = |error: &anyhow::Error| !reasons.iter().any(|reason| reason.to_string() == error.to_string());
+    let is_new = |error: &anyhow::Error| !reasons.iter().any(|reason| format!("{reason:#}") == format!("{error:#}"));
     reasons.extend(unseen.filter(is_new));
+    // If the reader of the output is gone, no reason is reported.
+    if matches!(summed_up, Ok(Outcome::ReaderGone)) {
+        reasons.clear();
+    }
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
     let outcome = summed_up.unwrap_or_else(|error| {
         reasons.push(error);

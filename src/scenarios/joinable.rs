@@ -146,7 +146,7 @@ Examples:
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
         let planned = self.args.items * u64::from(self.args.producers);
         if self.args.transport.is_shared() {
-            let queued = self.putting.qsize().context("cannot see what is left in the queue")? as u64;
+            let queued = self.putting.left()?;
             let lost = if completion.is_regular() { unfinished } else { 0 };
             let mut result = audit.shared_result(queued, lost, Some(planned), completion);
             result.facts.push(counter("tasks_done", "已处理", tasks_done));

@@ -115,7 +115,7 @@ Examples:
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
-        let still_queued = self.putting.qsize().context("cannot see what is left in the queue")? as u64;
+        let still_queued = self.putting.left()?;
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
         let planned = (!self.args.forever).then(|| self.args.items * u64::from(self.args.producers));
         if self.args.transport.is_shared() {

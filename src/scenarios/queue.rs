@@ -112,7 +112,7 @@ Examples:
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let QueueArgs { capacity, items, fill, forever, .. } = self.args;
-        let still_queued = self.putting.qsize().context("cannot see what is left in the queue")? as u64;
+        let still_queued = self.putting.left()?;
         let planned = if fill { capacity.into() } else { items };
         let reached_limits = !fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();

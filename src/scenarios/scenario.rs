@@ -103,7 +103,7 @@ impl CheckResult {
             finished: false,
             guaranteed: false,
             allowance: None,
-            seen: ["What is left cannot be seen.".to_owned(), "无法查看剩余的数据。".to_owned()],
+            seen: ["What is left in the queue cannot be seen.".to_owned(), "无法得知队列中还剩下什么。".to_owned()],
             facts: Vec::new(),
             advice: None,
         }

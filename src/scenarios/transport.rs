@@ -132,7 +132,7 @@ impl ServerArgs {
     pub(crate) fn server(&self, expected: &str) -> anyhow::Result<Server> {
         let server = match self.transport.0.as_str() {
             "redis" => server_in_environment()?,
-            typed => server_at(typed, "--transport", expected)?,
+            typed => server_at(typed, "--transport ", expected)?,
         };
         Ok(server.timeout(self.redis_timeout.unwrap_or(redis::DEFAULT_TIMEOUT)))
     }
@@ -143,13 +143,13 @@ pub(crate) fn server_in_environment() -> anyhow::Result<Server> {
     let url = std::env::var(URL).ok().with_context(|| {
         format!("no server: set the environment variable {URL} to redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]")
     })?;
-    server_at(&url, URL, &format!("{URL} is not the URL of a server: expected"))
+    server_at(&url, &format!("{URL}="), &format!("{URL} is not the URL of a server: expected"))
 }
 
 fn server_at(url: &str, source: &str, expected: &str) -> anyhow::Result<Server> {
     // Not what was typed: it may be a URL without its scheme, with a password.
     ensure!(url.contains("://"), "{expected} redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]");
-    Server::new(url).with_context(|| format!("{source} {}", masked(url)))
+    Server::new(url).with_context(|| format!("{source}{}", masked(url)))
 }
 
 /// Says, once per process, that a server forgets.
@@ -200,6 +200,18 @@ impl<T: Item + 'static> Deref for Getting<T> {
     }
 }
 
+const UNSEEN: &str = "cannot see what is left in the queue";
+
+impl<T: Item + 'static> Putting<T> {
+    /// Returns the number of items in the queue.
+    pub(super) fn left(&self) -> anyhow::Result<u64> {
+        match self {
+            End::Redis(end) => Ok(end.qsize().context(UNSEEN)? as u64),
+            end => Ok(end.qsize().context(UNSEEN)? as u64),
+        }
+    }
+}
+
 /// The end of a worker that makes tasks, and that of one that does them.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) enum TaskEnd<S, R> {
@@ -231,6 +243,14 @@ impl<T: Item> TaskPutting<T> {
         match self {
             TaskEnd::Shm(end) => end.join_timeout(timeout),
             TaskEnd::Redis(end) => end.join_timeout(timeout),
+        }
+    }
+
+    /// Returns the number of tasks that nobody has leased.
+    pub(super) fn left(&self) -> anyhow::Result<u64> {
+        match self {
+            TaskEnd::Shm(end) => Ok(end.qsize().context(UNSEEN)? as u64),
+            TaskEnd::Redis(end) => Ok((**end).qsize().context(UNSEEN)? as u64),
         }
     }
 

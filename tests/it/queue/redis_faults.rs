@@ -102,6 +102,10 @@ fn foreign_keys_are_left_alone() {
     let _watchdog = watchdog("redis_faults::foreign");
     let Some(server) = RedisServer::start(&[]) else { return };
     let named = |name: &str| Queue::<u32>::builder(&server.server()).name(name).build::<u32>();
+    let listed = || {
+        let queues = redis::list(&server.server()).expect("a list");
+        queues.into_iter().map(|queue| queue.name).collect::<Vec<_>>()
+    };
     for (key, command, answer) in [
         ("meta", "HSET ipcq:{taken}:meta a b", "HGETALL"),
         ("meta", "SET ipcq:{taken}:meta x", "GET"),
@@ -113,7 +117,7 @@ fn foreign_keys_are_left_alone() {
         let refused = why(named("taken"));
         assert!(matches!(&refused, RedisError::ForeignKey { key: found, .. } if found.ends_with(key)), "{refused}");
         assert!(redis::delete(&server.server(), "taken").is_err(), "{answer}");
-        assert_eq!(redis::list(&server.server()).expect("a list"), [""; 0], "it is not one of the queues");
+        assert_eq!(listed(), [""; 0], "it is not one of the queues");
         assert!(redis::show(&server.server(), "taken").is_err(), "{answer}");
         assert_eq!(server.ask(&format!("DEL ipcq:{{taken}}:{key}")), ":1\r\n", "it was left alone");
     }
@@ -121,12 +125,16 @@ fn foreign_keys_are_left_alone() {
     let queue = named("ours").expect("a queue");
     server.ask("SET ipcq:{ours}:dead x");
     assert!(matches!(why(named("ours")), RedisError::ForeignKey { .. }));
-    assert_eq!(redis::list(&server.server()).expect("a list"), ["ours"]);
+    assert_eq!(listed(), ["ours"]);
     drop(queue);
+    let tasks = JoinableQueue::<u32>::builder(&server.server()).name("tasks").build::<u32>().expect("a queue");
+    server.ask("SET ipcq:{tasks}:dead x");
+    assert_eq!(listed(), ["ours"], "what is damaged keeps no other from being listed");
+    drop(tasks);
     // Also where another program has listed its key among the queues, and where the list itself is foreign.
     server.ask("SADD ipcq:queues theirs");
     server.ask("SET ipcq:{theirs}:meta x");
-    assert_eq!(redis::list(&server.server()).expect("a list"), ["ours"]);
+    assert_eq!(listed(), ["ours"]);
     let shown = why(redis::show(&server.server(), "theirs"));
     assert!(matches!(&shown, RedisError::ForeignKey { key, .. } if key == "ipcq:{theirs}:meta"), "{shown}");
     server.ask("SET ipcq:queues x");

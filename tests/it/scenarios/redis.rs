@@ -84,14 +84,17 @@ fn runs_share_a_named_queue() {
 fn run_without_its_server_ends_with_a_summary() {
     let _watchdog = watchdog("scenarios::redis::gone");
     let Some(server) = RedisServer::start(&[]) else { return };
-    let mut run = over(&server, "joinable").args(["--items", "100000", "--redis-timeout", "300ms"]).start();
-    run.until(|event| matches!(event.fact, Fact::ItemGot { .. }));
-    server.kill();
-    let (code, events, stderr) = run.finish();
-    assert_eq!((code, verdict(&events).0), (Some(3), Verdict::NotShown), "{stderr}");
-    assert!(stderr.contains("no answer from"), "{stderr}");
-    let reasons: Vec<_> = stderr.lines().collect();
-    assert!(reasons.iter().enumerate().all(|(at, reason)| !reasons[..at].contains(reason)), "each once: {stderr}");
+    for scenario in ["prodcons", "joinable"] {
+        let mut run = over(&server, scenario).args(["--items", "100000", "--redis-timeout", "300ms"]).start();
+        run.until(|event| matches!(event.fact, Fact::ItemGot { .. }));
+        server.signal(Signal::SIGSTOP);
+        let (code, events, stderr) = run.finish();
+        assert_eq!((code, verdict(&events).0), (Some(3), Verdict::NotShown), "{stderr}");
+        let reasons: Vec<_> = stderr.lines().collect();
+        assert!(reasons.iter().all(|reason| reason.contains("no answer from")), "each says why: {stderr}");
+        assert!(reasons.iter().enumerate().all(|(at, reason)| !reasons[..at].contains(reason)), "each once: {stderr}");
+        server.signal(Signal::SIGCONT);
+    }
 }
 
 #[test]
@@ -119,6 +122,8 @@ fn bad_options_and_servers_start_nothing() {
         ("queue redis://:secret@db", "unexpected argument 'redis://:***@db'"),
         ("redis list redis://:secret@db", "redis://:***@db"),
         ("queue --redis-timeout redis://:secret@db", "redis://:***@db"),
+        ("queue --redis-timeout=redis://:secret@db", "redis://:***@db"),
+        ("queue --transport redis://:1secret", "--transport redis://:***"),
         ("queue --transport tin", "--transport takes shm, pipe, redis or redis://"),
         ("queue --transport ann:secret@db", "--transport takes shm, pipe, redis or redis://"),
         ("queue --transport redis://db --queue orders", "--queue is for prodcons and joinable"),

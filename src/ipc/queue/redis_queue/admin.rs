@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 use super::answer::{text, unless_gone, value};
-use super::connection::{Answer, Connection};
+use super::connection::{Answer, Connection, is_wrong_type};
 use super::error::RedisError;
 use super::heartbeat::{BEAT_EVERY, LIFE_MS};
 use super::member::{INDEX, VERSION};
@@ -70,23 +70,22 @@ pub enum Life {
     Dead(Duration),
 }
 
-/// Returns the names of the queues on a server, sorted.
+/// Returns the queues on a server, sorted by their names. Keys that belong to no queue of this version are passed over.
 ///
 /// # Errors
 /// [`Error::Redis`](crate::Error::Redis).
-pub fn list(server: &Server) -> Result<Vec<String>> {
+pub fn list(server: &Server) -> Result<Vec<QueueInfo>> {
     let mut observer = Observer::new(server);
     let answer = observer.connection.index(redis::cmd("SMEMBERS").arg(INDEX), server.timeout)?;
     let mut names: Vec<String> = value(server, answer)?;
     names.sort_unstable();
     let mut queues = Vec::new();
     for name in names {
-        match observer.run_on(&script::SHOW, &name) {
-            Ok(_) => queues.push(name),
+        match observer.show(&name) {
+            Ok(queue) => queues.push(queue),
             // It was deleted by another program than this.
             Err(Error::Redis(error)) if matches!(*error, RedisError::NoQueue { .. }) => observer.forget(&name)?,
-            // It belongs to another version, or to nobody.
-            Err(Error::Redis(error)) if matches!(*error, RedisError::ForeignKey { .. }) => {}
+            Err(Error::Redis(error)) if matches!(*error, RedisError::ForeignKey { .. }) || is_wrong_type(&error) => {}
             Err(error) => return Err(error),
         }
     }
@@ -98,8 +97,11 @@ pub fn list(server: &Server) -> Result<Vec<String>> {
 /// # Errors
 /// [`RedisError::NoQueue`], [`RedisError::ForeignKey`], and other [`Error::Redis`](crate::Error::Redis).
 pub fn show(server: &Server, name: &str) -> Result<QueueInfo> {
-    let mut observer = Observer::new(server);
-    let mut rest = observer.run_on(&script::SHOW, name)?;
+    Observer::new(server).show(name)
+}
+
+/// Returns the state of a queue from the answer of `show.lua`.
+fn shown(server: &Server, name: &str, mut rest: std::vec::IntoIter<Value>) -> Result<QueueInfo> {
     let kind = text(server, rest.next())?;
     let mut number = || match rest.next() {
         Some(Value::Int(number)) => Ok(number),
@@ -198,11 +200,8 @@ pub fn delete_abandoned(server: &Server) -> Result<Vec<String>> {
 
 /// Returns the names of the queues without a name, all of whose processes are like this.
 fn temporary(server: &Server, are: impl Fn(&MemberInfo) -> bool) -> Result<Vec<String>> {
-    let is_such = |name: &String| {
-        // It may have ended meanwhile.
-        show(server, name).is_ok_and(|info| info.is_temporary && info.members.iter().all(&are))
-    };
-    Ok(list(server)?.into_iter().filter(is_such).collect())
+    let is_such = |queue: &QueueInfo| queue.is_temporary && queue.members.iter().all(&are);
+    Ok(list(server)?.into_iter().filter(is_such).map(|queue| queue.name).collect())
 }
 
 /// Looks at queues without being a member of them.
@@ -219,6 +218,11 @@ impl<'s> Observer<'s> {
     fn run(&mut self, script: &'static Script, name: &str, arguments: impl Fn(&mut Cmd)) -> Result<Answer> {
         let meta = format!("ipcq:{{{name}}}:meta");
         unless_gone(self.server, name, self.connection.run(script, &meta, self.server.timeout, arguments)?)
+    }
+
+    fn show(&mut self, name: &str) -> Result<QueueInfo> {
+        let answer = self.run_on(&script::SHOW, name)?;
+        shown(self.server, name, answer)
     }
 
     /// Runs a script that takes the version, and may find a foreign key.

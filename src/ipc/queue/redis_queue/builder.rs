@@ -53,8 +53,8 @@ impl QueueBuilder {
     /// Until the first producer and the first consumer have come, `get` and `put` do not fail with
     /// [`Error::Disconnected`](crate::Error::Disconnected): `get` blocks, and `put` blocks only while the queue is full.
     /// When the last process has left, only the items remain. If there are none, the queue waits for the first producer
-    /// again; if there are some, whoever gets them has [`Error::Disconnected`](crate::Error::Disconnected) after the last
-    /// one, unless a producer has come.
+    /// again; if there are some, a consumer gets them and then [`Error::Disconnected`](crate::Error::Disconnected), unless a
+    /// producer has come meanwhile.
     pub fn name(mut self, name: &str) -> Self {
         self.plan.name = Some(name.to_owned());
         self
@@ -76,7 +76,8 @@ impl QueueBuilder {
     /// Creates the queue, or joins the one of that name.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or a limit of 0, or a limit above 512 MiB, and [`Error::Redis`](crate::Error::Redis).
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or a limit of 0, or a limit above 512 MiB, and
+    /// [`Error::Redis`](crate::Error::Redis).
     pub fn build<T>(&self) -> Result<Queue<T>> {
         self.open(Rights::BOTH).map(Queue::of)
     }

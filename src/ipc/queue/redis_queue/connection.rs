@@ -18,7 +18,7 @@ use crate::ipc::error::{Error, Result};
 pub(super) const SLICE: Duration = Duration::from_secs(1);
 /// How long an answer may take: longer means that the connection, the network or the server has failed.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take even if there is less time left to reach the server.
+/// The least that is waited for a reply, however little time is left.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 /// The pauses between attempts to reach a server: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -39,8 +39,9 @@ pub(super) type Answer = (i64, std::vec::IntoIter<Value>);
 pub(super) struct Connection {
     pub(super) server: Arc<Server>,
     connection: Option<redis::Connection>,
-    /// For how long to wait for a reply, and what the connection was told of that last.
+    /// How long to wait for a reply.
     patience: Duration,
+    /// The timeout that the connection was last given.
     set_patience: Duration,
 }
 
@@ -109,7 +110,7 @@ impl Connection {
     /// As [`command`](Self::command), for one on the set of the names of all queues.
     pub(super) fn index(&mut self, command: &Cmd, timeout: Duration) -> Result<Value> {
         self.command(command, timeout).map_err(|error| match error {
-            Error::Redis(error) if matches!(&*error, RedisError::Refused { reason, .. } if reason.contains("WRONGTYPE")) => {
+            Error::Redis(error) if is_wrong_type(&error) => {
                 RedisError::ForeignKey { server: self.server.address(), key: INDEX.to_owned() }.into()
             }
             error => error,
@@ -121,7 +122,7 @@ impl Connection {
     pub(super) fn wait(&mut self, list: &str, timeout: Duration) -> Option<bool> {
         // 0 would be no limit. Redis measures milliseconds.
         let seconds = timeout.max(Duration::from_millis(1)).as_secs_f64();
-        self.patience = READ_TIMEOUT;
+        self.patience = timeout + self.server.timeout.min(READ_TIMEOUT);
         let answer = self.attempt(redis::cmd("BLPOP").arg(list).arg(format!("{seconds:.3}")));
         answer.ok().map(|answer| answer != Value::Nil)
     }
@@ -133,8 +134,8 @@ impl Connection {
     ) -> Result<A> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
-        // Once, if there is no time for more.
-        let mut left = if timeout.is_zero() { READ_TIMEOUT } else { timeout };
+        // A timeout of zero means one attempt.
+        let mut left = if timeout.is_zero() { self.server.timeout } else { timeout };
         loop {
             self.patience = left.clamp(LEAST_PATIENCE, READ_TIMEOUT);
             let error = match attempt(self) {
@@ -146,7 +147,7 @@ impl Connection {
             }
             if began.elapsed() >= timeout {
                 let (server, seconds) = (self.server.address(), timeout.as_secs_f64());
-                let reason = if error.is_timeout() { "timed out".to_owned() } else { told(&error) };
+                let reason = (!error.is_timeout()).then(|| told(&error));
                 return Err(RedisError::Unreachable { server, seconds, reason }.into());
             }
             thread::sleep(pause.min(timeout.saturating_sub(began.elapsed())));
@@ -188,7 +189,9 @@ impl Connection {
                 command.borrow().write_packed_command(&mut bytes);
                 count += 1;
             }
-            let answers = connection.req_packed_commands(&bytes, 0, count)?;
+            connection.send_packed_command(&bytes)?;
+            // Not all at once by the client: it waits for each reply, also after one has timed out.
+            let answers = (0..count).map(|_| connection.recv_response()).collect::<redis::RedisResult<Vec<_>>>()?;
             answers.into_iter().map(Value::extract_error).collect()
         })
     }
@@ -222,4 +225,9 @@ impl Connection {
         }
         outcome
     }
+}
+
+/// Returns whether a key has another type than those of a queue.
+pub(super) fn is_wrong_type(error: &RedisError) -> bool {
+    matches!(error, RedisError::Refused { reason, .. } if reason.contains("WRONGTYPE"))
 }

@@ -20,14 +20,14 @@ pub enum RedisError {
         name: String,
     },
     /// The server did not answer for as long as the caller was willing to wait.
-    #[error("no answer from {server} for {seconds} s: {reason}")]
+    #[error("no answer from {server} for {seconds} s{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     Unreachable {
         /// The server.
         server: String,
         /// For how long it was tried.
         seconds: f64,
-        /// The last failure.
-        reason: String,
+        /// The last failure, unless that was a reply that did not come in time.
+        reason: Option<String>,
     },
     /// What answers is not a Redis server.
     #[error("no Redis server at {server}: {reason}")]

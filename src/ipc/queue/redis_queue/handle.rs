@@ -257,10 +257,11 @@ impl Handle {
     }
 
     pub(super) fn counts(&self) -> Result<Counts> {
+        check_not_forked()?;
         let server = self.member.server();
-        // What they had leased counts at once, not only when the heartbeat has seen that they are dead.
+        // Children that have ended are declared dead first, so that what they had leased counts at once.
         let dead = self.member.state().dead_children();
-        self.member.declare_dead(&mut self.member.connection(), &dead)?;
+        self.member.declare_dead(&mut self.member.connection(), &dead, server.timeout)?;
         let numbers: Vec<i64> = value(server, Value::Array(self.read(&script::COUNT)?.1.collect()))?;
         let [queued, unfinished, dead, puts, gets] = numbers[..] else { return Err(server.unexpected(&numbers)) };
         Ok(Counts {

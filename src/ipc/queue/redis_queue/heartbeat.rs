@@ -44,8 +44,9 @@ impl Member {
                 continue;
             }
             drop(state);
-            let next =
-                self.beat(&mut connection).and_then(|next| self.declare_dead(&mut connection, &dead).map(|()| next));
+            let next = self
+                .beat(&mut connection)
+                .and_then(|next| self.declare_dead(&mut connection, &dead, Duration::ZERO).map(|()| next));
             match next {
                 Ok(next) => {
                     next_beat = Instant::now() + next;
@@ -58,26 +59,26 @@ impl Member {
     }
 
     /// Declares the members of children that have ended dead.
-    pub(super) fn declare_dead(&self, connection: &mut Connection, tokens: &[String]) -> Result<()> {
+    pub(super) fn declare_dead(&self, connection: &mut Connection, tokens: &[String], timeout: Duration) -> Result<()> {
         if tokens.is_empty() {
             return Ok(());
         }
         let everybody = redis::cmd("ZRANGE").arg(self.key("live")).arg(0).arg(-1).to_owned();
-        let everybody: Vec<String> = value(self.server(), connection.command(&everybody, Duration::ZERO)?)?;
+        let everybody: Vec<String> = value(self.server(), connection.command(&everybody, timeout)?)?;
         let token_of = |id: &str| {
             id.rsplit_once('-').and_then(|(base, _)| base.rsplit_once(':')).map(|(_, token)| token.to_owned())
         };
         for id in everybody {
             if token_of(&id).is_some_and(|token| tokens.contains(&token)) {
-                self.reap(connection, &id, true)?;
+                self.reap(connection, &id, true, timeout)?;
             }
         }
         Ok(())
     }
 
-    fn reap(&self, connection: &mut Connection, id: &str, is_known: bool) -> Result<()> {
+    fn reap(&self, connection: &mut Connection, id: &str, is_known: bool, timeout: Duration) -> Result<()> {
         loop {
-            let (left, _) = self.run(connection, &script::REAP, Duration::ZERO, |command| {
+            let (left, _) = self.run(connection, &script::REAP, timeout, |command| {
                 command.arg(id).arg(u8::from(is_known));
             })?;
             if left == 0 {
@@ -98,7 +99,7 @@ impl Member {
         })?;
         let next_ms = rest.next();
         for expired in rest {
-            self.reap(connection, &text(self.server(), Some(expired))?, false)?;
+            self.reap(connection, &text(self.server(), Some(expired))?, false, Duration::ZERO)?;
         }
         if is_member == 0 {
             self.rejoin(connection, &id, Duration::ZERO)?;

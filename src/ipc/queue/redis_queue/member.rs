@@ -140,7 +140,7 @@ impl Member {
             }
             (-5, key, _) => {
                 if named == Value::Int(1) {
-                    connection.index(redis::cmd("SREM").arg(INDEX).arg(&member.parts.name), member.server.timeout)?;
+                    let _ = connection.index(redis::cmd("SREM").arg(INDEX).arg(&member.parts.name), Duration::ZERO);
                 }
                 let key = text(&member.server, key)?;
                 return Err(RedisError::ForeignKey { server: member.server.address(), key }.into());
@@ -263,7 +263,7 @@ impl Member {
         let mut connection = sessions.into_connection().unwrap_or_else(|| self.connection());
         if is_last {
             // Nobody else may be left to do it.
-            let _ = self.declare_dead(&mut connection, &state.dead_children());
+            let _ = self.declare_dead(&mut connection, &state.dead_children(), Duration::ZERO);
         }
         // The heartbeat cannot rejoin meanwhile: it needs the lock.
         let left = self.leave(&mut connection, &state.id, &lost);

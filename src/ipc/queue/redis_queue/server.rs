@@ -53,7 +53,8 @@ impl Server {
         if !is_secure && !matches!(scheme, "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix") {
             return Err(refused("it does not begin with redis://".to_owned()));
         }
-        if matches!(scheme, "redis" | "valkey") && url.contains(['?', '#']) {
+        let is_of_socket = scheme.ends_with("unix");
+        if !is_of_socket && url.contains('?') || !is_of_socket && !is_secure && url.contains('#') {
             return Err(refused("a ? or # has no meaning in it; in a password, write %3F or %23".to_owned()));
         }
         let info = url.into_connection_info().map_err(|error| refused(told(&error)))?;
@@ -200,9 +201,11 @@ pub(crate) fn masked(text: &str) -> String {
         if let Some((user, _)) = user_info.split_once(':') {
             masked = format!("{scheme}://{user}:***@{host}");
         }
-    } else if let Some((host, port)) = rest.split_once(':')
+    } else if !scheme.ends_with("unix")
+        && let Some((host, rest)) = rest.split_once(':')
         && !host.starts_with('[')
-        && !port.starts_with(|c: char| c.is_ascii_digit())
+        && let port = rest.split(['/', '?']).next().unwrap_or_default()
+        && (host.is_empty() || port.parse::<u16>().is_err())
     {
         // The host was forgotten.
         masked = format!("{scheme}://{host}:***");
@@ -227,7 +230,11 @@ mod tests {
             ("unix:///run/r?pass=secret&db=1", "unix:///run/r?pass=***&db=1"),
             ("unix:///run/r?pass=secret&pass=other", "unix:///run/r?pass=***&pass=***"),
             ("redis://:secret", "redis://:***"),
+            ("redis://:1secret", "redis://:***"),
             ("redis://ann:secret/2", "redis://ann:***"),
+            ("redis://ann:1secret/2", "redis://ann:***"),
+            ("redis://db:7000/2", "redis://db:7000/2"),
+            ("unix:///run/a:b.sock", "unix:///run/a:b.sock"),
             ("redis://[::1]:7000/2", "redis://[::1]:7000/2"),
             ("--queue=pass=1", "--queue=pass=1"),
             ("--items", "--items"),

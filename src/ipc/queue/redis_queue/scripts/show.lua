@@ -1,5 +1,6 @@
--- Reads everything that there is to show. VERSION -> 1, kind, capacity (0: unlimited), whether it is temporary, items that can be got,
--- unfinished, dead letters, bytes, then for each process: its id, its rights, the number of its leases, ms until it expires
+-- Reads everything that there is to show. VERSION -> 1, kind, capacity (0: unlimited), whether it is temporary, items that can
+-- be got, unfinished, dead letters, bytes, then for each process: its id, its rights, the number of its leases, ms until it
+-- expires
 include 'head'
 include 'ours'
 include 'state'
