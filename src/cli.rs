@@ -18,7 +18,7 @@ use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
 use crate::enter;
 use crate::number::whole;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, UNPRINTED};
 use crate::redis::masked;
 use crate::report::control::Control;
 #[cfg(feature = "live")]
@@ -447,8 +447,6 @@ fn without_passwords(said: String, args: &[OsString]) -> String {
     secret.sort_by_key(|arg| std::cmp::Reverse(arg.len()));
     secret.into_iter().fold(said, |said, arg| said.replace(arg, &masked(arg)))
 }
-
-const UNPRINTED: &str = "cannot write to stdout";
 
 /// Prints requested output to stdout, in a language.
 fn print(language: Language, bytes: &[u8]) -> Result<Outcome, Failure> {

@@ -9,6 +9,9 @@ use crate::Error;
 use crate::process::StopSignal;
 use crate::sys::Errno;
 
+/// The context of an error of writing to stdout.
+pub(crate) const UNPRINTED: &str = "cannot write to stdout";
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

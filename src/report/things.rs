@@ -30,7 +30,7 @@ pub(crate) struct Thing {
     pub(crate) name: String,
     #[serde(skip)]
     title: Option<[&'static str; 2]>,
-    /// Who waits for it, in the order of arrival.
+    /// The waiting workers, in the order of arrival.
     pub(crate) waiters: Vec<String>,
     #[serde(flatten)]
     pub(crate) shape: Shape,

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::delivery_audit::{self, DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
 use super::prelude::*;
-use super::transport::{TaskGetting, TaskPutting, TransportArgs};
+use super::transport::{TaskGetting, TaskPutting, TransportArgs, UNSEEN};
 use crate::Error;
 
 /// How long the runner waits for the last task in an exploration, where it waits at most for its turn.
@@ -146,7 +146,7 @@ Examples:
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
         let planned = self.args.items * u64::from(self.args.producers);
         if self.args.transport.is_shared() {
-            let queued = self.putting.left()?;
+            let queued = self.putting.qsize().context(UNSEEN)? as u64;
             let lost = if completion.is_regular() { unfinished } else { 0 };
             let mut result = audit.shared_result(queued, lost, Some(planned), completion);
             result.facts.push(counter("tasks_done", "已处理", tasks_done));

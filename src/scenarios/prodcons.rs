@@ -8,7 +8,7 @@ use clap::builder::UnknownArgumentValueParser;
 
 use super::delivery_audit::{self, DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
 use super::prelude::*;
-use super::transport::{Getting, Putting, Transport, TransportArgs};
+use super::transport::{Getting, Putting, Transport, TransportArgs, UNSEEN};
 
 /// The options of producers and consumers.
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,7 @@ Examples:
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
-        let still_queued = self.putting.left()?;
+        let still_queued = self.putting.qsize().context(UNSEEN)? as u64;
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
         let planned = (!self.args.forever).then(|| self.args.items * u64::from(self.args.producers));
         if self.args.transport.is_shared() {

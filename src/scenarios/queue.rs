@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 
 use super::delivery_audit::{self, DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
 use super::prelude::*;
-use super::transport::{Getting, Putting, Transport, TransportArgs};
+use super::transport::{Getting, Putting, Transport, TransportArgs, UNSEEN};
 use crate::queue::PutError;
 
 /// The time between two steps of the filler, at speed 1.
@@ -112,7 +112,7 @@ Examples:
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let QueueArgs { capacity, items, fill, forever, .. } = self.args;
-        let still_queued = self.putting.left()?;
+        let still_queued = self.putting.qsize().context(UNSEEN)? as u64;
         let planned = if fill { capacity.into() } else { items };
         let reached_limits = !fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
@@ -190,7 +190,7 @@ impl Role for Filler {
 
     fn run(self) -> RoleResult {
         let Filler { ctx, putting, getting, capacity } = &self;
-        let size = || getting.qsize().map(|items| items as u64);
+        let size = || getting.qsize().ok().map(|items| items as u64);
         let capacity = u64::from(*capacity);
         for number in 1..=capacity {
             putting.put(number)?;

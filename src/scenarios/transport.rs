@@ -200,17 +200,8 @@ impl<T: Item + 'static> Deref for Getting<T> {
     }
 }
 
-const UNSEEN: &str = "cannot see what is left in the queue";
-
-impl<T: Item + 'static> Putting<T> {
-    /// Returns the number of items in the queue.
-    pub(super) fn left(&self) -> anyhow::Result<u64> {
-        match self {
-            End::Redis(end) => Ok(end.qsize().context(UNSEEN)? as u64),
-            end => Ok(end.qsize().context(UNSEEN)? as u64),
-        }
-    }
-}
+/// The context of an error of `qsize` after a run.
+pub(super) const UNSEEN: &str = "cannot see what is left in the queue";
 
 /// The end of a worker that makes tasks, and that of one that does them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -243,14 +234,6 @@ impl<T: Item> TaskPutting<T> {
         match self {
             TaskEnd::Shm(end) => end.join_timeout(timeout),
             TaskEnd::Redis(end) => end.join_timeout(timeout),
-        }
-    }
-
-    /// Returns the number of tasks that nobody has leased.
-    pub(super) fn left(&self) -> anyhow::Result<u64> {
-        match self {
-            TaskEnd::Shm(end) => Ok(end.qsize().context(UNSEEN)? as u64),
-            TaskEnd::Redis(end) => Ok((**end).qsize().context(UNSEEN)? as u64),
         }
     }
 

@@ -48,8 +48,11 @@ pub trait PutEnd<T>: Send + Sync {
     /// Returns the maximum number of items; `None` if unlimited.
     fn capacity(&self) -> Option<usize>;
 
-    /// Returns the number of items in the queue, where it is known.
-    fn qsize(&self) -> Option<usize>;
+    /// Returns the number of items in the queue.
+    ///
+    /// # Errors
+    /// That of the transport, if it cannot look.
+    fn qsize(&self) -> Result<usize>;
 
     /// Returns whether the queue has no room for another item.
     fn is_full(&self) -> bool;
@@ -107,7 +110,7 @@ impl<T, Q: Deref<Target: PutEnd<T>> + Send + Sync> PutEnd<T> for Q {
         (**self).capacity()
     }
 
-    fn qsize(&self) -> Option<usize> {
+    fn qsize(&self) -> Result<usize> {
         (**self).qsize()
     }
 
@@ -137,8 +140,11 @@ pub trait GetEnd<T>: Send + Sync {
     /// As [`get_within`](Self::get_within), except for errors of single items. No item was removed then.
     fn get_many_within(&self, most: usize, timeout: Option<Duration>) -> Result<Vec<Result<T>>>;
 
-    /// Returns the number of items in the queue, where it is known.
-    fn qsize(&self) -> Option<usize>;
+    /// Returns the number of items in the queue.
+    ///
+    /// # Errors
+    /// That of the transport, if it cannot look.
+    fn qsize(&self) -> Result<usize>;
 
     /// Returns whether there is no item to get.
     fn is_empty(&self) -> bool;

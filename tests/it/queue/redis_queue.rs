@@ -98,8 +98,8 @@ impl GetEnd<Item> for AtOnce {
         };
         self.0.finish_many(leases.into_iter().collect::<Result<_>>()?)
     }
-    fn qsize(&self) -> Option<usize> {
-        self.0.qsize().ok()
+    fn qsize(&self) -> Result<usize> {
+        self.0.qsize()
     }
     fn is_empty(&self) -> bool {
         self.0.is_empty().expect("the server answers")

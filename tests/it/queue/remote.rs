@@ -218,7 +218,7 @@ impl<Q: Givable> Role for ServesPutter<Q> {
             Putting::PutMany(items, timeout) => home.send(&answer(end.put_many_within(&items, timeout))),
             Putting::Close => home.send(&end.close()),
             Putting::Capacity => home.send(&end.capacity()),
-            Putting::Qsize => home.send(&end.qsize()),
+            Putting::Qsize => home.send(&answer(end.qsize())),
             Putting::IsFull => home.send(&end.is_full()),
             Putting::HasConsumers => home.send(&end.has_consumers()),
         })
@@ -243,7 +243,7 @@ impl<Q: Givable> Role for ServesGetter<Q> {
                 let items = end.get_many_within(most, timeout);
                 home.send(&answer(items.and_then(|items| items.into_iter().collect::<Result<Vec<Item>>>())))
             }
-            Getting::Qsize => home.send(&end.qsize()),
+            Getting::Qsize => home.send(&answer(end.qsize())),
             Getting::IsEmpty => home.send(&end.is_empty()),
             Getting::HasProducers => home.send(&end.has_producers()),
         })
@@ -381,8 +381,8 @@ impl PutEnd<Item> for Remote<Putting> {
     fn capacity(&self) -> Option<usize> {
         self.perform(Putting::Capacity)
     }
-    fn qsize(&self) -> Option<usize> {
-        self.perform(Putting::Qsize)
+    fn qsize(&self) -> Result<usize> {
+        Ok(self.perform::<Answer<_>>(Putting::Qsize)?)
     }
     fn is_full(&self) -> bool {
         self.perform(Putting::IsFull)
@@ -407,8 +407,8 @@ impl GetEnd<Item> for Remote<Getting> {
         let items: Vec<Item> = self.perform::<Answer<_>>(Getting::GetMany(most, timeout))?;
         Ok(items.into_iter().map(Ok).collect())
     }
-    fn qsize(&self) -> Option<usize> {
-        self.perform(Getting::Qsize)
+    fn qsize(&self) -> Result<usize> {
+        Ok(self.perform::<Answer<_>>(Getting::Qsize)?)
     }
     fn is_empty(&self) -> bool {
         self.perform(Getting::IsEmpty)

@@ -72,7 +72,7 @@ fn runs_share_a_named_queue() {
     assert_eq!(counted(&events, ["produced", "consumed", "lost", "still_queued"]), [5, 0, 0, 5]);
     let shown = tool(&server, &["show", "plain", "--format", "json"]).expect_exit(0).stdout;
     assert!(shown.contains(r#""queued":5"#), "{shown}");
-    // Whoever comes after the last producer gets what is left, and ends.
+    // A consumer that comes after the last producer gets what is left, and ends.
     let events = plain(&["--producers", "0", "--format", "json"]).expect_exit(0).events();
     assert_eq!(verdict(&events), (Verdict::Held, true));
     assert_eq!(counted(&events, ["produced", "consumed", "lost", "still_queued"]), [0, 5, 0, 0]);

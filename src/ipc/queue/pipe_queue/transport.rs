@@ -43,8 +43,8 @@ impl<T: Item> PutEnd<T> for PipeQueue<T> {
         self.capacity()
     }
 
-    fn qsize(&self) -> Option<usize> {
-        Some(self.qsize())
+    fn qsize(&self) -> Result<usize> {
+        Ok(self.qsize())
     }
 
     fn is_full(&self) -> bool {
@@ -65,8 +65,8 @@ impl<T: DeserializeOwned> GetEnd<T> for PipeQueue<T> {
         self.take_many(most, Deadline::within(timeout))
     }
 
-    fn qsize(&self) -> Option<usize> {
-        Some(self.qsize())
+    fn qsize(&self) -> Result<usize> {
+        Ok(self.qsize())
     }
 
     fn is_empty(&self) -> bool {

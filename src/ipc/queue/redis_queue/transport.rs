@@ -41,8 +41,8 @@ impl<T: Item, A: Puts> PutEnd<T> for Queue<T, A> {
         self.capacity()
     }
 
-    fn qsize(&self) -> Option<usize> {
-        self.qsize().ok()
+    fn qsize(&self) -> Result<usize> {
+        self.qsize()
     }
 
     fn is_full(&self) -> bool {
@@ -63,8 +63,8 @@ impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
         self.take_many(most, &Waiting::within(timeout))
     }
 
-    fn qsize(&self) -> Option<usize> {
-        self.qsize().ok()
+    fn qsize(&self) -> Result<usize> {
+        self.qsize()
     }
 
     fn is_empty(&self) -> bool {

@@ -46,8 +46,8 @@ impl<T: Item, A: Puts> PutEnd<T> for Queue<T, A> {
         self.capacity()
     }
 
-    fn qsize(&self) -> Option<usize> {
-        Some(self.qsize())
+    fn qsize(&self) -> Result<usize> {
+        Ok(self.qsize())
     }
 
     fn is_full(&self) -> bool {
@@ -69,8 +69,8 @@ impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
         self.take_many(most, Waiting::within(timeout))
     }
 
-    fn qsize(&self) -> Option<usize> {
-        Some(self.qsize())
+    fn qsize(&self) -> Result<usize> {
+        Ok(self.qsize())
     }
 
     fn is_empty(&self) -> bool {

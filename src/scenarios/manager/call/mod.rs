@@ -26,7 +26,7 @@ use super::facts::ManagerFact;
 use crate::Error;
 use crate::ipc::deadline::Deadline;
 use crate::manager::{Address, Failure as Refusal, Kind, Manager, ManagerError, Method, Object, Variant};
-use crate::outcome::{Failure, MachineryError, Outcome};
+use crate::outcome::{Failure, MachineryError, Outcome, UNPRINTED};
 use crate::report::{Screen, quoted};
 use method::method_of;
 use parse::Arg;
@@ -50,7 +50,7 @@ pub(super) fn run(
     for call in calls {
         let caller = Caller { manager: &manager, timeout, deadline };
         let answer = caller.answer(call).map_err(|error| failure(call, error))?;
-        let printed = Outcome::of_write(out.write_all(format!("{answer}\n").as_bytes()), "cannot write to stdout")?;
+        let printed = Outcome::of_write(out.write_all(format!("{answer}\n").as_bytes()), UNPRINTED)?;
         if printed != Outcome::Fine {
             return Ok(printed);
         }

@@ -40,7 +40,7 @@ local function delete_queue()
 end
 
 -- Removes a member without rights and leases, and saves the state. With the last one a queue without a name ends. One with a
--- name waits for others to come, as at its beginning; but if items are left, whoever gets them has nothing more to wait for.
+-- name waits for others to come, as at its beginning; but if items are left, a consumer gets them and waits for no producer.
 -- Returns whether the queue has ended.
 local function remove(member)
   call('ZREM', queue .. 'live', member)
