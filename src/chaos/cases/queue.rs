@@ -35,8 +35,12 @@ pub(super) fn rows() -> Vec<Row> {
             .by_liveness_check()
             .like_python("Queue.in_get_from_peer"),
         Row::of(get, get_queued).within(IN_GET_QUEUED, PEER_GETS).like_python("Queue.in_get_among_peers"),
-        Row::of(|queue: Queue<Item>| marked(|| queue.get_many(2)), |kill| content(kill, &[1, 2, 3], &[3]))
-            .within(["in get_many", "get_many 中"], FIND_REST),
+        Row::of(get_two, |kill| content(kill, &[1, 2, 3], &[3])).within(["in get_many", "get_many 中"], FIND_REST),
+        Row::of(get, |kill| batch(kill, &[1, 2, 3], &[2, 3]))
+            .within(["in get, of a batch", "get 中，取自一批"], FIND_REST),
+        Row::of(get_two, |kill| batch(kill, &[1, 2, 3], &[3]))
+            .within(["in get_many, of a batch", "get_many 中，取自一批"], FIND_REST)
+            .extra(),
         Row::of(put_long, |kill| long_content(kill, 1, 2))
             .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL)
             .extra()
@@ -97,6 +101,10 @@ fn get(queue: Queue<Item>) -> RoleResult {
     marked(|| queue.get())
 }
 
+fn get_two(queue: Queue<Item>) -> RoleResult {
+    marked(|| queue.get_many(2))
+}
+
 /// Starts a peer that gets, with one of several handles of this process: the victim is not the only possible producer.
 fn getter(queue: &Queue<Item>) -> Result<Peer<u64>> {
     Peer::asleep_in(queue.clone(), |queue| number(queue.get_timeout(LONG)?.ok_or(Fault::Hangs)?))
@@ -148,6 +156,15 @@ fn compare(seen: &mut Observation, queue: &Queue<Item>, undone: &[u64], done: &[
 /// The queue contains `before`, and afterwards the same or `done`; no process waits.
 fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Effect> {
     let queue = queue(4, before)?;
+    let seen = kill.alone(queue.clone())?;
+    compare(seen, &queue, before, done)
+}
+
+/// As [`content`], with items that were put together. A batch is packed behind an item of the same handle.
+fn batch(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Effect> {
+    let queue = queue(4, &[0])?;
+    queue.put_many(&before.iter().map(|&number| item(number)).collect::<Vec<_>>())?;
+    queue.get()?;
     let seen = kill.alone(queue.clone())?;
     compare(seen, &queue, before, done)
 }

@@ -16,6 +16,7 @@ use super::task::{TaskError, too_long};
 use crate::ipc::codec::CodecError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::Error;
+use crate::ipc::queue::batch::{HEADER_BYTES, Items};
 use crate::ipc::queue::encoding;
 use crate::ipc::queue::item::Item;
 use crate::sys::futex;
@@ -43,7 +44,7 @@ impl Inputs {
         let len = self.batch.len();
         encoding::append(input, longest, &mut self.batch).map_err(|error| {
             self.batch.truncate(len);
-            self.batch.extend_from_slice(&[0; encoding::HEADER_BYTES]);
+            self.batch.extend_from_slice(&[0; HEADER_BYTES]);
             TaskError::Input(Box::new(match error {
                 Error::Codec { source, .. } => source,
                 Error::TooLong { bytes, limit } => too_long(bytes, limit),
@@ -90,7 +91,7 @@ impl Caller {
         }
         let (before, inner, mut state) = (self.next, &self.inner, self.inner.lock());
         let refusal = state.refusal();
-        for input in encoding::items(&inputs.batch[inputs.taken..]) {
+        for input in Items::of(&inputs.batch[inputs.taken..]) {
             let submitted = match &refusal {
                 // It has a result.
                 _ if input.is_empty() => Ok(true),
@@ -105,7 +106,7 @@ impl Caller {
                 Err(error) => self.results.push((self.next, Outcome::failed(error))),
             }
             self.next += 1;
-            inputs.taken += encoding::HEADER_BYTES + input.len();
+            inputs.taken += HEADER_BYTES + input.len();
         }
         state.publish(&inner.table);
         inner.supervise(&mut state);

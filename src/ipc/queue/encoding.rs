@@ -7,13 +7,12 @@ use std::cell::Cell;
 
 use serde::de::DeserializeOwned;
 
+use super::batch;
 use super::item::Item;
 use super::ring::INLINE_BYTES;
 use crate::ipc::codec::{self, Sink};
 use crate::ipc::error::{self, Result, check_len};
 
-/// Bytes in front of each item of a batch: its length.
-pub(crate) const HEADER_BYTES: usize = 4;
 /// Buffers that grew beyond this are kept only between two items of that size.
 const KEPT_BYTES: usize = 1 << 20;
 /// Buffers that grew beyond this are not kept.
@@ -110,22 +109,8 @@ pub(crate) fn encode<T: Item>(item: &T, longest: usize, put: impl FnOnce(&[u8]) 
 ///
 /// After an error, the appended bytes are unspecified.
 pub(crate) fn append<T: Item>(item: &T, longest: usize, batch: &mut Vec<u8>) -> Result<()> {
-    let start = batch.len();
-    batch.extend_from_slice(&[0; HEADER_BYTES]);
-    codec::write(item, batch).map_err(error::codec("serialise an item"))?;
-    let len = batch.len() - start - HEADER_BYTES;
-    batch[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    let len = batch::append(batch, |batch| codec::write(item, batch)).map_err(error::codec("serialise an item"))?;
     check_len(len, longest)
-}
-
-/// Returns the bytes of each item of a batch.
-pub(crate) fn items(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    std::iter::from_fn(move || {
-        let (header, rest) = batch.split_first_chunk()?;
-        let (item, rest) = rest.split_at(u32::from_ne_bytes(*header) as usize);
-        batch = rest;
-        Some(item)
-    })
 }
 
 /// Decodes an item from its bytes.
@@ -151,7 +136,7 @@ mod tests {
             encode(&item, 10_000, put).expect("it fits");
             append(&item, 10_000, &mut batch).expect("it fits");
             append(&item, 10_000, &mut batch).expect("it fits");
-            assert_eq!(items(&batch).collect::<Vec<_>>(), [&encoded, &encoded], "{len}");
+            assert_eq!(batch::Items::of(&batch).collect::<Vec<_>>(), [&encoded, &encoded], "{len}");
             assert_eq!(decode::<String>(&encoded).expect("well-formed"), item);
         }
     }

@@ -16,9 +16,10 @@
 
 // The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which otherwise is a `shm_queue`; `ring`
 // is the ring in shared memory; `participants` counts the handles that can still put and get; `encoding` is the
-// serialised form of items.
+// serialised form of items, and `batch` that of several.
 
 pub(crate) mod access;
+pub(crate) mod batch;
 pub(crate) mod bytes;
 pub(crate) mod encoding;
 pub(crate) mod ends;

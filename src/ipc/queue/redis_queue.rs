@@ -102,6 +102,7 @@ pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
 
 use self::handle::{Handle, SentHandle};
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+use super::batch::Items;
 use super::encoding;
 use super::ends::until_disconnected;
 use super::item::Item;
@@ -297,7 +298,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
         batch.clear();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
         let outcome = encoded.and_then(|()| {
-            let payloads: Vec<&[u8]> = encoding::items(&batch).collect();
+            let payloads: Vec<&[u8]> = Items::of(&batch).collect();
             while *put < payloads.len() {
                 match self.handle.put(&payloads[*put..], waiting)? {
                     0 => break,

@@ -35,6 +35,7 @@ pub use transport::SharedMemory;
 use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+use super::batch::Items;
 use super::encoding;
 use super::ends::until_disconnected;
 use super::item::Item;
@@ -285,7 +286,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
         batch.clear();
         let longest = self.ring.plan.longest();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
-        let outcome = encoded.and_then(|()| self.ring.put_items(encoding::items(&batch), waiting, put));
+        let outcome = encoded.and_then(|()| self.ring.put_items(Items::of(&batch), waiting, put));
         let used = batch.len();
         encoding::recycle(batch, used);
         match outcome {
@@ -403,16 +404,12 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         check_not_forked()?;
         let items = RefCell::new(Vec::with_capacity(most.min(USUAL_BATCH)));
         let attempt = |_| {
-            let add = |bytes: &[u8]| {
-                let mut items = items.borrow_mut();
-                match encoding::decode(bytes) {
-                    // Not through a copy of the whole result, which is much longer than most items.
-                    Ok(item) => items.push(Ok(item)),
-                    Err(error) => items.push(Err(error)),
-                }
-                Ok(())
-            };
-            let count = self.ring.get_items(most, add, |error| items.borrow_mut().push(Err(error)));
+            let mut items = items.borrow_mut();
+            let count = self.ring.get_items(most, |bytes| match bytes.and_then(encoding::decode) {
+                // Not through a copy of the whole result, which is much longer than most items.
+                Ok(item) => items.push(Ok(item)),
+                Err(error) => items.push(Err(error)),
+            });
             Ok((count > 0).then_some(()))
         };
         if attempt(false)?.is_none() && most > 0 {

@@ -185,7 +185,7 @@ fn place_outside_of_the_memory_is_an_error_and_no_access() {
     for _ in 0..2 {
         queue.put_bytes(&[1; 1000]).expect("room");
         let (spot, _) = queue.ring.first_ready().expect("an item");
-        queue.ring.slot(spot).content[0].store(u64::MAX - 100, Relaxed);
+        queue.ring.slot(spot).content()[0].store(u64::MAX - 100, Relaxed);
         assert!(matches!(queue.get_ref(), Err(Error::Damaged { .. })));
     }
     assert!(queue.is_empty());

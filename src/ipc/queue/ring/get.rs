@@ -12,7 +12,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
-use crate::sys::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
+use crate::sys::atomic::{Ordering::SeqCst, fence};
 use crate::sys::task::Task;
 
 impl Ring {
@@ -60,7 +60,7 @@ impl Ring {
             let word = self.word(spot);
             if word.is_of(self.number(spot)) {
                 match word.state() {
-                    State::Ready => return (spot, Some(word)),
+                    State::Ready => return (self.behind(spot, word.taken()), Some(word)),
                     State::Claimed if self.is_owner_alive(word) => return (spot, Some(word)),
                     State::Claimed => self.abort(spot, word),
                     _ => match self.next_behind(spot, word) {
@@ -77,30 +77,35 @@ impl Ring {
         }
     }
 
-    /// Returns the first item.
+    /// Returns the slot of the first item, or the first slot of its run, and the word.
     #[inline]
     pub(crate) fn first_ready(&self) -> Option<(Spot, Word)> {
         let (spot, word) = self.first_untaken();
-        word.filter(|word| word.state() == State::Ready).map(|word| (spot, word))
+        let word = word.filter(|word| word.state() == State::Ready)?;
+        Some((Spot { position: spot.position - u64::from(word.taken()), ..spot }, word))
     }
 
-    /// Takes the first item: changes its word to what `then` returns. Returns `None` if there is no item.
+    /// Takes the first item: changes its word to what `then` returns. Returns `None` if there is no item, or if it is
+    /// packed.
     #[inline(always)]
     pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, &Slot, Word)> {
-        if let Some(spot) = self.noted_or_known(&self.shared.head, &self.known_head) {
-            let (slot, ready) = (self.slot(spot), self.ready(spot));
-            if Word::load(&slot.word) == ready
-                && let Some(taken) = self.try_take(spot, slot, ready, then(spot, ready))
-            {
-                return Some(taken);
-            }
+        if let Some(taken) = self.take_noted(&then) {
+            return Some(taken);
         }
         loop {
-            let (spot, ready) = self.first_ready()?;
+            let (spot, ready) = self.first_ready().filter(|(_, ready)| ready.pack().is_none())?;
             if let Some(taken) = self.try_take(spot, self.slot(spot), ready, then(spot, ready)) {
                 return Some(taken);
             }
         }
+    }
+
+    /// As [`take`](Self::take) if the first item is where it is expected.
+    #[inline(always)]
+    fn take_noted(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, &Slot, Word)> {
+        let spot = self.noted_or_known(&self.shared.head, &self.known_head)?;
+        let (slot, ready) = (self.slot(spot), self.ready(spot));
+        if Word::load(&slot.word) == ready { self.try_take(spot, slot, ready, then(spot, ready)) } else { None }
     }
 
     #[inline(always)]
@@ -116,8 +121,10 @@ impl Ring {
     /// Takes the first item for this process alone, hands the bytes to `read`, and releases the slot: that of a short item
     /// before. Returns `None` if there is no item.
     #[inline]
-    pub(crate) fn get_item<R>(&self, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<Option<R>> {
-        let Some((spot, slot, _)) = self.take(|spot, _| self.taking(spot)) else { return Ok(None) };
+    pub(crate) fn get_item<R>(&self, read: impl Fn(&[u8]) -> Result<R>) -> Result<Option<R>> {
+        let Some((spot, slot, _)) = self.take_noted(|spot, _| self.taking(spot)) else {
+            return self.get_first_item(read);
+        };
         if slot.is_large() {
             return self.get_large_item(spot, slot, read).map(Some);
         }
@@ -126,6 +133,16 @@ impl Ring {
         self.release_taken(spot, slice::from_ref(slot));
         self.notify_putters();
         read(bytes).map(Some)
+    }
+
+    /// As [`get_item`](Self::get_item), wherever the first item is.
+    #[inline(never)]
+    fn get_first_item<R>(&self, read: impl Fn(&[u8]) -> Result<R>) -> Result<Option<R>> {
+        let mut got = None;
+        if self.get_first(1, &mut |bytes| got = Some(bytes.and_then(&read))) > 0 {
+            self.notify_putters();
+        }
+        got.transpose()
     }
 
     #[cold]
@@ -143,28 +160,62 @@ impl Ring {
         Word::owned(State::Taking, self.me, self.number(spot))
     }
 
-    /// As [`get_item`](Self::get_item) for up to `most` items, and returns their number. `failed` is called with the error
-    /// of an item that cannot be read.
+    /// Takes up to `most` items, hands each to `read`, and returns their number.
     #[inline]
-    pub(crate) fn get_items(
-        &self,
-        most: usize,
-        mut read: impl FnMut(&[u8]) -> Result<()>,
-        mut failed: impl FnMut(Error),
-    ) -> usize {
+    pub(crate) fn get_items(&self, most: usize, mut read: impl FnMut(Result<&[u8]>)) -> usize {
         let mut count = 0;
         while count < most {
-            let one = || self.take(|spot, _| self.taking(spot)).map(|(spot, slot, _)| (spot, slice::from_ref(slot)));
-            let Some((first, slots)) = self.take_run(most - count).or_else(one) else { break };
-            let _taken = Taken { ring: self, first, slots };
-            slots.iter().for_each(|slot| self.read_item(slot, &mut read).unwrap_or_else(&mut failed));
-            count += slots.len();
+            match self.get_run(most - count, &mut read) {
+                0 => break,
+                got => count += got,
+            }
         }
         if count > 0 {
             // Once.
             self.notify_putters();
         }
         count
+    }
+
+    /// As [`get_items`](Self::get_items) for items of one run, or for one item. The caller notifies the waiting producers.
+    #[inline]
+    fn get_run(&self, most: usize, read: &mut impl FnMut(Result<&[u8]>)) -> usize {
+        match self.take_run(most) {
+            Some((first, slots)) => self.read_taken(first, slots, read),
+            None => self.get_first(most, read),
+        }
+    }
+
+    /// As [`get_run`](Self::get_run), wherever the first item is.
+    #[inline]
+    fn get_first(&self, most: usize, read: &mut impl FnMut(Result<&[u8]>)) -> usize {
+        while let Some((spot, ready)) = self.first_ready() {
+            let got = match ready.pack() {
+                Some(pack) => self.get_packed((spot, ready, pack), most, read),
+                None => match self.try_take(spot, self.slot(spot), ready, self.taking(spot)) {
+                    Some((spot, slot, _)) => self.read_taken(spot, slice::from_ref(slot), read),
+                    None => 0,
+                },
+            };
+            if got > 0 {
+                return got;
+            }
+        }
+        0
+    }
+
+    /// Hands the items of slots that this process has taken to `read`, and releases the slots. Returns their number.
+    #[inline]
+    fn read_taken(&self, first: Spot, slots: &[Slot], read: &mut impl FnMut(Result<&[u8]>)) -> usize {
+        let _taken = Taken { ring: self, first, slots };
+        for slot in slots {
+            let outcome = self.read_item(slot, |bytes| {
+                read(Ok(bytes));
+                Ok(())
+            });
+            outcome.unwrap_or_else(|error| read(Err(error)));
+        }
+        slots.len()
     }
 
     /// Takes the items behind the one that this handle took last: up to `most`, short ones or long ones that are not too
@@ -178,7 +229,7 @@ impl Ring {
         let mut bytes = 0;
         let is_alike = |slot: &&Slot| {
             let is_ready = Word::load(&slot.word) == ready;
-            bytes += slot.len.load(Relaxed) as usize;
+            bytes += slot.len();
             is_ready && slot.is_large() == are_large && bytes <= MOST_TOGETHER
         };
         // Those behind the first stay as they are: nobody takes one before the first.
@@ -215,12 +266,12 @@ impl Ring {
 
     /// Records the process that has leased an item.
     pub(crate) fn set_pid(&self, spot: Spot, pid: u32) {
-        self.slot(spot).pid.store(pid, Relaxed);
+        self.slot(spot).set_pid(pid);
     }
 
     /// Returns the process that has leased an item.
     pub(crate) fn pid(&self, spot: Spot) -> u32 {
-        self.slot(spot).pid.load(Relaxed)
+        self.slot(spot).pid()
     }
 
     /// Ends a lease whose task is done. Returns `false` if it has changed since it was read.
@@ -274,7 +325,7 @@ impl Ring {
     /// Returns where the long item of a slot is in the memory of the ring, and its length.
     #[inline]
     pub(super) fn long_item(&self, slot: &Slot) -> Result<(usize, usize)> {
-        Ok((self.plan.chunks_at + self.place(slot)?, slot.len.load(Relaxed) as usize))
+        Ok((self.plan.chunks_at + self.place(slot)?, slot.len()))
     }
 
     /// Calls `attempt` until it gets something; blocks meanwhile. Returns `None` on timeout. See [`Waiting::until`].

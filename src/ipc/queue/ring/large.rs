@@ -383,7 +383,7 @@ impl Ring {
         let chunks_of_slot = |slot: &Slot| {
             // What lies nowhere cannot be counted.
             let place = self.place(slot).unwrap_or(self.chunk_start(self.plan.chunks));
-            self.chunks_of(place, slot.len.load(Relaxed) as usize)
+            self.chunks_of(place, slot.len())
         };
         let count = |chunk: u32, gone: u32| {
             if gone > 0 && chunk < self.plan.chunks {
@@ -414,9 +414,10 @@ impl Ring {
             .collect();
         for (spot, word) in self.slots() {
             let (slot, is_taken) = (self.slot(spot), word.state() == State::Taking);
-            // What is claimed has no item yet.
-            if word.state() != State::Claimed && slot.is_large() && !(is_taken && self.release_of_dead(spot, word)) {
-                let chunks = self.chunks_of(self.place(slot)?, slot.len.load(Relaxed) as usize);
+            // What is claimed has no item yet, and packed items are short.
+            let may_be_large = word.state() != State::Claimed && word.pack().is_none();
+            if may_be_large && slot.is_large() && !(is_taken && self.release_of_dead(spot, word)) {
+                let chunks = self.chunks_of(self.place(slot)?, slot.len());
                 (chunks.start as usize..chunks.end as usize).for_each(|chunk| {
                     if let Some(word) = in_use.get_mut(chunk) {
                         *word = None;
@@ -454,7 +455,7 @@ impl Ring {
 
     /// Returns where the bytes of a large item are: values from shared memory are checked before use.
     pub(super) fn place(&self, slot: &Slot) -> Result<usize> {
-        let (place, len) = (slot.content[0].load(Relaxed) as usize, slot.len.load(Relaxed) as usize);
+        let (place, len) = (slot.content()[0].load(Relaxed) as usize, slot.len());
         let is_inside = place.checked_add(len).is_some_and(|end| end <= self.chunk_start(self.plan.chunks));
         if is_inside { Ok(place) } else { Err(Error::Damaged { object: "queue" }) }
     }

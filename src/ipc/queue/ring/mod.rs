@@ -25,6 +25,7 @@ mod in_place;
 mod large;
 #[cfg(test)]
 mod model;
+mod packed;
 mod plan;
 mod put;
 mod segments;
@@ -68,7 +69,8 @@ shared_layout! {
         used_segments: AtomicU32,
         /// Counts the segments that were added to the chain.
         added_segments: AtomicU32,
-        padding: AtomicU32,
+        /// 1 if batches are packed.
+        packs: AtomicU32,
         /// No slot behind this position was claimed and then released without an item.
         last_aborted: AtomicU64,
         /// Number of items that lease holders have returned.
@@ -295,7 +297,7 @@ impl Ring {
         if !self.is_any_aborted(head) {
             return distance(tail.position, head.position) as u64;
         }
-        self.slots().filter(|(_, word)| word.state() == State::Ready).count() as u64
+        self.slots().map(|(_, word)| u64::from(word.items())).sum()
     }
 
     /// Returns the number of an item in the order of the puts.

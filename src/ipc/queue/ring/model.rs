@@ -12,9 +12,9 @@ use loom::cell::Cell;
 use loom::sync::Arc;
 use loom::thread;
 
-use self::atomic::AtomicU64;
+use self::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use self::process::{ProcessSlot, ProcessTable};
-use self::word::{State, Word};
+use self::word::{Pack, State, Word};
 
 /// Two slots, and what is in them: loom reports accesses that nothing orders.
 struct Slots([(AtomicU64, Cell<u32>); 2]);
@@ -183,5 +183,56 @@ fn run_of_a_dead_producer_is_released_once_and_spares_later_uses() {
             assert_eq!((first, second), (Some(()), Some(())));
             assert_eq!([slots.get(me, 2), slots.get(me, 2)], [Some(3), Some(4)]);
         }
+    });
+}
+
+/// A run of two slots whose items are packed.
+struct PackedRun {
+    word: AtomicU64,
+    content: [AtomicU32; 2],
+}
+
+impl PackedRun {
+    /// Puts two items if the run is free for a segment.
+    fn put(&self, me: ProcessSlot, segment: u64, items: [u32; 2]) -> bool {
+        let word = Word::load(&self.word);
+        let claimed = Word::owned_run(State::Claimed, me, segment, 2);
+        let is_ours = word.is_free_in(segment) && word.replace(&self.word, claimed);
+        if is_ours {
+            self.content.iter().zip(items).for_each(|(content, item)| content.store(item, Relaxed));
+            Word::packed(segment, Pack { len: 2, used: 1, taken: 0, next: 0 }).store(&self.word);
+        }
+        is_ours
+    }
+
+    /// Takes the first item, unless there is none or another thread is faster.
+    fn get(&self) -> Option<u32> {
+        let ready = Word::load(&self.word);
+        let pack = ready.pack()?;
+        let segment = if ready.is_of(1) { 1 } else { 2 };
+        let item = self.content[ready.taken() as usize].load(Relaxed);
+        let then = Word::packed(segment, Pack { taken: pack.taken + 1, ..pack });
+        ready.replace(&self.word, then).then_some(item)
+    }
+}
+
+#[test]
+fn packed_item_is_got_once_and_never_one_of_a_later_use() {
+    let me = me();
+    loom::model(move || {
+        let run = Arc::new(PackedRun { word: AtomicU64::new(0), content: [0, 0].map(AtomicU32::new) });
+        Word::packed(0, Pack { len: 2, used: 1, taken: 2, next: 0 }).store(&run.word);
+        assert!(run.put(me, 1, [1, 2]));
+        let other = {
+            let run = Arc::clone(&run);
+            thread::spawn(move || run.get())
+        };
+        let mut got: Vec<_> = [run.get(), run.get()].into_iter().flatten().collect();
+        let is_used_again = run.put(me, 2, [3, 4]);
+        got.extend(other.join().expect("no panic"));
+        got.extend(std::iter::from_fn(|| run.get()));
+        assert_eq!(Word::load(&run.word).items(), 0);
+        got.sort_unstable();
+        assert_eq!(got, if is_used_again { vec![1, 2, 3, 4] } else { vec![1, 2] });
     });
 }

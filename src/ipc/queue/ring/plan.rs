@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) byte_limit: u64,
     /// How many items there can be at once.
     pub(super) slots: u64,
+    /// Whether short items of a batch are [packed](super::packed). Not if they are leased one by one.
+    pub(super) packs: bool,
     /// Number of slots of a segment, a power of two.
     pub(super) segment_slots: u32,
     pub(super) segments: u32,
@@ -51,7 +53,8 @@ impl Plan {
         let [segment_slots, chunk_bytes] = [(most_slots / 4096, SEGMENT_SLOTS), (byte_limit / 16384, CHUNK_BYTES)]
             .map(|(part, range)| part.next_power_of_two().clamp(*range.start(), *range.end()) as u32);
         let segments = most_slots.div_ceil(u64::from(segment_slots)) + MORE_SEGMENTS;
-        Ok(Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, segment_slots, segments as u32, chunk_bytes))
+        let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, segment_slots, segments as u32, chunk_bytes);
+        Ok(if is_leasing { plan } else { plan.packing() })
     }
 
     pub(crate) fn of(capacity: u64, byte_limit: u64, segment_slots: u32, segments: u32, chunk_bytes: u32) -> Self {
@@ -66,6 +69,7 @@ impl Plan {
             capacity,
             byte_limit,
             slots,
+            packs: false,
             segment_slots,
             segments,
             chunk_bytes,
@@ -74,6 +78,11 @@ impl Plan {
             slots_at,
             chunks_at,
         }
+    }
+
+    /// With batches packed.
+    pub(crate) fn packing(self) -> Self {
+        Plan { packs: true, ..self }
     }
 
     /// Reads the plan of a ring that another process created; `None` if it is invalid.
@@ -87,7 +96,8 @@ impl Plan {
             && u64::from(segment_slots) <= MOST_SLOTS;
         let plan = is_plausible
             .then(|| Plan::of(shared.capacity.load(Relaxed), byte_limit, segment_slots, segments, chunk_bytes));
-        plan.filter(|plan| plan.tail_len() == shared.tail_len())
+        let plan = plan.filter(|plan| plan.tail_len() == shared.tail_len());
+        plan.map(|plan| Plan { packs: shared.packs.load(Relaxed) != 0, ..plan })
     }
 
     pub(super) fn write(&self, state: &RingState) {
@@ -96,6 +106,7 @@ impl Plan {
         state.segment_slots.store(self.segment_slots, Relaxed);
         state.segments.store(self.segments, Relaxed);
         state.chunk_bytes.store(self.chunk_bytes, Relaxed);
+        state.packs.store(self.packs.into(), Relaxed);
     }
 
     /// Returns the number of bytes after [`RingState`].

@@ -9,6 +9,7 @@ use super::{Ring, Waiting};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, point_until};
+use crate::ipc::queue::batch::Items;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
@@ -70,27 +71,21 @@ impl Ring {
 
     /// Puts items in order, and counts them in `put`. [`Error::Full`] if there was no room for all of them within the
     /// timeout.
-    pub(crate) fn put_items<'b>(
-        &self,
-        mut items: impl Iterator<Item = &'b [u8]> + Clone,
-        waiting: Waiting,
-        put: &mut usize,
-    ) -> Result<()> {
+    pub(crate) fn put_items(&self, mut items: Items<'_>, waiting: Waiting, put: &mut usize) -> Result<()> {
         // Consumers are notified once, before a wait and at the end.
         let mut is_notified = true;
         let notify = || self.notify_getters();
         let outcome = loop {
             let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
             let next = items.clone().take(LONGEST_RUN as usize);
-            let together = match next.clone().take_while(is_short).count() {
-                0 => {
-                    let outcome = self.try_put_long_run(next.take_while(|bytes| !is_short(bytes)));
-                    if let Ok(Some(count)) = outcome {
-                        items.nth(count - 1);
-                    }
-                    outcome
+            let together = if next.clone().next().is_some_and(|bytes| !is_short(&bytes)) {
+                let outcome = self.try_put_long_run(next.take_while(|bytes| !is_short(bytes)));
+                if let Ok(Some(count)) = outcome {
+                    items.nth(count - 1);
                 }
-                count => self.try_put_run(items.by_ref(), count as u32),
+                outcome
+            } else {
+                self.try_put_run(&mut items)
             };
             match together {
                 Ok(Some(count)) => {
@@ -161,7 +156,7 @@ impl Ring {
         let Some((spot, slot)) = self.claim()? else { return Ok(None) };
         #[cfg(all(debug_assertions, feature = "cli"))]
         crate::sys::failpoint::before_write(|| self.ready(spot).store(&slot.word));
-        copy_into_words(&slot.content, bytes);
+        copy_into_words(slot.content(), bytes);
         self.publish(spot, slot, bytes.len())?;
         self.notify_getters();
         Ok(Some(()))
@@ -184,7 +179,7 @@ impl Ring {
     /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
     pub(super) fn try_publish(&self, place: &Place<'_>, len: usize) -> Result<Option<()>> {
         let Some((spot, slot)) = self.claim()? else { return Ok(None) };
-        slot.content[0].store(place.at as u64, Relaxed);
+        slot.content()[0].store(place.at as u64, Relaxed);
         self.publish(spot, slot, len)?;
         self.notify_getters();
         Ok(Some(()))
@@ -230,14 +225,26 @@ impl Ring {
         })
     }
 
-    /// Puts up to `most` short items together, and returns their number: at least one, unless the next slots are not known,
-    /// or the ring may be full.
-    fn try_put_run<'b>(&self, items: impl Iterator<Item = &'b [u8]>, most: u32) -> Result<Option<usize>> {
-        let Some((first, slots)) = self.claim_run(most) else { return Ok(None) };
+    /// Puts the first of `items` together, as many as are short and at least one, and returns their number: `None` unless
+    /// the next slots are known, and if the ring may be full.
+    fn try_put_run(&self, items: &mut Items<'_>) -> Result<Option<usize>> {
+        let mut rest = items.clone();
+        let most = rest.skip_short(INLINE_BYTES, LONGEST_RUN as usize);
+        let Some((first, slots)) = self.claim_run(most as u32) else { return Ok(None) };
+        if self.plan.packs && slots.len() > 1 {
+            if slots.len() < most {
+                rest = items.clone();
+                rest.skip_short(INLINE_BYTES, slots.len());
+            }
+            let packed = items.before(&rest);
+            *items = rest;
+            self.publish_packed(first, slots, packed)?;
+            return Ok(Some(slots.len()));
+        }
         prefetch_ahead(slots, AHEAD);
         for (slot, bytes) in slots.iter().zip(items) {
-            slot.len.store(bytes.len() as u32, Relaxed);
-            copy_into_words(&slot.content, bytes);
+            slot.set_len(bytes.len());
+            copy_into_words(slot.content(), bytes);
         }
         self.publish_run(first, slots)
     }
@@ -267,8 +274,8 @@ impl Ring {
         });
         let Some((first, slots)) = self.claim_run(count as u32) else { return Ok(None) };
         for (slot, (at, bytes)) in slots.iter().zip(places()) {
-            slot.len.store(bytes.len() as u32, Relaxed);
-            slot.content[0].store(at as u64, Relaxed);
+            slot.set_len(bytes.len());
+            slot.content()[0].store(at as u64, Relaxed);
         }
         let put = self.publish_run(first, slots)?;
         places().take(slots.len()).for_each(|(at, bytes)| place.keep_at(at, bytes.len()));
@@ -346,8 +353,7 @@ impl Ring {
     #[cold]
     fn count_before(&self, position: u64) -> u64 {
         let before = self.slots().take_while(|(spot, _)| distance(position, spot.position) > 0);
-        let is_put = |word: &Word| matches!(word.state(), State::Claimed | State::Ready);
-        before.map(|(_, word)| word).filter(is_put).map(|word| u64::from(word.run())).sum()
+        before.map(|(_, word)| u64::from(word.items())).sum()
     }
 
     /// Releases the slots that dead producers have claimed and not published. Looks at all slots, and therefore only from
@@ -379,7 +385,7 @@ impl Ring {
     /// Publishes the item in a slot that this process has claimed. The caller notifies who waits.
     #[inline]
     pub(crate) fn publish(&self, spot: Spot, slot: &Slot, len: usize) -> Result<()> {
-        slot.len.store(len as u32, Relaxed);
+        slot.set_len(len);
         self.check_open(spot)?;
         self.ready(spot).store(&slot.word);
         Ok(())
@@ -388,7 +394,7 @@ impl Ring {
     /// Releases slots that this process has claimed if this handle was closed. After the claim: whoever has seen that
     /// the handle is closed, and no claim, has seen the last item.
     #[inline]
-    fn check_open(&self, first: Spot) -> Result<()> {
+    pub(super) fn check_open(&self, first: Spot) -> Result<()> {
         if self.may_put() {
             return Ok(());
         }

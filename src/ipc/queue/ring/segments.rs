@@ -20,14 +20,12 @@ use std::slice;
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
 use crate::ipc::error::{Result, os};
-use crate::sys::atomic::{
-    AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence,
-};
-use crate::sys::shm::{copy_from_words, prefetch_ahead, shared_layout};
+use crate::sys::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
+use crate::sys::shm::{copy_from_words, copy_into_words, prefetch_ahead, shared_layout};
 
 shared_layout! {
     pub(crate) struct SegmentEntry {
-        /// `number << 16 | (next + 1) << 2 | state`
+        /// `number << 16 | (next + 1) << 2 | state`. Of a free segment, `number` is the last one it had.
         word: AtomicU64,
         /// The number plus one of the last segment that a consumer found done.
         done: AtomicU64,
@@ -36,33 +34,71 @@ shared_layout! {
 
 /// Longer items are [elsewhere](super::large), and the slot has their place.
 pub(crate) const INLINE_BYTES: usize = 48;
+/// All of a slot but its word: room for [packed](super::packed) items.
+pub(super) const SLOT_BYTES: usize = 8 + INLINE_BYTES;
 
 shared_layout! {
     /// A slot: one cache line.
     pub(crate) struct Slot {
         pub(super) word: AtomicU64,
-        /// Number of bytes of the item.
-        pub(super) len: AtomicU32,
-        /// The process id of the last one that leased it.
-        pub(super) pid: AtomicU32,
-        /// The item, or the place of a long one.
-        pub(crate) content: [AtomicU64; INLINE_BYTES / 8],
+        /// `pid << 32 | len`: the number of bytes of the item, and the process id of the last one that leased it. Then the
+        /// item, or the place of a long one. Of a slot in a packed run, all of it is content.
+        rest: [AtomicU64; SLOT_BYTES / 8],
     }
 }
 const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Slot {
+    /// Returns the number of bytes of the item.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.rest[0].load(Relaxed) as u32 as usize
+    }
+
+    #[inline]
+    pub(super) fn set_len(&self, len: usize) {
+        self.rest[0].store(u64::from(len as u32), Relaxed);
+    }
+
+    /// Returns the process id of the last one that leased the item.
+    pub(super) fn pid(&self) -> u32 {
+        (self.rest[0].load(Relaxed) >> u32::BITS) as u32
+    }
+
+    /// Only for the process that has leased the item.
+    pub(super) fn set_pid(&self, pid: u32) {
+        self.rest[0].store(u64::from(pid) << u32::BITS | self.len() as u64, Relaxed);
+    }
+
+    /// The item, or the place of a long one.
+    #[inline]
+    pub(crate) fn content(&self) -> &[AtomicU64] {
+        &self.rest[1..]
+    }
+
     /// Returns whether the item is in chunks.
     #[inline]
     pub(super) fn is_large(&self) -> bool {
-        self.len.load(Relaxed) as usize > INLINE_BYTES
+        self.len() > INLINE_BYTES
+    }
+
+    /// Writes a part of packed items.
+    #[inline]
+    pub(super) fn write_packed(&self, bytes: &[u8]) {
+        copy_into_words(&self.rest, bytes);
+    }
+
+    /// Copies a part of packed items into `bytes`.
+    #[inline]
+    pub(super) fn read_packed(&self, bytes: &mut [u8]) {
+        copy_from_words(&self.rest, bytes);
     }
 
     /// Copies a short item into `buffer`, and returns it.
     #[inline]
     pub(super) fn copy_short<'b>(&self, buffer: &'b mut [u8; INLINE_BYTES]) -> &'b [u8] {
-        let bytes = &mut buffer[..(self.len.load(Relaxed) as usize).min(INLINE_BYTES)];
-        copy_from_words(&self.content, bytes);
+        let bytes = &mut buffer[..self.len().min(INLINE_BYTES)];
+        copy_from_words(self.content(), bytes);
         bytes
     }
 }
@@ -70,6 +106,7 @@ impl Slot {
 const NO_MEMORY: u64 = 0;
 const FREE: u64 = 1;
 const CHAINED: u64 = 2;
+const STATE: u64 = 3;
 const NEXT_SHIFT: u32 = 2;
 const NUMBER_SHIFT: u32 = 16;
 /// Bits of a segment's index in a [`Spot`]'s word.
@@ -118,6 +155,9 @@ pub(super) fn known(known: &AtomicU64) -> Option<Spot> {
     Some(known.load(Relaxed)).filter(|word| *word != NOWHERE).map(Spot::from_word)
 }
 
+/// Words that were written in an age of this many segments are all renewed in the next: well before their tags wrap.
+const AGE: u64 = 1 << 20;
+
 /// How many slots ahead one is prefetched.
 pub(super) const AHEAD: usize = 16;
 
@@ -149,6 +189,10 @@ impl Ring {
         &self.segment(segment).word
     }
 
+    fn is_in(&self, segment: u32, state: u64) -> bool {
+        self.entry(segment).load(Relaxed) & STATE == state
+    }
+
     #[inline]
     fn chained(&self, segment: u32) -> Option<Chained> {
         if segment >= self.plan.segments {
@@ -156,7 +200,7 @@ impl Ring {
         }
         let word = self.entry(segment).load(Acquire);
         let next = (word >> NEXT_SHIFT) as u32 & ((1 << INDEX_BITS) - 1);
-        (word & 3 == CHAINED).then(|| Chained { number: word >> NUMBER_SHIFT, next: next.checked_sub(1) })
+        (word & STATE == CHAINED).then(|| Chained { number: word >> NUMBER_SHIFT, next: next.checked_sub(1) })
     }
 
     /// Returns the number of a spot's segment.
@@ -196,11 +240,16 @@ impl Ring {
             prefetch_ahead(slots, AHEAD);
         } else if first.position % (AHEAD as u64) < len {
             // From time to time. Those before the tail were not claimed when others could have been prefetched with them.
-            let tail = Spot::from_word(self.shared.tail.load(Relaxed));
-            self.seen_tail.store(tail.position, Relaxed);
+            self.see_tail();
             let last = slice::from_ref(&slots[slots.len() - 1]);
             (1..=claimed().min(AHEAD as i64)).for_each(|ahead| prefetch_ahead(last, ahead as usize));
         }
+    }
+
+    /// Looks how far producers have come.
+    pub(super) fn see_tail(&self) {
+        let tail = Spot::from_word(self.shared.tail.load(Relaxed));
+        self.seen_tail.store(tail.position, Relaxed);
     }
 
     #[inline]
@@ -372,7 +421,7 @@ impl Ring {
         let number = (self.number(last) + 1) % (POSITIONS >> self.shift);
         let next = match self.chained(last.segment).and_then(|chained| chained.next) {
             // A process was killed in the middle of this.
-            Some(next) if self.entry(next).load(Relaxed) == FREE => next,
+            Some(next) if self.is_in(next, FREE) => next,
             Some(next) => self.prepare(next, number).map(|()| next)?,
             None => {
                 let Some(free) = self.free_segment(number)? else { return Ok(false) };
@@ -381,6 +430,7 @@ impl Ring {
                 free
             }
         };
+        self.renew(next, number);
         self.shared.added_segments.fetch_add(1, SeqCst);
         self.entry(next).store(number << NUMBER_SHIFT | CHAINED, Release);
         Ok(true)
@@ -388,7 +438,7 @@ impl Ring {
 
     /// Returns a free segment with memory, to become number `number`. Only for the holder of `chaining`.
     fn free_segment(&self, number: u64) -> Result<Option<u32>> {
-        let find = |state| (0..self.plan.segments).find(|segment| self.entry(*segment).load(Relaxed) == state);
+        let find = |state| (0..self.plan.segments).find(|segment| self.is_in(*segment, state));
         if let Some(free) = find(FREE) {
             return Ok(Some(free));
         }
@@ -405,12 +455,29 @@ impl Ring {
         let bytes = self.plan.segment_bytes();
         let populated = self.shared.populate(self.plan.segment_at(segment), bytes);
         populated.map_err(os("get memory for a queue"))?;
-        let done = Word::free(State::Done, number.wrapping_sub(1));
-        let first = Spot { segment, position: number << self.shift };
-        self.run(first, self.plan.segment_slots).iter().for_each(|slot| done.store(&slot.word));
+        self.write_words(segment, number);
         self.shared.used_segments.fetch_max(segment + 1, Release);
-        self.entry(segment).store(FREE, Release);
+        self.entry(segment).store(number << NUMBER_SHIFT | FREE, Release);
         Ok(())
+    }
+
+    /// Writes the words of a free segment that will be number `number`.
+    fn write_words(&self, segment: u32, number: u64) {
+        let done = Word::free(State::Done, number.wrapping_sub(1));
+        self.slots_of(segment).iter().for_each(|slot| done.store(&slot.word));
+    }
+
+    /// Writes the words of a free segment that will be number `number` if some may be so old that they would soon look new:
+    /// it was not used for long, or has slots within packed runs. Only for the holder of `chaining`.
+    fn renew(&self, segment: u32, number: u64) {
+        let last = self.entry(segment).load(Relaxed) >> NUMBER_SHIFT;
+        if last / AGE != number / AGE {
+            self.write_words(segment, number);
+        }
+    }
+
+    fn slots_of(&self, segment: u32) -> &[Slot] {
+        self.slots.range((segment as usize) << self.shift, self.plan.segment_slots as usize)
     }
 
     /// Frees the segments of which `is_done` says that they are. Returns their number. Only for the holder of `chaining`.
@@ -418,16 +485,23 @@ impl Ring {
         let head = self.head();
         let is_before = |spot: &Spot| distance(head.position, spot.position) >= i64::from(self.plan.segment_slots);
         let done = self.chained_spots().filter(is_before).filter(is_done);
-        done.map(|first| self.entry(first.segment).store(FREE, Release)).count()
+        done.map(|first| self.entry(first.segment).store(self.number(first) << NUMBER_SHIFT | FREE, Release)).count()
     }
 
     /// Returns whether all slots of a segment are done; those of dead consumers are, after this.
     fn is_done(&self, first: Spot) -> bool {
-        (0..).zip(self.run(first, self.plan.segment_slots)).all(|(index, slot)| {
+        let slots = self.slots_of(first.segment);
+        let mut index = 0;
+        while let Some(slot) = slots.get(index as usize) {
             let word = Word::load(&slot.word);
-            word.state() == State::Done
-                || word.state() == State::Taking && self.release_of_dead(self.behind(first, index), word)
-        })
+            let is_done = word.state() == State::Done
+                || word.state() == State::Taking && self.release_of_dead(self.behind(first, index), word);
+            if !is_done {
+                return false;
+            }
+            index += word.run();
+        }
+        true
     }
 
     /// Returns every slot that was claimed and is not done, oldest first, until the first that never was claimed; of a run
@@ -466,7 +540,7 @@ impl Ring {
         let bytes = self.plan.segment_bytes();
         let kept = (KEPT_BYTES / bytes as u64).max(1) as u32;
         for segment in (kept..self.shared.used_segments.load(Relaxed).min(self.plan.segments)).rev() {
-            if self.entry(segment).load(Relaxed) == FREE {
+            if self.is_in(segment, FREE) {
                 self.entry(segment).store(NO_MEMORY, Release);
                 // If the kernel does not take memory back, the segment keeps it until it is used again.
                 let _ = self.shared.release(self.plan.segment_at(segment), bytes);
@@ -485,5 +559,32 @@ impl RingState {
     #[cfg(test)]
     pub(crate) fn late(segment_slots: u32) -> u64 {
         (POSITIONS >> segment_slots.trailing_zeros()) - 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::queue::participants::Rights;
+    use crate::ipc::queue::ring::{Plan, Waiting};
+    use crate::ipc::test_util::watchdog;
+
+    #[test]
+    fn words_that_were_not_written_for_long_are_renewed() {
+        let _watchdog = watchdog();
+        let ring = Ring::create_from(Plan::of(100, 4096, 4, 3, 64), 300 * AGE, Rights::BOTH, |_| {}).expect("a ring");
+        let pass = |item: u8| {
+            ring.put_item(&[item], Waiting::NO).expect("room");
+            assert_eq!(ring.get_item(|bytes| Ok(bytes.to_vec())).expect("no error"), Some(vec![item]));
+        };
+        (0..12).for_each(pass);
+        assert!(ring.free_segments(|first| ring.is_done(*first)) > 0);
+        for segment in (0..3).filter(|segment| ring.is_in(*segment, FREE)) {
+            // More segments ago than there are tags ahead.
+            let old = 150 * AGE;
+            ring.entry(segment).store(old << NUMBER_SHIFT | FREE, Relaxed);
+            ring.slots_of(segment).iter().for_each(|slot| Word::free(State::Done, old).store(&slot.word));
+        }
+        (12..24).for_each(pass);
     }
 }

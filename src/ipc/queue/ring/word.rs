@@ -17,8 +17,12 @@
 //!
 //! A producer claims a slot, writes the item, and publishes it; a consumer takes it, reads the item, and releases the
 //! slot. Nobody changes a slot that has a living owner but its owner. A run is claimed or taken at its first slot, and
-//! published or released from its last slot to the first: until then others pass all of it. From LEASED to DEAD the slot keeps its segment in
-//! use, and the place of the tag holds the number of returns and of leases instead.
+//! published or released from its last slot to the first: until then others pass all of it. From LEASED to DEAD the slot
+//! keeps its segment in use, and the place of the tag holds the number of returns and of leases instead.
+//!
+//! The items of a run may also be [packed](super::packed). Then its first word stays that of all slots until the segment is
+//! used again, the place of the owner holds the length of the run and how many items were taken, and a consumer reads items
+//! first and then takes them: there is no TAKING.
 //!
 //! # Ordering
 //! The other words of a slot and its bytes are written between a claim and the publication (`Release`), and read after
@@ -50,6 +54,19 @@ pub(crate) enum State {
     Dead,
 }
 
+/// How items are packed into a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pack {
+    /// Number of items, and of slots.
+    pub(crate) len: u32,
+    /// Number of slots that have a part of them.
+    pub(crate) used: u32,
+    /// Number of items that were taken.
+    pub(crate) taken: u32,
+    /// Offset of the next one in bytes.
+    pub(crate) next: u32,
+}
+
 /// The word of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
@@ -78,6 +95,17 @@ impl Word {
     #[inline]
     pub(crate) fn free(state: State, segment: u64) -> Self {
         Word::of(state, 0, segment as u32)
+    }
+
+    /// The word of the first slot of a run of segment `segment` with packed items: READY, or DONE if all were taken.
+    #[inline]
+    pub(crate) fn packed(segment: u64, pack: Pack) -> Self {
+        let Pack { len, used, taken, next } = pack;
+        if taken == len {
+            return Word::of(State::Done, len - 1, segment as u32);
+        }
+        let field = ((next * LONGEST_RUN + taken) * LONGEST_RUN + used - 1) * LONGEST_RUN + len - 1;
+        Word::of(State::Ready, field, segment as u32)
     }
 
     /// The word of a slot of segment `segment` on which `owner` is at work.
@@ -144,8 +172,15 @@ impl Word {
         }
     }
 
+    /// Returns the owner, unless the slot is nobody's.
     pub(crate) fn owner(self) -> Option<ProcessSlot> {
-        ProcessSlot::from_word((self.0 >> STATE_BITS) as u32)
+        ProcessSlot::from_word(self.field())
+    }
+
+    /// Returns what is in the place of the owner.
+    #[inline]
+    fn field(self) -> u32 {
+        (self.0 >> STATE_BITS) as u32
     }
 
     #[inline]
@@ -168,7 +203,34 @@ impl Word {
     /// Returns the number of slots that this is the word of.
     #[inline]
     pub(crate) fn run(self) -> u32 {
-        if self.is_owned() { self.tag() / OWNED_TAGS + 1 } else { 1 }
+        match self.state() {
+            State::Claimed | State::Taking => self.tag() / OWNED_TAGS + 1,
+            State::Ready | State::Done => self.field() % LONGEST_RUN + 1,
+            _ => 1,
+        }
+    }
+
+    /// Returns where the items are if they are packed.
+    #[inline]
+    pub(crate) fn pack(self) -> Option<Pack> {
+        let digit = |index| self.field() / LONGEST_RUN.pow(index) % LONGEST_RUN;
+        let pack =
+            Pack { len: digit(0) + 1, used: digit(1) + 1, taken: digit(2), next: self.field() / LONGEST_RUN.pow(3) };
+        (self.state() == State::Ready && pack.len > 1).then_some(pack)
+    }
+
+    /// Returns how many packed items were taken.
+    #[inline]
+    pub(crate) fn taken(self) -> u32 {
+        self.pack().map_or(0, |pack| pack.taken)
+    }
+
+    /// Returns the number of items that were put, or are being put, and not taken.
+    pub(crate) fn items(self) -> u32 {
+        match self.state() {
+            State::Claimed | State::Ready => self.run().saturating_sub(self.taken()),
+            _ => 0,
+        }
     }
 
     /// Returns whether a slot of segment `segment` was not claimed yet: its item of an earlier segment is gone.

@@ -24,7 +24,7 @@ fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
 
 /// A queue of tiny segments and chunks, whose numbers soon wrap.
 fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
-    let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, 4, 20, chunk_bytes);
+    let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, 4, 20, chunk_bytes).packing();
     Queue::of(Ring::create_late(plan, |_| {}).expect("a queue"))
 }
 
@@ -453,6 +453,30 @@ fn panic_while_items_are_read_leaves_no_slot_taken_and_no_memory() {
 }
 
 #[test]
+fn batch_is_got_in_parts_by_several_handles() {
+    let queue = Queue::<u64>::bounded(200).expect("a queue");
+    let other = queue.clone();
+    queue.put(0).expect("room");
+    queue.put_many(&(1..150).collect::<Vec<_>>()).expect("room");
+    let mut next = 0;
+    for most in (0..7).cycle() {
+        if next == 150 {
+            break;
+        }
+        let got = match most {
+            0 => vec![queue.get().expect("an item")],
+            1 => vec![other.get().expect("an item")],
+            _ if most % 2 == 0 => all(queue.get_many(most).expect("items")),
+            _ => all(other.get_many(most).expect("items")),
+        };
+        assert!(got.iter().copied().eq(next..next + got.len() as u64), "{got:?} are not the next");
+        next += got.len() as u64;
+        assert_eq!(queue.qsize() as u64, 150 - next);
+    }
+    assert!(queue.is_empty());
+}
+
+#[test]
 fn catch_unwind_takes_every_kind_of_queue() {
     fn assert_safe<Q: UnwindSafe + RefUnwindSafe>() {}
     // An item that is not unwind-safe: a handle does not contain it.
@@ -481,7 +505,7 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
         let got = scope.spawn(|| queue.try_get());
         let all_got = scope.spawn(|| queue.get_timeout(Duration::from_nanos(1)));
         let bytes = crate::ipc::codec::to_vec(&1_u8).expect("a number has a form");
-        copy_into_words(&slot.content, &bytes);
+        copy_into_words(slot.content(), &bytes);
         ring.publish(claimed, slot, bytes.len()).expect("the handle is open");
         let mut got = [got, all_got].map(|got| got.join().expect("no panic").expect("no error"));
         got.sort_unstable();

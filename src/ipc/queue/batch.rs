@@ -1,0 +1,58 @@
+//! Items in one buffer, one behind the other, each with its length in front.
+
+/// Bytes in front of each item: its length.
+pub(crate) const HEADER_BYTES: usize = 4;
+
+/// The items of a batch, as bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Items<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Items<'b> {
+    /// Iterates over a batch: it ends where an item has no header or fewer bytes than that says.
+    #[inline]
+    pub(crate) fn of(batch: &'b [u8]) -> Self {
+        Items { rest: batch }
+    }
+
+    /// Skips up to `most` items, until one is longer than `longest`. Returns their number.
+    #[inline]
+    pub(crate) fn skip_short(&mut self, longest: usize, most: usize) -> usize {
+        let mut next = self.clone();
+        let mut count = 0;
+        while count < most && next.next().is_some_and(|item| item.len() <= longest) {
+            self.rest = next.rest;
+            count += 1;
+        }
+        count
+    }
+
+    /// Returns what comes before `later`, with the headers.
+    pub(crate) fn before(&self, later: &Self) -> &'b [u8] {
+        &self.rest[..self.rest.len() - later.rest.len()]
+    }
+}
+
+impl<'b> Iterator for Items<'b> {
+    type Item = &'b [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let (header, rest) = self.rest.split_first_chunk()?;
+        let (item, rest) = rest.split_at_checked(u32::from_ne_bytes(*header) as usize)?;
+        self.rest = rest;
+        Some(item)
+    }
+}
+
+/// Appends to a batch what `write` appends. Returns the length of the item.
+#[inline]
+pub(crate) fn append<E>(batch: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<usize, E> {
+    let start = batch.len();
+    batch.extend_from_slice(&[0; HEADER_BYTES]);
+    write(batch)?;
+    let len = batch.len() - start - HEADER_BYTES;
+    batch[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    Ok(len)
+}

@@ -1,0 +1,171 @@
+//! Short items of a batch, packed into the slots of a run: many of them need few cache lines.
+//!
+//! # State
+//! A part of a [batch](crate::ipc::queue::batch), over all of a run's slots but their words. The first slot's word is that of all of them and counts the items that were taken; the words of the others are those of an
+//! earlier use. There are as many slots as items, so that a position still tells the number of items before it.
+//!
+//! # Ordering
+//! A consumer reads items before it takes them, and then takes them only if the word has not changed meanwhile: nothing is
+//! written into the slots before all of them are taken. What it has read otherwise is meaningless.
+//!
+//! # Death
+//! The word changes from one number of items to another at once. A consumer that is killed before that has taken nothing,
+//! and after it has taken the items with it.
+
+use super::Ring;
+use super::segments::{INLINE_BYTES, SLOT_BYTES, Slot, Spot, distance};
+use super::word::{LONGEST_RUN, Pack, Word};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::batch::{HEADER_BYTES, Items};
+use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::shm::prefetch_ahead;
+
+// As many of the longest items fit as there are slots.
+const _: () = assert!(HEADER_BYTES + INLINE_BYTES <= SLOT_BYTES);
+const MOST_BYTES: usize = SLOT_BYTES * LONGEST_RUN as usize;
+
+/// A copy of packed items of a run, where they are in the slots.
+struct Copied<'r> {
+    slots: &'r [Slot],
+    bytes: [u8; MOST_BYTES],
+    /// Offset of the first byte that is not copied.
+    end: usize,
+}
+
+impl Copied<'_> {
+    /// Copies what comes before offset `end`, as far as it is not copied yet.
+    fn copy_up_to(&mut self, end: usize) {
+        while self.end < end.min(self.slots.len() * SLOT_BYTES) {
+            self.slots[self.end / SLOT_BYTES].read_packed(&mut self.bytes[self.end..][..SLOT_BYTES]);
+            self.end += SLOT_BYTES;
+        }
+    }
+
+    /// Copies `count` items from offset `start` on. Returns the offset behind them.
+    fn copy_items(&mut self, start: usize, count: u32) -> usize {
+        (0..count).fold(start, |at, _| {
+            self.copy_up_to(at + HEADER_BYTES);
+            // What ends too early is found to be damaged later.
+            let header = self
+                .bytes
+                .get(at..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |header| u32::from_ne_bytes(*header));
+            let end = (at + HEADER_BYTES + header as usize).min(MOST_BYTES);
+            self.copy_up_to(end);
+            end
+        })
+    }
+}
+
+impl Ring {
+    /// Puts as many items into the slots of a run that this process has claimed. The caller notifies who waits.
+    pub(super) fn publish_packed(&self, first: Spot, slots: &[Slot], items: &[u8]) -> Result<()> {
+        slots.iter().zip(items.chunks(SLOT_BYTES)).for_each(|(slot, bytes)| slot.write_packed(bytes));
+        self.check_open(first)?;
+        let used = items.len().div_ceil(SLOT_BYTES) as u32;
+        prefetch_ahead(&slots[..used as usize], slots.len());
+        let pack = Pack { len: slots.len() as u32, used, taken: 0, next: 0 };
+        Word::packed(self.number(first), pack).store(&slots[0].word);
+        Ok(())
+    }
+
+    /// Takes up to `most` packed items of a run, whose word was `ready`, and hands each to `read`. Returns their number:
+    /// none if another process was faster. The caller notifies the waiting producers.
+    pub(super) fn get_packed(
+        &self,
+        (first, ready, pack): (Spot, Word, Pack),
+        most: usize,
+        read: &mut impl FnMut(Result<&[u8]>),
+    ) -> usize {
+        let slots = self.run(first, pack.len);
+        let start = pack.next as usize;
+        let from = start / SLOT_BYTES * SLOT_BYTES;
+        let mut copied = Copied { slots, bytes: [0; _], end: from };
+        let left = pack.len.saturating_sub(pack.taken);
+        let count = left.min(u32::try_from(most).unwrap_or(u32::MAX));
+        let next = if count == left {
+            copied.copy_up_to(pack.used as usize * SLOT_BYTES);
+            start
+        } else {
+            copied.copy_items(start, count)
+        };
+        let then = Pack { taken: pack.taken + count, next: next as u32, ..pack };
+        if !ready.replace(&slots[0].word, Word::packed(self.number(first), then)) {
+            return 0;
+        }
+        if count == left {
+            self.prefetch_packed(first, slots, pack.used);
+            self.note_passed(&self.shared.head, &self.known_head, self.behind(first, pack.len - 1));
+        }
+        let mut items = Items::of(&copied.bytes[start.min(MOST_BYTES)..]);
+        for _ in 0..count {
+            match items.next() {
+                Some(item) => read(Ok(item)),
+                None => read(Err(Error::Damaged { object: "queue" })),
+            }
+        }
+        count as usize
+    }
+    /// Prefetches the next run for a consumer that has taken this one, if it is as long and claimed by now.
+    fn prefetch_packed(&self, first: Spot, slots: &[Slot], used: u32) {
+        let behind = self.behind(first, 2 * slots.len() as u32).position;
+        if distance(self.seen_tail.load(Relaxed), behind) >= 0 {
+            prefetch_ahead(&slots[..(used as usize).min(slots.len())], slots.len());
+        } else {
+            self.see_tail();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::queue::batch;
+    use crate::ipc::queue::participants::Rights;
+    use crate::ipc::queue::ring::{Plan, Waiting};
+
+    /// A ring with packed items in its first slots.
+    fn packed(lens: &[usize]) -> (Ring, Spot) {
+        let plan = Plan::of(100, 8192, 64, 3, 64).packing();
+        let ring = Ring::create(plan, Rights::BOTH, |_| {}).expect("a ring");
+        ring.put_item(&[], Waiting::NO).expect("room");
+        assert!(ring.get_item(|_| Ok(())).expect("no error").is_some());
+        let mut items = Vec::new();
+        for len in lens {
+            batch::append::<()>(&mut items, |batch| {
+                batch.extend((0..*len).map(|at| at as u8));
+                Ok(())
+            })
+            .expect("it cannot fail");
+        }
+        ring.put_items(Items::of(&items), Waiting::NO, &mut 0).expect("room");
+        let (first, ready) = ring.first_ready().expect("items");
+        assert_eq!(ready.pack().expect("they are packed").len, lens.len() as u32);
+        (ring, first)
+    }
+
+    #[test]
+    fn as_many_of_the_longest_items_as_fit_come_back() {
+        for len in [0, 1, INLINE_BYTES - 1, INLINE_BYTES] {
+            let (ring, _) = packed(&[len; LONGEST_RUN as usize]);
+            let mut got = Vec::new();
+            while ring.get_items(5, |item| got.push(item.expect("whole").to_vec())) > 0 {}
+            assert_eq!(got, vec![(0..len).map(|at| at as u8).collect::<Vec<_>>(); LONGEST_RUN as usize], "{len}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_lead_out_of_the_run_are_errors() {
+        for most in [1, 2, 3] {
+            let (ring, first) = packed(&[40, 40, 40]);
+            ring.run(first, 3).iter().for_each(|slot| slot.write_packed(&[0xFE; SLOT_BYTES]));
+            let mut errors = 0;
+            let mut count = |item: Result<&[u8]>| {
+                errors += u32::from(matches!(item, Err(Error::Damaged { .. })));
+            };
+            while ring.get_items(most, &mut count) > 0 {}
+            assert_eq!((errors, ring.items()), (3, 0), "{most} at a time");
+        }
+    }
+}
