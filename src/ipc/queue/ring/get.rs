@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::large::MOST_TOGETHER;
 use super::segments::{INLINE_BYTES, Slot, Spot, known};
-use super::word::{State, Word};
+use super::word::{Pack, State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
@@ -14,6 +14,14 @@ use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::SeqCst, fence};
 use crate::sys::task::Task;
+
+/// The first item.
+enum First<'r> {
+    /// Its slot, which this process has taken.
+    Taken(Spot, &'r Slot),
+    /// The first slot of its run, the word, and what that says.
+    Packed(Spot, Word, Pack),
+}
 
 impl Ring {
     /// Returns whether there is no item to get.
@@ -108,6 +116,20 @@ impl Ring {
         if Word::load(&slot.word) == ready { self.try_take(spot, slot, ready, then(spot, ready)) } else { None }
     }
 
+    /// Takes the first item for this process alone, unless it is packed. Returns `None` if there is no item.
+    #[inline]
+    fn take_first(&self) -> Option<First<'_>> {
+        loop {
+            let (spot, ready) = self.first_ready()?;
+            if let Some(pack) = ready.pack() {
+                return Some(First::Packed(spot, ready, pack));
+            }
+            if let Some((spot, slot, _)) = self.try_take(spot, self.slot(spot), ready, self.taking(spot)) {
+                return Some(First::Taken(spot, slot));
+            }
+        }
+    }
+
     #[inline(always)]
     fn try_take<'r>(&self, spot: Spot, slot: &'r Slot, ready: Word, taken: Word) -> Option<(Spot, &'r Slot, Word)> {
         let is_ours = ready.replace(&slot.word, taken);
@@ -125,24 +147,36 @@ impl Ring {
         let Some((spot, slot, _)) = self.take_noted(|spot, _| self.taking(spot)) else {
             return self.get_first_item(read);
         };
-        if slot.is_large() {
-            return self.get_large_item(spot, slot, read).map(Some);
-        }
-        let mut buffer = [0; INLINE_BYTES];
-        let bytes = slot.copy_short(&mut buffer);
-        self.release_taken(spot, slice::from_ref(slot));
-        self.notify_putters();
-        read(bytes).map(Some)
+        self.get_taken_item(spot, slot, read).map(Some)
     }
 
     /// As [`get_item`](Self::get_item), wherever the first item is.
     #[inline(never)]
     fn get_first_item<R>(&self, read: impl Fn(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let mut got = None;
-        if self.get_first(1, &mut |bytes| got = Some(bytes.and_then(&read))) > 0 {
-            self.notify_putters();
+        while let Some(first) = self.take_first() {
+            match first {
+                First::Taken(spot, slot) => return self.get_taken_item(spot, slot, read).map(Some),
+                First::Packed(spot, ready, pack) => {
+                    if self.get_packed((spot, ready, pack), 1, &mut |bytes| got = Some(bytes.and_then(&read))) > 0 {
+                        break;
+                    }
+                }
+            }
         }
         got.transpose()
+    }
+
+    #[inline(always)]
+    fn get_taken_item<R>(&self, spot: Spot, slot: &Slot, read: impl Fn(&[u8]) -> Result<R>) -> Result<R> {
+        if slot.is_large() {
+            return self.get_large_item(spot, slot, read);
+        }
+        let mut buffer = [0; INLINE_BYTES];
+        let bytes = slot.copy_short(&mut buffer);
+        self.release_taken(spot, slice::from_ref(slot));
+        self.notify_putters();
+        read(bytes)
     }
 
     #[cold]
@@ -189,13 +223,10 @@ impl Ring {
     /// As [`get_run`](Self::get_run), wherever the first item is.
     #[inline]
     fn get_first(&self, most: usize, read: &mut impl FnMut(Result<&[u8]>)) -> usize {
-        while let Some((spot, ready)) = self.first_ready() {
-            let got = match ready.pack() {
-                Some(pack) => self.get_packed((spot, ready, pack), most, read),
-                None => match self.try_take(spot, self.slot(spot), ready, self.taking(spot)) {
-                    Some((spot, slot, _)) => self.read_taken(spot, slice::from_ref(slot), read),
-                    None => 0,
-                },
+        while let Some(first) = self.take_first() {
+            let got = match first {
+                First::Taken(spot, slot) => self.read_taken(spot, slice::from_ref(slot), read),
+                First::Packed(spot, ready, pack) => self.get_packed((spot, ready, pack), most, read),
             };
             if got > 0 {
                 return got;

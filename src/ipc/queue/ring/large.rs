@@ -196,9 +196,11 @@ impl Ring {
     }
 
     /// Returns the chunks that an item is in.
+    #[inline]
     fn chunks_of(&self, at: usize, len: usize) -> Range<u32> {
-        let bytes = self.plan.chunk_bytes as usize;
-        (at / bytes) as u32..(at + len).div_ceil(bytes) as u32
+        // A division takes as long as an atomic exchange.
+        let (shift, last) = (self.plan.chunk_bytes.trailing_zeros(), self.plan.chunk_bytes as usize - 1);
+        (at >> shift) as u32..((at + len + last) >> shift) as u32
     }
 
     /// Number of chunks in use: no other ever had memory, nor has its entry.
@@ -207,15 +209,31 @@ impl Ring {
     }
 
     /// Returns a place for an item of `len` bytes, with memory; `None` if there is none now.
+    #[inline(always)]
     pub(super) fn allocate(&self, len: usize) -> Result<Option<Place<'_>>> {
         let own = self.own_chunk.load(Relaxed);
-        match self.place_behind(own, len, own.wrapping_add(1))? {
+        match self.place_in(own, len) {
             None => self.allocate_chunks(own, len),
             place => Ok(place),
         }
     }
 
+    /// Returns a place behind what is in use of `chunk`, and before its end. It has memory.
+    #[inline(always)]
+    fn place_in(&self, chunk: u32, len: usize) -> Option<Place<'_>> {
+        if chunk >= self.used_chunks() {
+            return None;
+        }
+        let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
+        let is_possible =
+            word.state() == USED && word.has_memory() && word.used() + len <= self.plan.chunk_bytes as usize;
+        let is_ours = is_possible && word.replace(entry, word.next(OWNED, self.me.to_word(), true));
+        let at = self.chunk_start(chunk) + word.used();
+        is_ours.then(|| Place { ring: self, chunks: chunk..chunk + 1, at, end: at })
+    }
+
     /// As [`allocate`](Self::allocate) if the item does not fit into chunk `own`.
+    #[inline(never)]
     fn allocate_chunks(&self, own: u32, len: usize) -> Result<Option<Place<'_>>> {
         let kept = self.kept_chunks();
         if self.used_chunks() < kept {
@@ -379,24 +397,25 @@ impl Ring {
     }
 
     /// Counts that the items of `slots` are gone, whose bytes nobody reads any more.
+    #[inline]
     pub(super) fn count_gone(&self, slots: &[Slot]) {
-        let chunks_of_slot = |slot: &Slot| {
-            // What lies nowhere cannot be counted.
-            let place = self.place(slot).unwrap_or(self.chunk_start(self.plan.chunks));
-            self.chunks_of(place, slot.len())
-        };
         let count = |chunk: u32, gone: u32| {
-            if gone > 0 && chunk < self.plan.chunks {
+            if chunk < self.plan.chunks {
                 self.chunk(chunk).gone.fetch_add(gone, Release);
             }
         };
-        let (mut last, mut gone) = (0, 0);
-        for chunk in slots.iter().flat_map(chunks_of_slot) {
-            if chunk != last {
-                count(last, gone);
-                (last, gone) = (chunk, 0);
+        // Those that are in one chunk are counted together.
+        let (mut last, mut gone) = (self.plan.chunks, 0);
+        for slot in slots {
+            // What lies nowhere cannot be counted.
+            let Ok(place) = self.place(slot) else { continue };
+            for chunk in self.chunks_of(place, slot.len()) {
+                if chunk != last {
+                    count(last, gone);
+                    (last, gone) = (chunk, 0);
+                }
+                gone += 1;
             }
-            gone += 1;
         }
         count(last, gone);
     }
@@ -413,11 +432,18 @@ impl Ring {
             .map(|word| Some(word).filter(|word| word.state() == USED || is_owner_dead(*word)))
             .collect();
         for (spot, word) in self.slots() {
-            let (slot, is_taken) = (self.slot(spot), word.state() == State::Taking);
             // What is claimed has no item yet, and packed items are short.
             let may_be_large = word.state() != State::Claimed && word.pack().is_none();
-            if may_be_large && slot.is_large() && !(is_taken && self.release_of_dead(spot, word)) {
-                let chunks = self.chunks_of(self.place(slot)?, slot.len());
+            if !may_be_large || word.state() == State::Taking && self.release_of_dead(spot, word) {
+                continue;
+            }
+            for slot in self.run(spot, word.run()).iter().filter(|slot| slot.is_large()) {
+                let chunks = match self.place(slot) {
+                    Ok(place) => self.chunks_of(place, slot.len()),
+                    // The item is gone, and the slot is used again.
+                    Err(_) if self.word(spot) != word => continue,
+                    Err(error) => return Err(error),
+                };
                 (chunks.start as usize..chunks.end as usize).for_each(|chunk| {
                     if let Some(word) = in_use.get_mut(chunk) {
                         *word = None;
@@ -458,5 +484,40 @@ impl Ring {
         let (place, len) = (slot.content()[0].load(Relaxed) as usize, slot.len());
         let is_inside = place.checked_add(len).is_some_and(|end| end <= self.chunk_start(self.plan.chunks));
         if is_inside { Ok(place) } else { Err(Error::Damaged { object: "queue" }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::queue::batch::{self, Items};
+    use crate::ipc::queue::participants::Rights;
+    use crate::ipc::queue::ring::{Plan, Waiting};
+
+    #[test]
+    fn batch_that_is_being_read_keeps_all_its_memory() {
+        let ring = Ring::create(Plan::of(100, 1024, 64, 3, 64), Rights::BOTH, |_| {}).expect("a ring");
+        let other = ring.another(Rights::BOTH);
+        // Afterwards this handle takes runs.
+        ring.put_item(&[0; 100], Waiting::NO).expect("room");
+        assert_eq!(ring.get_items(1, |_| {}), 1);
+        let mut items = Vec::new();
+        for number in 1..4 {
+            let append = |batch: &mut Vec<u8>| {
+                batch.extend([number; 100]);
+                Ok::<_, ()>(())
+            };
+            batch::append(&mut items, append).expect("it cannot fail");
+        }
+        ring.put_items(Items::of(&items), Waiting::NO, &mut 0).expect("room");
+        let (mut got, mut others) = (Vec::new(), 0);
+        let count = ring.get_items(3, |item| {
+            while other.put_item(&[9; 100], Waiting::NO).is_ok() {
+                others += 1;
+            }
+            got.push(item.expect("whole").to_vec());
+        });
+        assert_eq!((count, others), (3, 5), "items until the memory is full");
+        assert_eq!(got, [1, 2, 3].map(|number| vec![number; 100]));
     }
 }

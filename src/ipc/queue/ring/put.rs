@@ -78,7 +78,7 @@ impl Ring {
         let outcome = loop {
             let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
             let next = items.clone().take(LONGEST_RUN as usize);
-            let together = if next.clone().next().is_some_and(|bytes| !is_short(&bytes)) {
+            let together = if items.clone().next().is_some_and(|bytes| !is_short(&bytes)) {
                 let outcome = self.try_put_long_run(next.take_while(|bytes| !is_short(bytes)));
                 if let Ok(Some(count)) = outcome {
                     items.nth(count - 1);
@@ -172,8 +172,11 @@ impl Ring {
     }
 
     /// Returns a place for an item that does not fit into a slot, if there is room for it.
+    #[inline(always)]
     pub(super) fn try_place(&self, len: usize) -> Result<Option<Place<'_>>> {
-        if self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
+        // The hint is enough: whether there is a slot is found out when one is claimed.
+        let is_likely = self.is_below_capacity(self.tail().position);
+        if is_likely || self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
     }
 
     /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
@@ -209,7 +212,8 @@ impl Ring {
         let slot = self.slot(first);
         let word = Word::load(&slot.word);
         let most = most.min(self.longest_run(first));
-        if most == 0 || !word.is_free_in(self.number(first)) {
+        // After the look at the word: this handle may have been idle for so long that words of now look old to it.
+        if most == 0 || !word.is_free_in(self.number(first)) || !self.is_current(first) {
             return None;
         }
         let room = || self.plan.slots as i64 - distance(first.position, self.seen_head.load(Relaxed));

@@ -21,11 +21,11 @@ use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
 use crate::ipc::error::{Result, os};
 use crate::sys::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
-use crate::sys::shm::{copy_from_words, copy_into_words, prefetch_ahead, shared_layout};
+use crate::sys::shm::{copy_from_words, prefetch_ahead, shared_layout};
 
 shared_layout! {
     pub(crate) struct SegmentEntry {
-        /// `number << 16 | (next + 1) << 2 | state`. Of a free segment, `number` is the last one it had.
+        /// `number << 16 | (next + 1) << 2 | state`. Of a free segment, the number is that of its last use.
         word: AtomicU64,
         /// The number plus one of the last segment that a consumer found done.
         done: AtomicU64,
@@ -85,13 +85,19 @@ impl Slot {
     /// Writes a part of packed items.
     #[inline]
     pub(super) fn write_packed(&self, bytes: &[u8]) {
-        copy_into_words(&self.rest, bytes);
+        let (words, rest) = bytes.as_chunks();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let words = words.iter().chain((!rest.is_empty()).then_some(&last));
+        self.rest.iter().zip(words).for_each(|(word, bytes)| word.store(u64::from_ne_bytes(*bytes), Relaxed));
     }
 
-    /// Copies a part of packed items into `bytes`.
+    /// Copies a part of packed items into `bytes`. Atomically: a producer may write others meanwhile, and then they are
+    /// meaningless.
     #[inline]
-    pub(super) fn read_packed(&self, bytes: &mut [u8]) {
-        copy_from_words(&self.rest, bytes);
+    pub(super) fn read_packed(&self, bytes: &mut [u8; SLOT_BYTES]) {
+        let words = bytes.as_chunks_mut().0;
+        words.iter_mut().zip(&self.rest).for_each(|(bytes, word)| *bytes = word.load(Relaxed).to_ne_bytes());
     }
 
     /// Copies a short item into `buffer`, and returns it.
@@ -307,7 +313,7 @@ impl Ring {
     }
 
     #[inline]
-    fn is_current(&self, spot: Spot) -> bool {
+    pub(super) fn is_current(&self, spot: Spot) -> bool {
         self.chained(spot.segment).is_some_and(|chained| chained.number == self.number(spot))
     }
 
@@ -457,7 +463,7 @@ impl Ring {
         populated.map_err(os("get memory for a queue"))?;
         self.write_words(segment, number);
         self.shared.used_segments.fetch_max(segment + 1, Release);
-        self.entry(segment).store(number << NUMBER_SHIFT | FREE, Release);
+        self.entry(segment).store(number.wrapping_sub(1) << NUMBER_SHIFT | FREE, Release);
         Ok(())
     }
 
@@ -467,8 +473,9 @@ impl Ring {
         self.slots_of(segment).iter().for_each(|slot| done.store(&slot.word));
     }
 
-    /// Writes the words of a free segment that will be number `number` if some may be so old that they would soon look new:
-    /// it was not used for long, or has slots within packed runs. Only for the holder of `chaining`.
+    /// Writes the words of a free segment that will be number `number`, once in each age: some may be so old that they would
+    /// soon look new. It was not used for long, or slots within packed runs have kept theirs. Only for the holder of
+    /// `chaining`.
     fn renew(&self, segment: u32, number: u64) {
         let last = self.entry(segment).load(Relaxed) >> NUMBER_SHIFT;
         if last / AGE != number / AGE {
@@ -494,9 +501,13 @@ impl Ring {
         let mut index = 0;
         while let Some(slot) = slots.get(index as usize) {
             let word = Word::load(&slot.word);
-            let is_done = word.state() == State::Done
-                || word.state() == State::Taking && self.release_of_dead(self.behind(first, index), word);
-            if !is_done {
+            let is_done = || match word.state() {
+                State::Done => true,
+                State::Taking => self.release_of_dead(self.behind(first, index), word),
+                _ => false,
+            };
+            // Who was stopped before this may find a later use.
+            if !word.is_of(self.number(first)) || !is_done() {
                 return false;
             }
             index += word.run();
@@ -565,19 +576,28 @@ impl RingState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::queue::batch::Items;
     use crate::ipc::queue::participants::Rights;
     use crate::ipc::queue::ring::{Plan, Waiting};
     use crate::ipc::test_util::watchdog;
 
+    fn ring() -> Ring {
+        let plan = Plan::of(100, 4096, 4, 3, 64).packing();
+        Ring::create_from(plan, 300 * AGE, Rights::BOTH, |_| {}).expect("a ring")
+    }
+
+    fn pass(ring: &Ring, items: std::ops::Range<u8>) {
+        for item in items {
+            ring.put_item(&[item], Waiting::NO).expect("room");
+            assert_eq!(ring.get_item(|bytes| Ok(bytes.to_vec())).expect("no error"), Some(vec![item]));
+        }
+    }
+
     #[test]
     fn words_that_were_not_written_for_long_are_renewed() {
         let _watchdog = watchdog();
-        let ring = Ring::create_from(Plan::of(100, 4096, 4, 3, 64), 300 * AGE, Rights::BOTH, |_| {}).expect("a ring");
-        let pass = |item: u8| {
-            ring.put_item(&[item], Waiting::NO).expect("room");
-            assert_eq!(ring.get_item(|bytes| Ok(bytes.to_vec())).expect("no error"), Some(vec![item]));
-        };
-        (0..12).for_each(pass);
+        let ring = ring();
+        pass(&ring, 0..12);
         assert!(ring.free_segments(|first| ring.is_done(*first)) > 0);
         for segment in (0..3).filter(|segment| ring.is_in(*segment, FREE)) {
             // More segments ago than there are tags ahead.
@@ -585,6 +605,29 @@ mod tests {
             ring.entry(segment).store(old << NUMBER_SHIFT | FREE, Relaxed);
             ring.slots_of(segment).iter().for_each(|slot| Word::free(State::Done, old).store(&slot.word));
         }
-        (12..24).for_each(pass);
+        pass(&ring, 12..24);
+    }
+
+    #[test]
+    fn handle_that_was_idle_for_long_puts_its_batch_behind_the_others() {
+        let _watchdog = watchdog();
+        let ring = ring();
+        pass(&ring, 0..2);
+        let long_ago = Spot { segment: 0, position: (150 * AGE) << ring.shift };
+        ring.known_tail.store(long_ago.to_word(), Relaxed);
+        ring.put_items(Items::of(&[1, 0, 0, 0, 7, 1, 0, 0, 0, 8]), Waiting::NO, &mut 0).expect("room");
+        let mut got = Vec::new();
+        ring.get_items(9, |item| got.extend_from_slice(item.expect("whole")));
+        assert_eq!(got, [7, 8]);
+    }
+
+    #[test]
+    fn later_use_of_a_segment_is_not_taken_for_its_end() {
+        let ring = ring();
+        pass(&ring, 0..12);
+        for first in ring.chained_spots() {
+            let earlier = Spot { position: first.position - 1000 * 4, ..first };
+            assert!(!ring.is_done(earlier));
+        }
     }
 }

@@ -21,8 +21,8 @@
 //! keeps its segment in use, and the place of the tag holds the number of returns and of leases instead.
 //!
 //! The items of a run may also be [packed](super::packed). Then its first word stays that of all slots until the segment is
-//! used again, the place of the owner holds the length of the run and how many items were taken, and a consumer reads items
-//! first and then takes them: there is no TAKING.
+//! used again, the place of the owner holds a [`Pack`], and a consumer reads items first and then takes them: it changes
+//! READY to READY, or to DONE with the last of them.
 //!
 //! # Ordering
 //! The other words of a slot and its bytes are written between a claim and the publication (`Release`), and read after
@@ -172,7 +172,7 @@ impl Word {
         }
     }
 
-    /// Returns the owner, unless the slot is nobody's.
+    /// Returns the owner, unless the slot is nobody's. Meaningless for READY and DONE.
     pub(crate) fn owner(self) -> Option<ProcessSlot> {
         ProcessSlot::from_word(self.field())
     }
