@@ -41,6 +41,9 @@ pub(super) fn rows() -> Vec<Row> {
         Row::of(get_two, |kill| batch(kill, &[1, 2], &[]))
             .within(["in get_many, of a batch", "get_many 中，取自一批"], FIND_REST)
             .extra(),
+        Row::of(get_two, |kill| batch(kill, &[1, 2, 3], &[3]))
+            .within(["in get_many, of more", "get_many 中，未取完"], FIND_REST)
+            .extra(),
         Row::of(put_long, |kill| long_content(kill, 1, 2))
             .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL)
             .extra()

@@ -28,7 +28,7 @@ impl<'b> Items<'b> {
         count
     }
 
-    /// Returns what comes before `later`, with the headers.
+    /// Returns what comes before `later`, which has fewer items of the same batch left, with the headers.
     pub(crate) fn before(&self, later: &Self) -> &'b [u8] {
         &self.rest[..self.rest.len() - later.rest.len()]
     }

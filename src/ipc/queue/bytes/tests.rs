@@ -128,6 +128,15 @@ fn reservation_waits_for_the_memory_of_what_is_read() {
 }
 
 #[test]
+fn full_queue_has_no_room_for_a_reservation() {
+    let queue = Queue::<[u8]>::bounded(256).expect("a queue");
+    (0..256).for_each(|_| queue.put_bytes(&[1; 100]).expect("room"));
+    for len in [10, 100] {
+        assert!(queue.try_reserve(len).expect("no error").is_none());
+    }
+}
+
+#[test]
 fn commit_after_the_close_gives_the_reservation_back() {
     let queue = Queue::<[u8]>::new().expect("a queue");
     let (producer, consumer) = (queue.producer(), queue.consumer());

@@ -60,7 +60,7 @@ impl Ring {
         !self.is_owner_alive(taking) && self.release_run(spot, taking)
     }
 
-    /// Returns the first slot that was not taken, and its word: `None` at the end of the chain.
+    /// Returns the first slot that was not taken, and the word that tells of it: `None` at the end of the chain.
     #[inline(never)]
     pub(super) fn first_untaken(&self) -> (Spot, Option<Word>) {
         let mut spot = self.head();
@@ -111,9 +111,9 @@ impl Ring {
     /// As [`take`](Self::take) if the first item is where it is expected.
     #[inline(always)]
     fn take_noted(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, &Slot, Word)> {
-        let spot = self.noted_or_known(&self.shared.head, &self.known_head)?;
-        let (slot, ready) = (self.slot(spot), self.ready(spot));
-        if Word::load(&slot.word) == ready { self.try_take(spot, slot, ready, then(spot, ready)) } else { None }
+        let (spot, slot, word) = self.noted_or_known(&self.shared.head, &self.known_head)?;
+        let ready = self.ready(spot);
+        if word == ready { self.try_take(spot, slot, ready, then(spot, ready)) } else { None }
     }
 
     /// Takes the first item for this process alone, unless it is packed. Returns `None` if there is no item.
@@ -205,13 +205,14 @@ impl Ring {
             }
         }
         if count > 0 {
-            // Once.
+            // Once for all that were not packed.
             self.notify_putters();
         }
         count
     }
 
-    /// As [`get_items`](Self::get_items) for items of one run, or for one item. The caller notifies the waiting producers.
+    /// As [`get_items`](Self::get_items) for items of one run, or for one item. The caller notifies the waiting producers,
+    /// unless the items were packed.
     #[inline]
     fn get_run(&self, most: usize, read: &mut impl FnMut(Result<&[u8]>)) -> usize {
         match self.take_run(most) {

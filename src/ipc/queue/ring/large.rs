@@ -141,6 +141,9 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let ring = self.ring;
+        if self.chunks.is_empty() {
+            return;
+        }
         for chunk in self.chunks.clone() {
             let entry = ring.chunk(chunk);
             let start = ring.chunk_start(chunk);
@@ -218,13 +221,14 @@ impl Ring {
         }
     }
 
-    /// Returns a place behind what is in use of `chunk`, and before its end. It has memory.
+    /// As [`place_behind`](Self::place_behind) within one chunk that has memory.
     #[inline(always)]
     fn place_in(&self, chunk: u32, len: usize) -> Option<Place<'_>> {
         if chunk >= self.used_chunks() {
             return None;
         }
-        let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
+        let entry = self.chunk(chunk);
+        let word = ChunkWord::load(entry);
         let is_possible =
             word.state() == USED && word.has_memory() && word.used() + len <= self.plan.chunk_bytes as usize;
         let is_ours = is_possible && word.replace(entry, word.next(OWNED, self.me.to_word(), true));
@@ -368,17 +372,25 @@ impl Ring {
     /// Owns the chunks of `len` bytes at `at`, if the first is in use up to there and the others are empty.
     fn own(&self, at: usize, len: usize) -> Result<Option<Place<'_>>> {
         let chunks = self.chunks_of(at, len);
-        // Gives back what it got if it does not get all.
-        let mut place = Place { ring: self, chunks: chunks.start..chunks.start, at, end: at };
-        for chunk in chunks {
+        let used_of = |chunk: u32| at.saturating_sub(self.chunk_start(chunk));
+        let expected = |chunk: u32| {
             let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
-            let used = at.saturating_sub(self.chunk_start(chunk));
-            let is_as_expected = match used {
+            let is_as_expected = match used_of(chunk) {
                 0 => word.is_empty(entry),
                 used => word.state() == USED && word.used() == used,
             };
-            let owned = word.next(OWNED, self.me.to_word(), word.has_memory());
-            if !is_as_expected || !word.replace(entry, owned) {
+            is_as_expected.then_some((entry, word))
+        };
+        // To give back the first of them wakes the process itself if it waits for room.
+        if !chunks.clone().all(|chunk| expected(chunk).is_some()) {
+            return Ok(None);
+        }
+        // Gives back what it got if it does not get all.
+        let mut place = Place { ring: self, chunks: chunks.start..chunks.start, at, end: at };
+        for chunk in chunks {
+            let Some((entry, word)) = expected(chunk) else { return Ok(None) };
+            let (used, owned) = (used_of(chunk), word.next(OWNED, self.me.to_word(), word.has_memory()));
+            if !word.replace(entry, owned) {
                 return Ok(None);
             }
             place.chunks.end = chunk + 1;
@@ -404,7 +416,7 @@ impl Ring {
                 self.chunk(chunk).gone.fetch_add(gone, Release);
             }
         };
-        // Those that are in one chunk are counted together.
+        // Those in one chunk, one behind the other, are counted together.
         let (mut last, mut gone) = (self.plan.chunks, 0);
         for slot in slots {
             // What lies nowhere cannot be counted.
@@ -441,7 +453,7 @@ impl Ring {
                 let chunks = match self.place(slot) {
                     Ok(place) => self.chunks_of(place, slot.len()),
                     // The item is gone, and the slot is used again.
-                    Err(_) if self.word(spot) != word => continue,
+                    Err(_) if self.has_changed(spot, word) => continue,
                     Err(error) => return Err(error),
                 };
                 (chunks.start as usize..chunks.end as usize).for_each(|chunk| {

@@ -62,6 +62,8 @@ shared_layout! {
         chunk_bytes: AtomicU32,
         pub(crate) max_redeliveries: AtomicU32,
         pub(crate) on_death: AtomicU32,
+        /// 1 if batches are packed.
+        packs: AtomicU32,
         // Changes rarely.
         /// Position of the first item.
         first_position: AtomicU64,
@@ -69,8 +71,7 @@ shared_layout! {
         used_segments: AtomicU32,
         /// Counts the segments that were added to the chain.
         added_segments: AtomicU32,
-        /// 1 if batches are packed.
-        packs: AtomicU32,
+        padding: AtomicU32,
         /// No slot behind this position was claimed and then released without an item.
         last_aborted: AtomicU64,
         /// Number of items that lease holders have returned.

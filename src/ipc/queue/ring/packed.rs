@@ -1,13 +1,13 @@
 //! Short items of a batch, packed into the slots of a run: many of them need few cache lines.
 //!
 //! # State
-//! A part of a [batch](crate::ipc::queue::batch), over all of a run's slots but their words. The first slot's word is that
-//! of all of them and counts the items that were taken; the words of the others are those of an earlier use. There are as
-//! many slots as items, so that a position still tells the number of items before it.
+//! The memory of a run's slots behind their words, taken together, holds a part of a [batch](crate::ipc::queue::batch). The
+//! first slot's word is that of all of them and counts the items that were taken; the words of the others are those of an
+//! earlier use. There are as many slots as items, so that a position still tells the number of items before it.
 //!
 //! # Ordering
 //! A consumer reads items before it takes them, and then takes them only if the word has not changed meanwhile: nothing is
-//! written into the slots before all of them are taken. What it has read otherwise is meaningless.
+//! written into the slots before all of them are taken. Otherwise it discards what it has read.
 //!
 //! # Death
 //! The word changes from one number of items to another at once. A consumer that is killed before that has taken nothing,
@@ -25,11 +25,11 @@ use crate::sys::shm::prefetch_ahead;
 const _: () = assert!(HEADER_BYTES + INLINE_BYTES <= SLOT_BYTES);
 const MOST_BYTES: usize = SLOT_BYTES * LONGEST_RUN as usize;
 
-/// A copy of packed items of a run, where they are in the slots.
+/// A copy of packed items of a run, at the same offsets as in the slots.
 struct Copied<'r> {
     slots: &'r [Slot],
     bytes: [u8; MOST_BYTES],
-    /// Offset of the first byte that is not copied.
+    /// Offset behind the last byte that was copied. The first one was in the slot of the next item.
     end: usize,
 }
 
@@ -58,7 +58,8 @@ impl Copied<'_> {
 }
 
 impl Ring {
-    /// Puts as many items into the slots of a run that this process has claimed. The caller notifies who waits.
+    /// Writes `items`, as many as there are slots, into a run that this process has claimed, and publishes it. The caller
+    /// notifies who waits.
     pub(super) fn publish_packed(&self, first: Spot, slots: &[Slot], items: &[u8]) -> Result<()> {
         slots.iter().zip(items.chunks(SLOT_BYTES)).for_each(|(slot, bytes)| slot.write_packed(bytes));
         self.check_open(first)?;
@@ -70,7 +71,8 @@ impl Ring {
     }
 
     /// Takes up to `most` packed items of a run, whose word was `ready`, and hands each to `read`. Returns their number:
-    /// none if another process was faster. Wakes the waiting producers before.
+    /// none if another process was faster. Wakes the waiting producers before it calls `read`. A damaged word is one error,
+    /// and ends the run.
     pub(super) fn get_packed(
         &self,
         (first, ready, pack): (Spot, Word, Pack),
@@ -83,7 +85,6 @@ impl Ring {
             && pack.used <= pack.len
             && pack.len <= longest
             && start < pack.used as usize * SLOT_BYTES;
-        // What is damaged is one item.
         let pack = if is_sound { pack } else { Pack { len: pack.len.min(longest), taken: 0, used: 1, next: 0 } };
         let left = pack.len - pack.taken;
         let count = left.min(u32::try_from(most).unwrap_or(u32::MAX));

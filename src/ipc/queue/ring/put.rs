@@ -77,9 +77,9 @@ impl Ring {
         let notify = || self.notify_getters();
         let outcome = loop {
             let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
-            let next = items.clone().take(LONGEST_RUN as usize);
             let together = if items.clone().next().is_some_and(|bytes| !is_short(&bytes)) {
-                let outcome = self.try_put_long_run(next.take_while(|bytes| !is_short(bytes)));
+                let long = items.clone().take(LONGEST_RUN as usize).take_while(|bytes| !is_short(bytes));
+                let outcome = self.try_put_long_run(long);
                 if let Ok(Some(count)) = outcome {
                     items.nth(count - 1);
                 }
@@ -174,9 +174,7 @@ impl Ring {
     /// Returns a place for an item that does not fit into a slot, if there is room for it.
     #[inline(always)]
     pub(super) fn try_place(&self, len: usize) -> Result<Option<Place<'_>>> {
-        // The hint is enough: whether there is a slot is found out when one is claimed.
-        let is_likely = self.is_below_capacity(self.tail().position);
-        if is_likely || self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
+        if self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
     }
 
     /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
@@ -191,15 +189,12 @@ impl Ring {
     /// Claims the next slot. Returns `None` if the ring is full.
     #[inline(always)]
     pub(crate) fn claim(&self) -> Result<Option<(Spot, &Slot)>> {
-        if let Some(spot) = self.noted_or_known(&self.shared.tail, &self.known_tail) {
-            let slot = self.slot(spot);
-            let word = Word::load(&slot.word);
-            if word.is_free_in(self.number(spot))
-                && self.is_below_capacity(spot.position)
-                && self.claim_at(spot, slot, word)
-            {
-                return Ok(Some((spot, slot)));
-            }
+        if let Some((spot, slot, word)) = self.noted_or_known(&self.shared.tail, &self.known_tail)
+            && word.is_free_in(self.number(spot))
+            && self.is_below_capacity(spot.position)
+            && self.claim_at(spot, slot, word)
+        {
+            return Ok(Some((spot, slot)));
         }
         self.claim_slowly()
     }
@@ -229,8 +224,8 @@ impl Ring {
         })
     }
 
-    /// Puts the first of `items` together, as many as are short and at least one, and returns their number: `None` unless
-    /// the next slots are known, and if the ring may be full.
+    /// Puts the first short items together, at most as many as a run has, and moves `items` past them. Returns their number,
+    /// or `None` if the next slot is not known or the ring may be full.
     fn try_put_run(&self, items: &mut Items<'_>) -> Result<Option<usize>> {
         let mut rest = items.clone();
         let most = rest.skip_short(INLINE_BYTES, LONGEST_RUN as usize);
@@ -261,7 +256,7 @@ impl Ring {
             Some(*end).filter(|end| *end <= MOST_TOGETHER)
         });
         let Some((count, len)) = (1..).zip(ends).last() else { return Ok(None) };
-        if self.is_put_waiting() {
+        if self.is_put_waiting() || known(&self.known_tail).is_none() {
             return Ok(None);
         }
         let Some(mut place) = self.try_place(len)? else { return Ok(None) };
@@ -322,7 +317,7 @@ impl Ring {
                     None if !self.has_room_at(spot.position + 1) || !self.extend(spot)? => return Ok(None),
                     None => spot,
                 };
-            } else if !word.is_free_in(self.number(spot)) {
+            } else if !word.is_free_in(self.number(spot)) || !self.is_current(spot) {
                 // The segment is another by now.
                 spot = self.newest();
             } else if !self.has_room_at(spot.position) {
@@ -404,6 +399,7 @@ impl Ring {
         }
         self.abort(first, self.word(first));
         self.shared.getters.event.notify();
+        self.shared.putters.event.notify();
         Err(Error::Closed)
     }
 

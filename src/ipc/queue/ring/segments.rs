@@ -5,7 +5,8 @@
 //! A [`SegmentEntry`] for each segment: without memory, free, or in the chain, with its number in the order of the puts
 //! and the next segment. A segment is in use from when it is chained until all of its slots are done: nothing else
 //! records it. `tail` is a hint where to look for the first slot that was never claimed, `head` for the first that was
-//! not taken, `open` for the first that is not done; they may be too low, never too high, and may name a segment that is no longer in use.
+//! not taken, `open` for the first that is not done; they may be too low, never too high, and may name a segment that is no
+//! longer in use.
 //!
 //! # Ordering
 //! The entries belong to the holder of `chaining`; others read them. A segment's number is its tag, so a process that
@@ -85,10 +86,12 @@ impl Slot {
     /// Writes a part of packed items.
     #[inline]
     pub(super) fn write_packed(&self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        let words = words.iter().chain((!rest.is_empty()).then_some(&last));
+        let mut last = [0; SLOT_BYTES];
+        let whole = bytes.first_chunk().unwrap_or_else(|| {
+            last[..bytes.len()].copy_from_slice(bytes);
+            &last
+        });
+        let words = whole.as_chunks().0;
         self.rest.iter().zip(words).for_each(|(word, bytes)| word.store(u64::from_ne_bytes(*bytes), Relaxed));
     }
 
@@ -161,7 +164,8 @@ pub(super) fn known(known: &AtomicU64) -> Option<Spot> {
     Some(known.load(Relaxed)).filter(|word| *word != NOWHERE).map(Spot::from_word)
 }
 
-/// Words that were written in an age of this many segments are all renewed in the next: well before their tags wrap.
+/// Segment numbers are divided into ages of this many: the words of a segment are all written before its first use in an
+/// age, well before their tags wrap.
 const AGE: u64 = 1 << 20;
 
 /// How many slots ahead one is prefetched.
@@ -263,6 +267,12 @@ impl Ring {
         Word::load(&self.slot(spot).word)
     }
 
+    /// Returns whether a word is another than before what was read meanwhile.
+    pub(super) fn has_changed(&self, spot: Spot, word: Word) -> bool {
+        fence(Acquire);
+        self.word(spot) != word
+    }
+
     /// Records where to look first from now on.
     #[inline]
     fn note(&self, hint: &AtomicU64, spot: Spot) {
@@ -304,12 +314,20 @@ impl Ring {
         self.is_current(spot).then_some(spot)
     }
 
-    /// As [`noted`](Self::noted), but if it is `known`, the segment was in use once, and only the slot's word tells
-    /// whether it still is.
-    #[inline]
-    pub(super) fn noted_or_known(&self, hint: &AtomicU64, known: &AtomicU64) -> Option<Spot> {
-        let word = hint.load(Acquire);
-        if word == known.load(Relaxed) { Some(Spot::from_word(word)) } else { self.noted(hint) }
+    /// As [`noted`](Self::noted), with the slot and its word. If it is `known`, the segment was in use once, and still is:
+    /// nobody has passed the spot.
+    #[inline(always)]
+    pub(super) fn noted_or_known(&self, hint: &AtomicU64, known: &AtomicU64) -> Option<(Spot, &Slot, Word)> {
+        let noted = hint.load(Acquire);
+        let spot = Spot::from_word(noted);
+        if noted != known.load(Relaxed) && !self.is_current(spot) {
+            return None;
+        }
+        let slot = self.slot(spot);
+        let word = Word::load(&slot.word);
+        // Again, after the look at the word: this process may have been stopped for so long that words of now look old.
+        let is_in_use = hint.load(Relaxed) == noted || self.is_current(spot);
+        is_in_use.then_some((spot, slot, word))
     }
 
     #[inline]
@@ -473,9 +491,9 @@ impl Ring {
         self.slots_of(segment).iter().for_each(|slot| done.store(&slot.word));
     }
 
-    /// Writes the words of a free segment that will be number `number`, once in each age: some may be so old that they would
-    /// soon look new. It was not used for long, or slots within packed runs have kept theirs. Only for the holder of
-    /// `chaining`.
+    /// Writes the words of a free segment that will be number `number` before its first use in an age. Old words would in
+    /// time look like future ones: those of segments that were free for long, and of slots within packed runs, which keep
+    /// theirs. Only for the holder of `chaining`.
     fn renew(&self, segment: u32, number: u64) {
         let last = self.entry(segment).load(Relaxed) >> NUMBER_SHIFT;
         if last / AGE != number / AGE {
@@ -489,7 +507,10 @@ impl Ring {
 
     /// Frees the segments of which `is_done` says that they are. Returns their number. Only for the holder of `chaining`.
     fn free_segments(&self, is_done: impl Fn(&Spot) -> bool) -> usize {
-        let head = self.head();
+        // Not the hint: who was stopped may have set it back to a segment that is out of use.
+        let (head, word) = self.first_untaken();
+        // The last segment stays in the chain.
+        let head = Spot { position: head.position - u64::from(word.is_none()), ..head };
         let is_before = |spot: &Spot| distance(head.position, spot.position) >= i64::from(self.plan.segment_slots);
         let done = self.chained_spots().filter(is_before).filter(is_done);
         done.map(|first| self.entry(first.segment).store(self.number(first) << NUMBER_SHIFT | FREE, Release)).count()
@@ -497,17 +518,22 @@ impl Ring {
 
     /// Returns whether all slots of a segment are done; those of dead consumers are, after this.
     fn is_done(&self, first: Spot) -> bool {
-        let slots = self.slots_of(first.segment);
+        let (slots, done) = (self.slots_of(first.segment), self.done(first));
         let mut index = 0;
         while let Some(slot) = slots.get(index as usize) {
             let word = Word::load(&slot.word);
-            let is_done = || match word.state() {
+            // A branch, so that the processor need not wait for one word to find the next.
+            if word == done {
+                index += 1;
+                continue;
+            }
+            let is_gone = || match word.state() {
                 State::Done => true,
                 State::Taking => self.release_of_dead(self.behind(first, index), word),
                 _ => false,
             };
-            // Who was stopped before this may find a later use.
-            if !word.is_of(self.number(first)) || !is_done() {
+            // A process that was stopped before this may find a later use.
+            if !word.is_of(self.number(first)) || !is_gone() {
                 return false;
             }
             index += word.run();
@@ -576,6 +602,7 @@ impl RingState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::process::table::ProcessSlot;
     use crate::ipc::queue::batch::Items;
     use crate::ipc::queue::participants::Rights;
     use crate::ipc::queue::ring::{Plan, Waiting};
@@ -625,9 +652,14 @@ mod tests {
     fn later_use_of_a_segment_is_not_taken_for_its_end() {
         let ring = ring();
         pass(&ring, 0..12);
-        for first in ring.chained_spots() {
-            let earlier = Spot { position: first.position - 1000 * 4, ..first };
-            assert!(!ring.is_done(earlier));
-        }
+        let first = ring.chained_spots().next().expect("a segment");
+        let earlier = Spot { position: first.position - 1000 * 4, ..first };
+        // Of another generation of this process's slot.
+        let dead = ProcessSlot::from_word(ring.me.to_word() ^ 1 << 31).expect("it is not 0");
+        let taking = Word::owned(State::Taking, dead, ring.number(first));
+        taking.store(&ring.slot(first).word);
+        assert!(!ring.is_done(earlier));
+        assert_eq!(ring.word(first), taking);
+        assert!(ring.release_of_dead(first, taking));
     }
 }

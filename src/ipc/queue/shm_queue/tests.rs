@@ -534,6 +534,19 @@ fn long_item_is_behind_one_that_waits_for_more_room() {
 }
 
 #[test]
+fn long_put_sleeps_until_there_is_room() {
+    let _watchdog = watchdog();
+    // Full at the end of a segment, and behind an item that ends in the middle of a chunk.
+    let full_segment = (Queue::<String>::bounded(256).expect("a queue"), 256, 100);
+    let full_chunks = (Queue::<String>::builder().byte_limit(8192).build().expect("a queue"), 2, 4000);
+    for (queue, fits, len) in [full_segment, full_chunks] {
+        let put = || queue.put("x".repeat(len)).expect("room in the end");
+        (0..fits).for_each(|_| put());
+        with_sleepers(1, put, || assert_eq!(queue.get().expect("an item").len(), len));
+    }
+}
+
+#[test]
 fn every_operation_passes_one_point() {
     let queue = Queue::<u8>::bounded(2).expect("a queue");
     let (put, get) = (queue.producer(), queue.consumer());
