@@ -158,7 +158,10 @@ fn compare(seen: &mut Observation, queue: &Queue<Item>, undone: &[u64], done: &[
 
 /// The queue contains `before`, and afterwards the same or `done`; no process waits.
 fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Effect> {
-    let queue = queue(4, before)?;
+    content_of(queue(4, before)?, kill, before, done)
+}
+
+fn content_of(queue: Queue<Item>, kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Effect> {
     let seen = kill.alone(queue.clone())?;
     compare(seen, &queue, before, done)
 }
@@ -168,8 +171,7 @@ fn batch(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Ef
     let queue = queue(4, &[0])?;
     queue.put_many(&before.iter().map(|&number| item(number)).collect::<Vec<_>>())?;
     queue.get()?;
-    let seen = kill.alone(queue.clone())?;
-    compare(seen, &queue, before, done)
+    content_of(queue, kill, before, done)
 }
 
 /// The queue contains `before` long items, and afterwards as many or `done`, or a number between the two; no process

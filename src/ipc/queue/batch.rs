@@ -39,11 +39,16 @@ impl<'b> Iterator for Items<'b> {
 
     #[inline]
     fn next(&mut self) -> Option<&'b [u8]> {
-        let (header, rest) = self.rest.split_first_chunk()?;
-        let (item, rest) = rest.split_at_checked(u32::from_ne_bytes(*header) as usize)?;
+        let (item, rest) = self.rest.get(HEADER_BYTES..)?.split_at_checked(item_len(self.rest)?)?;
         self.rest = rest;
         Some(item)
     }
+}
+
+/// Returns the length of the first item, from its header.
+#[inline]
+pub(crate) fn item_len(batch: &[u8]) -> Option<usize> {
+    batch.first_chunk().map(|header| u32::from_ne_bytes(*header) as usize)
 }
 
 /// Appends to a batch what `write` appends. Returns the length of the item.
@@ -55,4 +60,18 @@ pub(crate) fn append<E>(batch: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) ->
     let len = batch.len() - start - HEADER_BYTES;
     batch[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
     Ok(len)
+}
+
+/// Returns a batch of these items.
+#[cfg(test)]
+pub(crate) fn batch_of(items: &[Vec<u8>]) -> Vec<u8> {
+    let mut batch = Vec::new();
+    for item in items {
+        let write = |batch: &mut Vec<u8>| {
+            batch.extend(item);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        append(&mut batch, write).expect("it cannot fail");
+    }
+    batch
 }

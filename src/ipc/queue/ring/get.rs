@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::large::MOST_TOGETHER;
-use super::segments::{INLINE_BYTES, Slot, Spot, known};
+use super::segments::{Spot, known};
+use super::slot::{INLINE_BYTES, Slot};
 use super::word::{Pack, State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::Deadline;
@@ -17,8 +18,8 @@ use crate::sys::task::Task;
 
 /// The first item.
 enum First<'r> {
-    /// Its slot, which this process has taken.
-    Taken(Spot, &'r Slot),
+    /// Its slot, which this process has taken, and the word now.
+    Taken(Spot, &'r Slot, Word),
     /// The first slot of its run, the word, and what that says.
     Packed(Spot, Word, Pack),
 }
@@ -97,15 +98,10 @@ impl Ring {
     /// packed.
     #[inline(always)]
     pub(crate) fn take(&self, then: impl Fn(Spot, Word) -> Word) -> Option<(Spot, &Slot, Word)> {
-        if let Some(taken) = self.take_noted(&then) {
-            return Some(taken);
-        }
-        loop {
-            let (spot, ready) = self.first_ready().filter(|(_, ready)| ready.pack().is_none())?;
-            if let Some(taken) = self.try_take(spot, self.slot(spot), ready, then(spot, ready)) {
-                return Some(taken);
-            }
-        }
+        self.take_noted(&then).or_else(|| match self.take_first(then)? {
+            First::Taken(spot, slot, taken) => Some((spot, slot, taken)),
+            First::Packed(..) => None,
+        })
     }
 
     /// As [`take`](Self::take) if the first item is where it is expected.
@@ -116,16 +112,16 @@ impl Ring {
         if word == ready { self.try_take(spot, slot, ready, then(spot, ready)) } else { None }
     }
 
-    /// Takes the first item for this process alone, unless it is packed. Returns `None` if there is no item.
+    /// As [`take`](Self::take), wherever the first item is. Returns one that is packed as it is.
     #[inline]
-    fn take_first(&self) -> Option<First<'_>> {
+    fn take_first(&self, then: impl Fn(Spot, Word) -> Word) -> Option<First<'_>> {
         loop {
             let (spot, ready) = self.first_ready()?;
             if let Some(pack) = ready.pack() {
                 return Some(First::Packed(spot, ready, pack));
             }
-            if let Some((spot, slot, _)) = self.try_take(spot, self.slot(spot), ready, self.taking(spot)) {
-                return Some(First::Taken(spot, slot));
+            if let Some((spot, slot, taken)) = self.try_take(spot, self.slot(spot), ready, then(spot, ready)) {
+                return Some(First::Taken(spot, slot, taken));
             }
         }
     }
@@ -154,11 +150,15 @@ impl Ring {
     #[inline(never)]
     fn get_first_item<R>(&self, read: impl Fn(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let mut got = None;
-        while let Some(first) = self.take_first() {
+        let mut read_packed = |bytes: Result<&[u8]>| {
+            self.notify_putters();
+            got = Some(bytes.and_then(&read));
+        };
+        while let Some(first) = self.take_first(|spot, _| self.taking(spot)) {
             match first {
-                First::Taken(spot, slot) => return self.get_taken_item(spot, slot, read).map(Some),
+                First::Taken(spot, slot, _) => return self.get_taken_item(spot, slot, read).map(Some),
                 First::Packed(spot, ready, pack) => {
-                    if self.get_packed((spot, ready, pack), 1, &mut |bytes| got = Some(bytes.and_then(&read))) > 0 {
+                    if self.get_packed((spot, ready, pack), 1, &mut read_packed) > 0 {
                         break;
                     }
                 }
@@ -205,14 +205,13 @@ impl Ring {
             }
         }
         if count > 0 {
-            // Once for all that were not packed.
+            // Once.
             self.notify_putters();
         }
         count
     }
 
-    /// As [`get_items`](Self::get_items) for items of one run, or for one item. The caller notifies the waiting producers,
-    /// unless the items were packed.
+    /// As [`get_items`](Self::get_items) for items of one run, or for one item. The caller wakes the waiting producers.
     #[inline]
     fn get_run(&self, most: usize, read: &mut impl FnMut(Result<&[u8]>)) -> usize {
         match self.take_run(most) {
@@ -224,9 +223,9 @@ impl Ring {
     /// As [`get_run`](Self::get_run), wherever the first item is.
     #[inline]
     fn get_first(&self, most: usize, read: &mut impl FnMut(Result<&[u8]>)) -> usize {
-        while let Some(first) = self.take_first() {
+        while let Some(first) = self.take_first(|spot, _| self.taking(spot)) {
             let got = match first {
-                First::Taken(spot, slot) => self.read_taken(spot, slice::from_ref(slot), read),
+                First::Taken(spot, slot, _) => self.read_taken(spot, slice::from_ref(slot), read),
                 First::Packed(spot, ready, pack) => self.get_packed((spot, ready, pack), most, read),
             };
             if got > 0 {

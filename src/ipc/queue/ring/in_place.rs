@@ -9,7 +9,8 @@
 //! that is killed leaves a slot with a dead owner: the next one that needs the memory releases both.
 
 use super::large::Place;
-use super::segments::{INLINE_BYTES, Spot};
+use super::segments::Spot;
+use super::slot::INLINE_BYTES;
 use super::{Ring, Waiting};
 use crate::ipc::error::{Error, Result, check_len};
 

@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use super::Ring;
-use super::segments::Slot;
+use super::slot::Slot;
 use super::word::State;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::table::ProcessSlot;
@@ -152,7 +152,7 @@ impl Drop for Place<'_> {
             let word = ChunkWord::load(entry);
             word.next(state, used as u32, word.has_memory()).store(entry);
         }
-        // Who found too little room may add an item behind this one.
+        // A put that found too little room may add its item behind this one.
         ring.shared.putters.event.notify();
     }
 }
@@ -502,7 +502,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::queue::batch::{self, Items};
+    use crate::ipc::queue::batch::{Items, batch_of};
     use crate::ipc::queue::participants::Rights;
     use crate::ipc::queue::ring::{Plan, Waiting};
 
@@ -513,15 +513,8 @@ mod tests {
         // Afterwards this handle takes runs.
         ring.put_item(&[0; 100], Waiting::NO).expect("room");
         assert_eq!(ring.get_items(1, |_| {}), 1);
-        let mut items = Vec::new();
-        for number in 1..4 {
-            let append = |batch: &mut Vec<u8>| {
-                batch.extend([number; 100]);
-                Ok::<_, ()>(())
-            };
-            batch::append(&mut items, append).expect("it cannot fail");
-        }
-        ring.put_items(Items::of(&items), Waiting::NO, &mut 0).expect("room");
+        let items = [1, 2, 3].map(|number| vec![number; 100]);
+        ring.put_items(Items::of(&batch_of(&items)), Waiting::NO, &mut 0).expect("room");
         let (mut got, mut others) = (Vec::new(), 0);
         let count = ring.get_items(3, |item| {
             while other.put_item(&[9; 100], Waiting::NO).is_ok() {
@@ -530,6 +523,6 @@ mod tests {
             got.push(item.expect("whole").to_vec());
         });
         assert_eq!((count, others), (3, 5), "items until the memory is full");
-        assert_eq!(got, [1, 2, 3].map(|number| vec![number; 100]));
+        assert_eq!(got, items);
     }
 }

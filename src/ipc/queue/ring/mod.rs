@@ -29,16 +29,19 @@ mod packed;
 mod plan;
 mod put;
 mod segments;
+mod slot;
 mod waiting;
 mod word;
 
 pub(crate) use in_place::{InPlace, Room};
 pub(crate) use plan::Plan;
-pub(crate) use segments::{INLINE_BYTES, Spot, distance};
+pub(crate) use segments::{Spot, distance};
+pub(crate) use slot::INLINE_BYTES;
 pub(crate) use waiting::Waiting;
 pub(crate) use word::{State, Word};
 
-use self::segments::{NOWHERE, Slot};
+use self::segments::NOWHERE;
+use self::slot::Slot;
 use self::waiting::WaitQueue;
 use super::participants::{Counted, Handle, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};

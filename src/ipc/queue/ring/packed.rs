@@ -14,16 +14,19 @@
 //! and after it has taken the items with it.
 
 use super::Ring;
-use super::segments::{INLINE_BYTES, SLOT_BYTES, Slot, Spot, distance};
+use super::segments::{Spot, distance};
+use super::slot::{INLINE_BYTES, SLOT_BYTES, Slot};
 use super::word::{LONGEST_RUN, Pack, Word};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::batch::{HEADER_BYTES, Items};
+use crate::ipc::queue::batch::{self, HEADER_BYTES, Items};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::shm::prefetch_ahead;
 
 // As many of the longest items fit as there are slots.
 const _: () = assert!(HEADER_BYTES + INLINE_BYTES <= SLOT_BYTES);
 const MOST_BYTES: usize = SLOT_BYTES * LONGEST_RUN as usize;
+
+const DAMAGED: Error = Error::Damaged { object: "queue" };
 
 /// A copy of packed items of a run, at the same offsets as in the slots.
 struct Copied<'r> {
@@ -47,9 +50,8 @@ impl Copied<'_> {
     fn copy_items(&mut self, start: usize, count: u32) -> usize {
         (0..count).fold(start, |at, _| {
             self.copy_up_to(at + HEADER_BYTES);
-            let header = self.bytes.get(at..).and_then(|rest| rest.first_chunk());
             // What ends too early is found to be damaged later.
-            let len = header.map_or(0, |header| u32::from_ne_bytes(*header) as usize);
+            let len = self.bytes.get(at..).and_then(batch::item_len).unwrap_or(0);
             let end = (at + HEADER_BYTES + len).min(MOST_BYTES);
             self.copy_up_to(end);
             end
@@ -59,7 +61,7 @@ impl Copied<'_> {
 
 impl Ring {
     /// Writes `items`, as many as there are slots, into a run that this process has claimed, and publishes it. The caller
-    /// notifies who waits.
+    /// wakes the waiting consumers.
     pub(super) fn publish_packed(&self, first: Spot, slots: &[Slot], items: &[u8]) -> Result<()> {
         slots.iter().zip(items.chunks(SLOT_BYTES)).for_each(|(slot, bytes)| slot.write_packed(bytes));
         self.check_open(first)?;
@@ -71,44 +73,40 @@ impl Ring {
     }
 
     /// Takes up to `most` packed items of a run, whose word was `ready`, and hands each to `read`. Returns their number:
-    /// none if another process was faster. Wakes the waiting producers before it calls `read`. A damaged word is one error,
-    /// and ends the run.
+    /// none if another process was faster. A damaged word is one error, and ends the run. The caller wakes the waiting
+    /// producers.
     pub(super) fn get_packed(
         &self,
         (first, ready, pack): (Spot, Word, Pack),
         most: usize,
         read: &mut impl FnMut(Result<&[u8]>),
     ) -> usize {
-        const DAMAGED: Error = Error::Damaged { object: "queue" };
         let (longest, start) = (self.longest_run(first), pack.next as usize);
         let is_sound = pack.taken < pack.len
             && pack.used <= pack.len
             && pack.len <= longest
             && start < pack.used as usize * SLOT_BYTES;
-        let pack = if is_sound { pack } else { Pack { len: pack.len.min(longest), taken: 0, used: 1, next: 0 } };
+        if !is_sound {
+            let is_ours = self.end_packed(first, ready, pack.len.min(longest), 1);
+            if is_ours {
+                read(Err(DAMAGED));
+            }
+            return usize::from(is_ours);
+        }
         let left = pack.len - pack.taken;
         let count = left.min(u32::try_from(most).unwrap_or(u32::MAX));
         let slots = self.run(first, pack.len);
-        let mut copied = Copied { slots, bytes: [0; _], end: start.min(MOST_BYTES) / SLOT_BYTES * SLOT_BYTES };
-        let (taken, next) = match () {
-            () if !is_sound => (pack.len, 0),
-            () if count == left => {
-                copied.copy_up_to(pack.used as usize * SLOT_BYTES);
-                (pack.len, 0)
-            }
-            () => (pack.taken + count, copied.copy_items(start, count) as u32),
+        let mut copied = Copied { slots, bytes: [0; _], end: start / SLOT_BYTES * SLOT_BYTES };
+        let are_ours = if count == left {
+            copied.copy_up_to(pack.used as usize * SLOT_BYTES);
+            self.end_packed(first, ready, pack.len, pack.used)
+        } else {
+            let next = copied.copy_items(start, count) as u32;
+            let rest = Pack { taken: pack.taken + count, next, ..pack };
+            ready.replace(&slots[0].word, Word::packed(self.number(first), rest))
         };
-        if !ready.replace(&slots[0].word, Word::packed(self.number(first), Pack { taken, next, ..pack })) {
+        if !are_ours {
             return 0;
-        }
-        if taken == pack.len {
-            self.prefetch_packed(first, &slots[..pack.used as usize], pack.len);
-            self.note_passed(&self.shared.head, &self.known_head, self.behind(first, pack.len - 1));
-        }
-        self.notify_putters();
-        if !is_sound {
-            read(Err(DAMAGED));
-            return 1;
         }
         let mut items = Items::of(copied.bytes.get(start..copied.end).unwrap_or_default());
         for _ in 0..count {
@@ -119,22 +117,28 @@ impl Ring {
         }
         count as usize
     }
-
-    /// Prefetches the next run for a consumer that has taken one of `len` slots, if it is as long and claimed by now.
-    fn prefetch_packed(&self, first: Spot, used: &[Slot], len: u32) {
-        let behind = self.behind(first, 2 * len).position;
-        if distance(self.seen_tail.load(Relaxed), behind) >= 0 {
-            prefetch_ahead(used, len as usize);
-        } else {
-            self.see_tail();
+    /// Takes all that is left of a run of `len` slots, and prefetches the next one, if it is as long and claimed by now.
+    fn end_packed(&self, first: Spot, ready: Word, len: u32, used: u32) -> bool {
+        let slots = self.run(first, len);
+        let done = Word::packed(self.number(first), Pack { len, used, taken: len, next: 0 });
+        let is_ours = ready.replace(&slots[0].word, done);
+        if is_ours {
+            self.note_passed(&self.shared.head, &self.known_head, self.behind(first, len - 1));
+            let behind_next = self.behind(first, 2 * len).position;
+            if distance(self.seen_tail.load(Relaxed), behind_next) >= 0 {
+                prefetch_ahead(&slots[..used as usize], len as usize);
+            } else {
+                self.see_tail();
+            }
         }
+        is_ours
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::queue::batch;
+    use crate::ipc::queue::batch::batch_of;
     use crate::ipc::queue::participants::Rights;
     use crate::ipc::queue::ring::{Plan, State, Waiting};
 
@@ -144,15 +148,8 @@ mod tests {
         let ring = Ring::create(plan, Rights::BOTH, |_| {}).expect("a ring");
         ring.put_item(&[], Waiting::NO).expect("room");
         assert!(ring.get_item(|_| Ok(())).expect("no error").is_some());
-        let mut items = Vec::new();
-        for len in lens {
-            batch::append::<()>(&mut items, |batch| {
-                batch.extend((0..*len).map(|at| at as u8));
-                Ok(())
-            })
-            .expect("it cannot fail");
-        }
-        ring.put_items(Items::of(&items), Waiting::NO, &mut 0).expect("room");
+        let items: Vec<_> = lens.iter().map(|len| (0..*len).map(|at| at as u8).collect()).collect();
+        ring.put_items(Items::of(&batch_of(&items)), Waiting::NO, &mut 0).expect("room");
         let (first, ready) = ring.first_ready().expect("items");
         assert_eq!(ready.pack().expect("they are packed").len, lens.len() as u32);
         (ring, first)

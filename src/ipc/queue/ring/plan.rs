@@ -2,7 +2,8 @@
 
 use super::RingState;
 use super::large::{ChunkEntry, PLACES};
-use super::segments::{SegmentEntry, Slot};
+use super::segments::SegmentEntry;
+use super::slot::Slot;
 use crate::ipc::error::{Result, check_range};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::shm::Mapping;

@@ -3,7 +3,8 @@
 use std::slice;
 
 use super::large::{MOST_TOGETHER, PLACES, Place};
-use super::segments::{AHEAD, INLINE_BYTES, Slot, Spot, distance, known};
+use super::segments::{AHEAD, Spot, distance, known};
+use super::slot::{INLINE_BYTES, Slot};
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, Waiting};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
@@ -381,7 +382,7 @@ impl Ring {
         }
     }
 
-    /// Publishes the item in a slot that this process has claimed. The caller notifies who waits.
+    /// Publishes the item in a slot that this process has claimed. The caller wakes the waiting consumers.
     #[inline]
     pub(crate) fn publish(&self, spot: Spot, slot: &Slot, len: usize) -> Result<()> {
         slot.set_len(len);

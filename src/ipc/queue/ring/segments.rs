@@ -18,11 +18,12 @@
 
 use std::slice;
 
+use super::slot::Slot;
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
 use crate::ipc::error::{Result, os};
 use crate::sys::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
-use crate::sys::shm::{copy_from_words, prefetch_ahead, shared_layout};
+use crate::sys::shm::{prefetch_ahead, shared_layout};
 
 shared_layout! {
     pub(crate) struct SegmentEntry {
@@ -30,85 +31,6 @@ shared_layout! {
         word: AtomicU64,
         /// The number plus one of the last segment that a consumer found done.
         done: AtomicU64,
-    }
-}
-
-/// Longer items are [elsewhere](super::large), and the slot has their place.
-pub(crate) const INLINE_BYTES: usize = 48;
-/// All of a slot but its word: room for [packed](super::packed) items.
-pub(super) const SLOT_BYTES: usize = 8 + INLINE_BYTES;
-
-shared_layout! {
-    /// A slot: one cache line.
-    pub(crate) struct Slot {
-        pub(super) word: AtomicU64,
-        /// `pid << 32 | len`: the number of bytes of the item, and the process id of the last one that leased it. Then the
-        /// item, or the place of a long one. Of a slot in a packed run, all of it is content.
-        rest: [AtomicU64; SLOT_BYTES / 8],
-    }
-}
-const _: () = assert!(size_of::<Slot>() == 64);
-
-impl Slot {
-    /// Returns the number of bytes of the item.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.rest[0].load(Relaxed) as u32 as usize
-    }
-
-    #[inline]
-    pub(super) fn set_len(&self, len: usize) {
-        self.rest[0].store(u64::from(len as u32), Relaxed);
-    }
-
-    /// Returns the process id of the last one that leased the item.
-    pub(super) fn pid(&self) -> u32 {
-        (self.rest[0].load(Relaxed) >> u32::BITS) as u32
-    }
-
-    /// Only for the process that has leased the item.
-    pub(super) fn set_pid(&self, pid: u32) {
-        self.rest[0].store(u64::from(pid) << u32::BITS | self.len() as u64, Relaxed);
-    }
-
-    /// The item, or the place of a long one.
-    #[inline]
-    pub(crate) fn content(&self) -> &[AtomicU64] {
-        &self.rest[1..]
-    }
-
-    /// Returns whether the item is in chunks.
-    #[inline]
-    pub(super) fn is_large(&self) -> bool {
-        self.len() > INLINE_BYTES
-    }
-
-    /// Writes a part of packed items.
-    #[inline]
-    pub(super) fn write_packed(&self, bytes: &[u8]) {
-        let mut last = [0; SLOT_BYTES];
-        let whole = bytes.first_chunk().unwrap_or_else(|| {
-            last[..bytes.len()].copy_from_slice(bytes);
-            &last
-        });
-        let words = whole.as_chunks().0;
-        self.rest.iter().zip(words).for_each(|(word, bytes)| word.store(u64::from_ne_bytes(*bytes), Relaxed));
-    }
-
-    /// Copies a part of packed items into `bytes`. Atomically: a producer may write others meanwhile, and then they are
-    /// meaningless.
-    #[inline]
-    pub(super) fn read_packed(&self, bytes: &mut [u8; SLOT_BYTES]) {
-        let words = bytes.as_chunks_mut().0;
-        words.iter_mut().zip(&self.rest).for_each(|(bytes, word)| *bytes = word.load(Relaxed).to_ne_bytes());
-    }
-
-    /// Copies a short item into `buffer`, and returns it.
-    #[inline]
-    pub(super) fn copy_short<'b>(&self, buffer: &'b mut [u8; INLINE_BYTES]) -> &'b [u8] {
-        let bytes = &mut buffer[..self.len().min(INLINE_BYTES)];
-        copy_from_words(self.content(), bytes);
-        bytes
     }
 }
 
@@ -507,7 +429,7 @@ impl Ring {
 
     /// Frees the segments of which `is_done` says that they are. Returns their number. Only for the holder of `chaining`.
     fn free_segments(&self, is_done: impl Fn(&Spot) -> bool) -> usize {
-        // Not the hint: who was stopped may have set it back to a segment that is out of use.
+        // Not the hint: a process that was stopped may have set it back to a segment that is out of use.
         let (head, word) = self.first_untaken();
         // The last segment stays in the chain.
         let head = Spot { position: head.position - u64::from(word.is_none()), ..head };
@@ -603,7 +525,7 @@ impl RingState {
 mod tests {
     use super::*;
     use crate::ipc::process::table::ProcessSlot;
-    use crate::ipc::queue::batch::Items;
+    use crate::ipc::queue::batch::{Items, batch_of};
     use crate::ipc::queue::participants::Rights;
     use crate::ipc::queue::ring::{Plan, Waiting};
     use crate::ipc::test_util::watchdog;
@@ -642,7 +564,7 @@ mod tests {
         pass(&ring, 0..2);
         let long_ago = Spot { segment: 0, position: (150 * AGE) << ring.shift };
         ring.known_tail.store(long_ago.to_word(), Relaxed);
-        ring.put_items(Items::of(&[1, 0, 0, 0, 7, 1, 0, 0, 0, 8]), Waiting::NO, &mut 0).expect("room");
+        ring.put_items(Items::of(&batch_of(&[vec![7], vec![8]])), Waiting::NO, &mut 0).expect("room");
         let mut got = Vec::new();
         ring.get_items(9, |item| got.extend_from_slice(item.expect("whole")));
         assert_eq!(got, [7, 8]);

@@ -30,7 +30,7 @@
 //!
 //! # Death
 //! Killed before the claim, a producer has done nothing; between claim and publication, its item was never put, and
-//! whoever meets the slot releases it, and of a run all slots. Killed in the middle of a get, a consumer takes its item with
+//! the next process that meets the slot releases it, and of a run all slots. Killed in the middle of a get, a consumer takes its item with
 //! it, but a packed one only after the exchange; killed with a lease, it does not: see [`super::super::leasing`].
 //!
 //! # Standard
