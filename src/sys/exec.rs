@@ -80,7 +80,10 @@ impl Launch<'_> {
 
         let environment = environment_with(self.variable);
         let attributes = attributes(self.inherits_ignored)?;
+        // Keeps a number for the descriptor of the child, which may run before that is open.
+        let reserved = self.descriptors.first().map(|fd| duplicate(*fd, 0)).transpose()?;
         let pid = posix_spawn(self.program, &actions, &attributes, self.arguments, &environment)?;
+        drop(reserved);
         match pidfd_open(pid) {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
             // Its id may be reused already.
@@ -88,7 +91,7 @@ impl Launch<'_> {
                 Err(io::Error::other("it ended immediately, and another part of this process reaped it"))
             }
             Err(error) => {
-                // Without a descriptor to watch it the child is useless; none of our code has run in it yet.
+                // Without a descriptor to watch it the child is useless.
                 let _ = kill(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, None);
                 Err(error)
