@@ -44,14 +44,21 @@ pub(super) fn rows() -> Vec<Row> {
         Row::of(get_two, |kill| batch(kill, &[1, 2, 3], &[3]))
             .within(["in get_many, of more", "get_many 中，未取完"], FIND_REST)
             .extra(),
-        Row::of(put_long, |kill| long_content(kill, 1, 2))
+        Row::of(|queue| put_text(queue, 100), |kill| texts(kill, 100, 0, 1))
+            .within(["in put, 100 B", "put 100 B 中"], FIND_ALL)
+            .extra(),
+        Row::of(|queue| put_texts(queue, 100), |kill| texts(kill, 100, 0, 3))
+            .within(["in put_many, 100 B", "put_many 100 B 中"], FIND_ALL)
+            .extra(),
+        Row::of(get_text, |kill| texts(kill, 100, 2, 1)).within(["in get, 100 B", "get 100 B 中"], FIND_REST).extra(),
+        Row::of(|queue| put_text(queue, LONG_BYTES), |kill| texts(kill, LONG_BYTES, 1, 2))
             .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL)
             .extra()
             .like_python("Queue.in_put_long"),
-        Row::of(put_many_long, |kill| long_content(kill, 1, 4))
+        Row::of(|queue| put_texts(queue, LONG_BYTES), |kill| texts(kill, LONG_BYTES, 1, 4))
             .within(["in put_many, 3 kB", "put_many 3 kB 中"], FIND_ALL)
             .extra(),
-        Row::of(|queue: Queue<String>| marked(|| queue.get_many(2)), |kill| long_content(kill, 3, 1))
+        Row::of(|queue: Queue<String>| marked(|| queue.get_many(2)), |kill| texts(kill, LONG_BYTES, 3, 1))
             .within(["in get_many, 3 kB", "get_many 3 kB 中"], FIND_REST)
             .extra(),
         Row::of(|queue: Queue<Item>| marked(|| queue.clone()), |kill| content(kill, &[1], &[1]))
@@ -63,9 +70,12 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Returns an item longer than the rest of a chunk of the queue's memory: 3,000 letters that do not repeat soon.
-fn long_item() -> String {
-    (0..3_000_u32).map(|index| char::from(b'a' + (index % 23) as u8)).collect()
+/// The length of an item that is longer than the rest of a chunk of the queue's memory.
+const LONG_BYTES: usize = 3_000;
+
+/// Returns an item: `len` letters that do not repeat soon.
+fn text(len: usize) -> String {
+    (0..len).map(|index| char::from(b'a' + (index % 23) as u8)).collect()
 }
 
 fn queue(capacity: usize, numbers: &[u64]) -> Result<Queue<Item>> {
@@ -84,13 +94,17 @@ fn put_many(queue: Queue<Item>) -> RoleResult {
     put_items(&queue, &[item(7), item(8), item(9)])
 }
 
-fn put_long(queue: Queue<String>) -> RoleResult {
-    let item = long_item();
+fn put_text(queue: Queue<String>, len: usize) -> RoleResult {
+    let item = text(len);
     marked(|| queue.put(item))
 }
 
-fn put_many_long(queue: Queue<String>) -> RoleResult {
-    put_items(&queue, &[long_item(), long_item(), long_item()])
+fn put_texts(queue: Queue<String>, len: usize) -> RoleResult {
+    put_items(&queue, &[text(len), text(len), text(len)])
+}
+
+fn get_text(queue: Queue<String>) -> RoleResult {
+    marked(|| queue.get())
 }
 
 fn put_items<T: Serialize + DeserializeOwned>(queue: &Queue<T>, items: &[T]) -> RoleResult {
@@ -174,19 +188,19 @@ fn batch(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Ef
     content_of(queue, kill, before, done)
 }
 
-/// The queue contains `before` long items, and afterwards as many or `done`, or a number between the two; no process
-/// waits.
-fn long_content(kill: Kill<'_, Queue<String>>, before: usize, done: usize) -> Result<Effect> {
+/// The queue contains `before` items of `len` bytes, and afterwards as many or `done`, or a number between the two; no
+/// process waits.
+fn texts(kill: Kill<'_, Queue<String>>, len: usize, before: usize, done: usize) -> Result<Effect> {
     let queue = Queue::<String>::builder().byte_limit(32_768).build()?;
-    (0..before).try_for_each(|_| queue.put(long_item()))?;
+    (0..before).try_for_each(|_| queue.put(text(len)))?;
     kill.alone(queue.clone())?.fresh(queue, move |queue| {
         let mut found = 0;
         while let Ok(Some(item)) = queue.try_get() {
-            ensure!(item == long_item(), Fault::Torn);
+            ensure!(item == text(len), Fault::Torn);
             found += 1;
         }
-        queue.put_timeout(long_item(), LONG)?;
-        ensure!(queue.try_get()? == Some(long_item()), Fault::Lost);
+        queue.put_timeout(text(len), LONG)?;
+        ensure!(queue.try_get()? == Some(text(len)), Fault::Lost);
         demand(found >= before.min(done), Fault::Lost)?;
         demand(found <= before.max(done), Fault::Twice)?;
         Ok(Effect::done_if(found != before))

@@ -73,9 +73,9 @@ macro_rules! fixed {
     ($($method:ident $tag:ident $type:ty;)*) => {$(
         #[inline]
         fn $method(self, value: $type) -> Result<()> {
-            let mut bytes = [Tag::$tag as u8; 1 + size_of::<$type>()];
-            bytes[1..].copy_from_slice(&value.to_le_bytes());
-            self.sink.put(&bytes);
+            // Not as one array: a copy of it in other pieces than it was written in would wait for both.
+            self.tag(Tag::$tag)?;
+            self.sink.put(&value.to_le_bytes());
             Ok(())
         }
     )*};

@@ -16,7 +16,7 @@ use crate::ipc::codec::{self, CodecError, Sink};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::chain;
 use crate::ipc::process::boot;
-use crate::ipc::queue::encoding;
+use crate::ipc::queue::encoding::Buffer;
 use crate::ipc::spin::Spin;
 use crate::process::{FailureKind, Role, RoleResult, WorkerFailure};
 use crate::sys::clock::monotonic_ns;
@@ -200,12 +200,10 @@ impl<'t> Worker<'t> {
             run.slot.copy_input(&mut short[..len]);
             return codec::from_slice(&short[..len]);
         };
-        let mut buffer = encoding::borrow_buffer();
+        let mut buffer = Buffer::borrow();
         buffer.resize(len, 0);
         self.table.read_input(place, &mut buffer);
-        let input = codec::from_slice(&buffer);
-        encoding::recycle(buffer, len);
-        input
+        codec::from_slice(&buffer)
     }
 
     /// Writes why a task has no output.

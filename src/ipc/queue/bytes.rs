@@ -94,8 +94,9 @@ impl<A: Puts> Queue<[u8], A> {
     /// Reserves memory of the queue for an item of `len` bytes, to be written in place and then
     /// [committed](Reservation::commit). Blocks while the queue is full, or has too little memory.
     ///
-    /// A reservation takes consecutive memory within the byte limit, but no place in the order of the items: that is determined by the
-    /// commit. A thread that waits for memory which only its own reservations and [`ItemRef`]s take waits forever.
+    /// A reservation of more than 128 bytes takes consecutive memory within the byte limit. None has a place in the order of
+    /// the items: that is determined by the commit. A thread that waits for memory which only its own reservations and
+    /// [`ItemRef`]s take waits forever.
     ///
     /// # Errors
     /// As [`put_bytes`](Self::put_bytes).
@@ -104,8 +105,9 @@ impl<A: Puts> Queue<[u8], A> {
     /// If the process is killed before the commit, nothing was put, and the memory is free again.
     ///
     /// # Cost
-    /// One atomic exchange for each piece of memory; no byte is written. New memory comes from the kernel zeroed, which takes as
-    /// long as a copy: a queue that is in use has memory.
+    /// One atomic exchange for each piece of memory; no byte is written. New memory comes from the kernel zeroed, which
+    /// takes as long as a copy: a queue that is in use has memory. An item of up to 128 bytes is written in memory of the
+    /// process, and the commit copies it.
     pub fn reserve(&self, len: usize) -> Result<Reservation<'_>> {
         Ok(self.reserve_waiting(len, Waiting::FOREVER)?.expect("a wait without end ends with room or an error"))
     }
@@ -139,7 +141,7 @@ impl<A: Gets> Queue<[u8], A> {
     /// Removes the oldest item, and leaves its bytes where they are until the guard is dropped. Blocks while the queue is
     /// empty.
     ///
-    /// Until then the bytes count for the byte limit, and producers use other memory.
+    /// Until then the bytes of an item longer than 128 count for the byte limit, and producers use other memory.
     ///
     /// # Errors
     /// As [`get`](Self::get), but for [`Error::Codec`].
@@ -267,11 +269,11 @@ impl<A: Gets> JoinableQueue<[u8], A> {
     }
 }
 
-/// Memory of a queue for one item, which is written in place. Dropped without [`commit`](Self::commit), it is free
-/// again, and nothing was put.
+/// Memory of a queue for one item, which is written in place; for an item of up to 128 bytes, memory of the process.
+/// Dropped without [`commit`](Self::commit), it is free again, and nothing was put.
 ///
 /// What the memory contains at first is unspecified: bytes of earlier items, or zeros. It begins at a multiple of 64
-/// bytes if it is longer than 48.
+/// bytes if it is longer than 128.
 #[must_use = "nothing is put without `commit`"]
 pub struct Reservation<'q> {
     ring: &'q Ring,

@@ -4,12 +4,14 @@
 //! much smaller.
 
 use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
 
+use arrayvec::ArrayVec;
 use serde::de::DeserializeOwned;
 
 use super::batch;
 use super::item::Item;
-use super::ring::INLINE_BYTES;
+use super::ring::SHORT_BYTES;
 use crate::ipc::codec::{self, Sink};
 use crate::ipc::error::{self, Result, check_len};
 
@@ -18,11 +20,11 @@ const KEPT_BYTES: usize = 1 << 20;
 /// Buffers that grew beyond this are not kept.
 const MOST_KEPT_BYTES: usize = 64 << 20;
 
-/// A buffer that a thread uses again.
+/// What a thread keeps of its last buffer.
 #[derive(Default)]
 struct Kept {
     buffer: Cell<Vec<u8>>,
-    /// How much of it was used the last time.
+    /// How much of it was used.
     used: Cell<usize>,
 }
 
@@ -30,61 +32,71 @@ thread_local! {
     static KEPT: Kept = Kept::default();
 }
 
-/// Returns this thread's buffer, or a new one while it is borrowed. Its content is unspecified.
-pub(crate) fn borrow_buffer() -> Vec<u8> {
-    KEPT.try_with(|kept| kept.buffer.take()).unwrap_or_default()
+/// This thread's buffer, or a new one while that is borrowed. When it is dropped, the thread keeps it for its next item.
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// Returns a buffer with unspecified content.
+    pub(crate) fn borrow() -> Self {
+        Buffer(KEPT.try_with(|kept| kept.buffer.take()).unwrap_or_default())
+    }
 }
 
-/// Keeps a buffer of which `used` bytes were used for this thread's next item.
-pub(crate) fn recycle(buffer: Vec<u8>, used: usize) {
-    // A thread that ends needs none.
-    let _ = KEPT.try_with(|kept| {
-        let used_before = kept.used.replace(used);
-        let most = if used.min(used_before) > KEPT_BYTES { MOST_KEPT_BYTES } else { KEPT_BYTES };
-        if buffer.capacity() <= most {
-            kept.buffer.set(buffer);
-        }
-    });
-}
+impl Deref for Buffer {
+    type Target = Vec<u8>;
 
-/// Destination for one item: on the stack, and in a buffer of the thread once the stack buffer is too small.
-struct Room<'b> {
-    small: &'b mut [u8],
-    /// Bytes of `small` in use; [`SPILT`] once all of them are in `large`.
-    len: usize,
-    large: &'b mut Vec<u8>,
-}
-
-/// More than any length.
-const SPILT: usize = usize::MAX;
-
-impl Room<'_> {
     #[inline]
-    fn put_large(&mut self, data: &[u8]) {
-        if self.len != SPILT {
-            self.spill();
-        }
-        self.large.extend_from_slice(data);
-    }
-
-    #[cold]
-    fn spill(&mut self) {
-        *self.large = borrow_buffer();
-        self.large.clear();
-        self.large.extend_from_slice(&self.small[..self.len]);
-        self.len = SPILT;
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
     }
 }
 
-impl Sink for Room<'_> {
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        // A thread that ends needs none.
+        let _ = KEPT.try_with(|kept| {
+            let used_before = kept.used.replace(buffer.len());
+            let is_long = buffer.len().min(used_before) > KEPT_BYTES;
+            if buffer.capacity() <= if is_long { MOST_KEPT_BYTES } else { KEPT_BYTES } {
+                kept.buffer.set(buffer);
+            }
+        });
+    }
+}
+
+/// Destination for one item: on the stack, and in a buffer of the thread once that is too small.
+#[derive(Default)]
+struct Room {
+    small: ArrayVec<u8, SHORT_BYTES>,
+    /// All of the item, once it is not small.
+    large: Option<Buffer>,
+}
+
+impl Room {
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        let large = self.large.insert(Buffer::borrow());
+        large.clear();
+        large.extend_from_slice(&self.small);
+        large.extend_from_slice(bytes);
+    }
+}
+
+impl Sink for Room {
     #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
-        match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..bytes.len())) {
-            Some(place) => {
-                place.copy_from_slice(bytes);
-                self.len += bytes.len();
-            }
-            None => self.put_large(bytes),
+        match &mut self.large {
+            Some(large) => large.extend_from_slice(bytes),
+            None if self.small.try_extend_from_slice(bytes).is_ok() => {}
+            None => self.spill(bytes),
         }
     }
 }
@@ -92,17 +104,10 @@ impl Sink for Room<'_> {
 /// Serialises an item, and hands its bytes to `put` if they are at most `longest`.
 #[inline]
 pub(crate) fn encode<T: Item>(item: &T, longest: usize, put: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
-    let (mut small, mut large) = ([0; INLINE_BYTES], Vec::new());
-    let mut room = Room { small: &mut small, len: 0, large: &mut large };
+    let mut room = Room::default();
     codec::write(item, &mut room).map_err(error::codec("serialise an item"))?;
-    let len = room.len;
-    if len != SPILT {
-        return check_len(len, longest).and_then(|()| put(&small[..len]));
-    }
-    let outcome = check_len(large.len(), longest).and_then(|()| put(&large));
-    let used = large.len();
-    recycle(large, used);
-    outcome
+    let bytes = room.large.as_deref().map_or(room.small.as_slice(), Vec::as_slice);
+    check_len(bytes.len(), longest).and_then(|()| put(bytes))
 }
 
 /// Appends an item of at most `longest` bytes to a batch.
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn items_of_every_length_come_back() {
-        for len in [0, 1, 3, 4, INLINE_BYTES - 2, INLINE_BYTES - 1, INLINE_BYTES, 5000] {
+        for len in [0, 1, 3, 4, SHORT_BYTES - 2, SHORT_BYTES - 1, SHORT_BYTES, 5000] {
             let (item, mut batch) = ("x".repeat(len), Vec::new());
             let mut encoded = Vec::new();
             let put = |bytes: &[u8]| {
@@ -144,9 +149,7 @@ mod tests {
     #[test]
     fn buffers_are_kept_while_items_are_as_long() {
         let kept_after = |used: usize| {
-            let mut buffer = borrow_buffer();
-            buffer.resize(used.max(buffer.len()), 0);
-            recycle(buffer, used);
+            Buffer::borrow().resize(used, 0);
             KEPT.with(|kept| {
                 let buffer = kept.buffer.take();
                 let capacity = buffer.capacity();

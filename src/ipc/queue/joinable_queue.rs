@@ -220,7 +220,7 @@ impl<T: ?Sized, A: Gets> JoinableQueue<T, A> {
         tokens.sort_unstable_by_key(|token| token.item);
         let mut letters = Vec::new();
         for token in tokens {
-            let bytes = self.ring.copy_item(self.ring.slot(token.spot));
+            let bytes = self.ring.copy_item(token.spot);
             // Another process may have been faster.
             if self.ring.finish_lease(&token).is_ok() {
                 letters.push(bytes.and_then(&read).map(|item| DeadLetter {
@@ -331,7 +331,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        self.ring.read_item(self.ring.slot(token.spot), encoding::decode)
+        self.ring.read_item(token.spot, self.ring.slot(token.spot), encoding::decode)
     }
 }
 

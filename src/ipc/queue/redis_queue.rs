@@ -103,7 +103,7 @@ pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
 use self::handle::{Handle, SentHandle};
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::batch::Items;
-use super::encoding;
+use super::encoding::{self, Buffer};
 use super::ends::until_disconnected;
 use super::item::Item;
 use super::participants::Rights;
@@ -294,10 +294,10 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// Puts items in order as room becomes free, until timeout, and counts them in `put`.
     fn put_all(&self, items: &[T], waiting: &Waiting, put: &mut usize) -> Result<()> {
         let longest = usize::try_from(self.byte_limit()).unwrap_or(usize::MAX);
-        let mut batch = encoding::borrow_buffer();
+        let mut batch = Buffer::borrow();
         batch.clear();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
-        let outcome = encoded.and_then(|()| {
+        encoded.and_then(|()| {
             let payloads: Vec<&[u8]> = Items::of(&batch).collect();
             while *put < payloads.len() {
                 match self.handle.put(&payloads[*put..], waiting)? {
@@ -306,10 +306,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
                 }
             }
             Ok(())
-        });
-        let used = batch.len();
-        encoding::recycle(batch, used);
-        outcome
+        })
     }
 }
 

@@ -12,7 +12,7 @@
 //! item, the items behind that one cannot be got until it continues or is killed: timeouts pass as if the queue were
 //! empty. If it is only slow, other calls wait for it for up to two seconds, even a non-blocking one. A process stopped
 //! while it waits in `put` or `get` delays those that wait behind it by up to 100 ms for each step, and holds up those
-//! that put items longer than 48 bytes; `{queue:?}` shows which process that is.
+//! that put items longer than 128 bytes; `{queue:?}` shows which process that is.
 //!
 //! # Standard
 //! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: there is no feeder thread, so an item is in the queue when
@@ -36,7 +36,7 @@ use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::batch::Items;
-use super::encoding;
+use super::encoding::{self, Buffer};
 use super::ends::until_disconnected;
 use super::item::Item;
 use super::participants::{Rights, Sent};
@@ -161,7 +161,7 @@ impl<T: ?Sized, A: Access> Queue<T, A> {
         self.ring.capacity()
     }
 
-    /// Returns the maximum number of bytes of serialised items.
+    /// Returns the limit on the bytes of serialised items, as [`QueueBuilder::byte_limit`] counts them.
     pub fn byte_limit(&self) -> u64 {
         self.ring.plan.byte_limit
     }
@@ -198,7 +198,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// last other consumer within 250 ms.
     ///
     /// # Cost
-    /// One atomic exchange for an item of up to 48 bytes, and one more for each piece of memory that a longer one is copied
+    /// One atomic exchange for an item of up to 128 bytes, and one more for each piece of memory that a longer one is copied
     /// into. A waiting call spins for up to 16 microseconds, or 100 if it has just woken the other side, and only while
     /// that pays; then it sleeps, and wakes ten times a second to check who is left.
     ///
@@ -219,7 +219,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     /// Puts an item if there is room.
     ///
-    /// For an item of more than 48 bytes [`PutError::Full`] is possible although there is room, if another put waits for
+    /// For an item of more than 128 bytes [`PutError::Full`] is possible although there is room, if another put waits for
     /// more bytes than are free: then that one is the next.
     ///
     /// # Errors
@@ -285,14 +285,11 @@ impl<T: Item, A: Puts> Queue<T, A> {
     fn put_all(&self, items: &[T], waiting: Waiting, put: &mut usize) -> Result<()> {
         waiting.point(&PUT_MANY, &self.ring.shared, || items.is_empty() || self.ring.can_put());
         self.ring.check_may_put()?;
-        let mut batch = encoding::borrow_buffer();
+        let mut batch = Buffer::borrow();
         batch.clear();
         let longest = self.ring.plan.longest();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut batch));
-        let outcome = encoded.and_then(|()| self.ring.put_items(Items::of(&batch), waiting, put));
-        let used = batch.len();
-        encoding::recycle(batch, used);
-        match outcome {
+        match encoded.and_then(|()| self.ring.put_items(Items::of(&batch), waiting, put)) {
             Err(Error::Full) => Ok(()),
             outcome => outcome,
         }

@@ -235,7 +235,7 @@ fn hundred_mebibytes_in_one_item() {
     // A long string is encoded as a tag and its length, in ten bytes, followed by its bytes.
     let item = "x".repeat(limit as usize - 10);
     queue.put(item).expect("just the limit");
-    let refused = queue.try_put("x".repeat(100)).expect_err("no byte is left");
+    let refused = queue.try_put("x".repeat(200)).expect_err("no byte is left");
     assert!(matches!(refused, PutError::Full(_)), "{refused:?}");
     queue.try_put("short".to_owned()).expect("short items have memory of their own");
     assert_eq!(queue.get().expect("an item").len(), limit as usize - 10);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ipc::operation::tests::{goes, would_block};
-use crate::ipc::queue::ring::{INLINE_BYTES, Plan};
+use crate::ipc::queue::ring::{Plan, SHORT_BYTES};
 use crate::ipc::test_util::{watchdog, with_sleepers};
 use crate::sys::atomic::Ordering::Relaxed;
 
@@ -28,7 +28,7 @@ fn write(queue: &Queue<[u8]>, bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-const LENGTHS: [usize; 10] = [0, 1, 8, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 64, 4096, 5000, 100_000];
+const LENGTHS: [usize; 11] = [0, 1, 8, 48, 49, 64, SHORT_BYTES, SHORT_BYTES + 1, 4096, 5000, 100_000];
 
 #[test]
 fn items_of_every_length_go_every_way() {
@@ -47,7 +47,7 @@ fn items_of_every_length_go_every_way() {
         queue.put_bytes(&item).expect("room");
         let [first, second] = [queue.get_ref(), queue.get_ref()].map(|item| item.expect("an item"));
         assert_eq!((&*first, &*second), (&item[..], &item[..]), "{len}");
-        if len > INLINE_BYTES {
+        if len > 48 {
             assert!([first.as_ptr(), second.as_ptr()].iter().all(|place| place.addr().is_multiple_of(64)));
         }
         queue.get_into(&mut buffer).expect("an item");
@@ -98,7 +98,7 @@ fn item_that_is_read_in_place_stays_while_others_pass() {
 #[test]
 fn commit_in_a_full_queue_waits_or_gives_the_reservation_back() {
     let _watchdog = watchdog();
-    for len in [10, 1000] {
+    for len in [10, 100, 1000] {
         let queue = Queue::<[u8]>::bounded(1).expect("a queue");
         let [mut first, mut second] = [(); 2].map(|()| queue.reserve(len).expect("room"));
         first.fill(1);
@@ -131,7 +131,7 @@ fn reservation_waits_for_the_memory_of_what_is_read() {
 fn full_queue_has_no_room_for_a_reservation() {
     let queue = Queue::<[u8]>::bounded(256).expect("a queue");
     (0..256).for_each(|_| queue.put_bytes(&[1; 100]).expect("room"));
-    for len in [10, 100] {
+    for len in [10, 100, 200] {
         assert!(queue.try_reserve(len).expect("no error").is_none());
     }
 }
@@ -141,7 +141,7 @@ fn commit_after_the_close_gives_the_reservation_back() {
     let queue = Queue::<[u8]>::new().expect("a queue");
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
-    let reservations = [10, 1000].map(|len| producer.reserve(len).expect("room"));
+    let reservations = [10, 100, 1000].map(|len| producer.reserve(len).expect("room"));
     producer.close();
     for reservation in reservations {
         let len = reservation.len();
@@ -171,7 +171,7 @@ fn last_consumer_that_leaves_is_told_to_a_commit() {
 #[test]
 fn lease_in_place_goes_back_until_it_is_done() {
     let queue = JoinableQueue::<[u8]>::builder().max_redeliveries(1).build().expect("a queue");
-    for len in [10, 10_000] {
+    for len in [10, 100, 10_000] {
         let item = bytes(3, len);
         queue.put_bytes(&item).expect("room");
         queue.put_bytes(&item).expect("room");

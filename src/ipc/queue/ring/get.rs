@@ -4,6 +4,7 @@ use std::slice;
 use std::thread;
 use std::time::Duration;
 
+use super::extension::is_extended;
 use super::large::MOST_TOGETHER;
 use super::segments::{Spot, known};
 use super::slot::{INLINE_BYTES, Slot};
@@ -136,8 +137,8 @@ impl Ring {
         })
     }
 
-    /// Takes the first item for this process alone, hands the bytes to `read`, and releases the slot: that of a short item
-    /// before. Returns `None` if there is no item.
+    /// Takes the first item for this process alone, hands the bytes to `read`, and releases the slot: if the item
+    /// is in the slot, before that. Returns `None` if there is no item.
     #[inline]
     pub(crate) fn get_item<R>(&self, read: impl Fn(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let Some((spot, slot, _)) = self.take_noted(|spot, _| self.taking(spot)) else {
@@ -169,20 +170,20 @@ impl Ring {
 
     #[inline(always)]
     fn get_taken_item<R>(&self, spot: Spot, slot: &Slot, read: impl Fn(&[u8]) -> Result<R>) -> Result<R> {
-        if slot.is_large() {
-            return self.get_large_item(spot, slot, read);
+        if slot.len() > INLINE_BYTES {
+            return self.get_longer_item(spot, slot, read);
         }
         let mut buffer = [0; INLINE_BYTES];
-        let bytes = slot.copy_short(&mut buffer);
+        let bytes = slot.copy_inline(&mut buffer);
         self.release_taken(spot, slice::from_ref(slot));
         self.notify_putters();
         read(bytes)
     }
 
-    #[cold]
-    fn get_large_item<R>(&self, spot: Spot, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+    #[inline(never)]
+    fn get_longer_item<R>(&self, spot: Spot, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
         let taken = Taken { ring: self, first: spot, slots: slice::from_ref(slot) };
-        let outcome = self.read_item(slot, read);
+        let outcome = self.read_item(spot, slot, read);
         drop(taken);
         self.notify_putters();
         outcome
@@ -239,8 +240,8 @@ impl Ring {
     #[inline]
     fn read_taken(&self, first: Spot, slots: &[Slot], read: &mut impl FnMut(Result<&[u8]>)) -> usize {
         let _taken = Taken { ring: self, first, slots };
-        for slot in slots {
-            let outcome = self.read_item(slot, |bytes| {
+        for (index, slot) in (0..).zip(slots) {
+            let outcome = self.read_item(self.behind(first, index), slot, |bytes| {
                 read(Ok(bytes));
                 Ok(())
             });
@@ -332,31 +333,33 @@ impl Ring {
         }
     }
 
-    /// Hands the bytes of an item that this process has taken or leased to `read`: a long one where it is.
+    /// Hands the bytes of an item that this process has taken or leased to `read`: a longer one where it is.
     #[inline]
-    pub(crate) fn read_item<R>(&self, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
-        if slot.is_large() {
-            let (at, len) = self.long_item(slot)?;
-            return read(self.shared.bytes(at, len));
+    pub(crate) fn read_item<R>(&self, spot: Spot, slot: &Slot, read: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+        let len = slot.len();
+        if len > INLINE_BYTES {
+            return read(self.shared.bytes(self.longer_item(spot, slot, len)?, len));
         }
-        read(slot.copy_short(&mut [0; INLINE_BYTES]))
+        read(slot.copy_inline(&mut [0; INLINE_BYTES]))
     }
 
     /// Returns a copy of the bytes of an item that another process may take meanwhile: then they are meaningless.
-    pub(crate) fn copy_item(&self, slot: &Slot) -> Result<Vec<u8>> {
-        if !slot.is_large() {
-            return Ok(slot.copy_short(&mut [0; INLINE_BYTES]).to_vec());
+    pub(crate) fn copy_item(&self, spot: Spot) -> Result<Vec<u8>> {
+        let slot = self.slot(spot);
+        let len = slot.len();
+        if len <= INLINE_BYTES {
+            return Ok(slot.copy_inline(&mut [0; INLINE_BYTES]).to_vec());
         }
-        let (at, len) = self.long_item(slot)?;
-        let mut bytes = vec![0; len.min(self.plan.longest())];
+        let at = self.longer_item(spot, slot, len)?;
+        let mut bytes = vec![0; len];
         self.shared.copy_out(at, &mut bytes);
         Ok(bytes)
     }
 
-    /// Returns where the long item of a slot is in the memory of the ring, and its length.
+    /// Returns where an item of `len` bytes that is not in its slot is in the memory of the ring.
     #[inline]
-    pub(super) fn long_item(&self, slot: &Slot) -> Result<(usize, usize)> {
-        Ok((self.plan.chunks_at + self.place(slot)?, slot.len()))
+    pub(super) fn longer_item(&self, spot: Spot, slot: &Slot, len: usize) -> Result<usize> {
+        if is_extended(len) { Ok(self.extension_at(spot)) } else { Ok(self.plan.chunks_at + self.place(slot, len)?) }
     }
 
     /// Calls `attempt` until it gets something; blocks meanwhile. Returns `None` on timeout. See [`Waiting::until`].

@@ -2,12 +2,13 @@
 //!
 //! # State
 //! None beyond that of [`large`](super::large) and of the slots: a writer owns the chunks of its [`Room`], and a reader
-//! has taken or leased the slot. Items that fit into a slot are copied: that costs no more.
+//! has taken or leased the slot. Short items are written by a copy, and read in place unless they are in their slots.
 //!
 //! # Death
 //! A writer that is killed leaves chunks with a dead owner, and no slot that names them: the item was never put. A reader
 //! that is killed leaves a slot with a dead owner: the next one that needs the memory releases both.
 
+use super::extension::SHORT_BYTES;
 use super::large::Place;
 use super::segments::Spot;
 use super::slot::INLINE_BYTES;
@@ -16,7 +17,9 @@ use crate::ipc::error::{Error, Result, check_len};
 
 /// Room for an item that is being written, of this process alone.
 pub(crate) enum Room<'r> {
-    Small([u8; INLINE_BYTES]),
+    Inline([u8; INLINE_BYTES]),
+    /// For another short item. On the heap, because a room is moved a few times.
+    Boxed(Box<[u8]>),
     Large(Place<'r>),
 }
 
@@ -25,7 +28,8 @@ impl Room<'_> {
     #[inline]
     pub(crate) fn bytes(&self, len: usize) -> &[u8] {
         match self {
-            Room::Small(small) => &small[..len],
+            Room::Inline(inline) => &inline[..len],
+            Room::Boxed(boxed) => &boxed[..len],
             Room::Large(place) => place.bytes(len),
         }
     }
@@ -34,7 +38,8 @@ impl Room<'_> {
     #[inline]
     pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
         match self {
-            Room::Small(small) => &mut small[..len],
+            Room::Inline(inline) => &mut inline[..len],
+            Room::Boxed(boxed) => &mut boxed[..len],
             Room::Large(place) => place.bytes_mut(len),
         }
     }
@@ -42,7 +47,7 @@ impl Room<'_> {
     /// Keeps the item of `len` bytes: it was put.
     pub(crate) fn keep(self, len: usize) {
         match self {
-            Room::Large(place) if len > INLINE_BYTES => place.keep(len),
+            Room::Large(place) if len > SHORT_BYTES => place.keep(len),
             _ => {}
         }
     }
@@ -51,7 +56,7 @@ impl Room<'_> {
 /// Where the bytes of a taken or leased item are.
 #[derive(Debug)]
 pub(crate) enum InPlace {
-    /// A copy: the item is short.
+    /// A copy: the item was in its slot.
     Copied { bytes: [u8; INLINE_BYTES], len: usize },
     /// The bytes at this offset, which stay until the slot is released.
     At { offset: usize, len: usize },
@@ -61,13 +66,15 @@ impl Ring {
     /// Returns room for an item of `len` bytes; blocks while there is none. Returns `None` on timeout.
     pub(crate) fn reserve(&self, len: usize, waiting: Waiting) -> Result<Option<Room<'_>>> {
         check_len(len, self.plan.longest())?;
-        let is_large = len > INLINE_BYTES;
-        let attempt = || match is_large {
-            true => Ok(self.try_place(len)?.map(Room::Large)),
-            false => Ok((!self.is_full()).then_some(Room::Small([0; INLINE_BYTES]))),
+        let is_large = len > SHORT_BYTES;
+        let attempt = || match len {
+            _ if is_large => Ok(self.try_place(len)?.map(Room::Large)),
+            _ if self.is_full() => Ok(None),
+            ..=INLINE_BYTES => Ok(Some(Room::Inline([0; _]))),
+            _ => Ok(Some(Room::Boxed(vec![0; len].into()))),
         };
         match if is_large && self.is_put_waiting() { None } else { attempt()? } {
-            None => self.as_soon_as_room(len, waiting, attempt),
+            None => self.as_soon_as_room(if is_large { len } else { 0 }, waiting, attempt),
             room => Ok(room),
         }
     }
@@ -76,7 +83,7 @@ impl Ring {
     /// Returns `None` on timeout.
     pub(crate) fn commit(&self, room: &Room<'_>, len: usize, waiting: Waiting) -> Result<Option<()>> {
         match room {
-            Room::Large(place) if len > INLINE_BYTES => match self.try_publish(place, len)? {
+            Room::Large(place) if len > SHORT_BYTES => match self.try_publish(place, len)? {
                 // It has its memory, so it need not be the first of those that wait for some.
                 None => self.as_soon_as_room(0, waiting, || self.try_publish(place, len)),
                 is_put => Ok(is_put),
@@ -110,12 +117,13 @@ impl Ring {
     /// Returns where the item of a slot is that this process has taken or leased.
     pub(crate) fn in_place(&self, spot: Spot) -> Result<InPlace> {
         let slot = self.slot(spot);
-        if slot.is_large() {
-            let (offset, len) = self.long_item(slot)?;
+        let len = slot.len();
+        if len > INLINE_BYTES {
+            let offset = self.longer_item(spot, slot, len)?;
             return Ok(InPlace::At { offset, len });
         }
         let mut bytes = [0; INLINE_BYTES];
-        let len = slot.copy_short(&mut bytes).len();
+        let len = slot.copy_inline(&mut bytes).len();
         Ok(InPlace::Copied { bytes, len })
     }
 

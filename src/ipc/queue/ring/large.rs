@@ -1,4 +1,4 @@
-//! Memory for the items that do not fit into a slot: each lies in consecutive chunks.
+//! Memory for long items: each lies in consecutive chunks.
 //!
 //! # State
 //! A word for each chunk: `count << 35 | field << 3 | has_memory << 2 | state`. A chunk that is free has nothing in it. A
@@ -420,8 +420,9 @@ impl Ring {
         let (mut last, mut gone) = (self.plan.chunks, 0);
         for slot in slots {
             // What lies nowhere cannot be counted.
-            let Ok(place) = self.place(slot) else { continue };
-            for chunk in self.chunks_of(place, slot.len()) {
+            let len = slot.len();
+            let Ok(place) = self.place(slot, len) else { continue };
+            for chunk in self.chunks_of(place, len) {
                 if chunk != last {
                     count(last, gone);
                     (last, gone) = (chunk, 0);
@@ -450,8 +451,9 @@ impl Ring {
                 continue;
             }
             for slot in self.run(spot, word.run()).iter().filter(|slot| slot.is_large()) {
-                let chunks = match self.place(slot) {
-                    Ok(place) => self.chunks_of(place, slot.len()),
+                let len = slot.len();
+                let chunks = match self.place(slot, len) {
+                    Ok(place) => self.chunks_of(place, len),
                     // The item is gone, and the slot is used again.
                     Err(_) if self.has_changed(spot, word) => continue,
                     Err(error) => return Err(error),
@@ -492,8 +494,8 @@ impl Ring {
     }
 
     /// Returns where the bytes of a large item are: values from shared memory are checked before use.
-    pub(super) fn place(&self, slot: &Slot) -> Result<usize> {
-        let (place, len) = (slot.content()[0].load(Relaxed) as usize, slot.len());
+    pub(super) fn place(&self, slot: &Slot, len: usize) -> Result<usize> {
+        let place = slot.content()[0].load(Relaxed) as usize;
         let is_inside = place.checked_add(len).is_some_and(|end| end <= self.chunk_start(self.plan.chunks));
         if is_inside { Ok(place) } else { Err(Error::Damaged { object: "queue" }) }
     }
@@ -508,16 +510,16 @@ mod tests {
 
     #[test]
     fn batch_that_is_being_read_keeps_all_its_memory() {
-        let ring = Ring::create(Plan::of(100, 1024, 64, 3, 64), Rights::BOTH, |_| {}).expect("a ring");
+        let ring = Ring::create(Plan::of(100, 2048, 64, 3, 64), Rights::BOTH, |_| {}).expect("a ring");
         let other = ring.another(Rights::BOTH);
         // Afterwards this handle takes runs.
-        ring.put_item(&[0; 100], Waiting::NO).expect("room");
+        ring.put_item(&[0; 200], Waiting::NO).expect("room");
         assert_eq!(ring.get_items(1, |_| {}), 1);
-        let items = [1, 2, 3].map(|number| vec![number; 100]);
+        let items = [1, 2, 3].map(|number| vec![number; 200]);
         ring.put_items(Items::of(&batch_of(&items)), Waiting::NO, &mut 0).expect("room");
         let (mut got, mut others) = (Vec::new(), 0);
         let count = ring.get_items(3, |item| {
-            while other.put_item(&[9; 100], Waiting::NO).is_ok() {
+            while other.put_item(&[9; 200], Waiting::NO).is_ok() {
                 others += 1;
             }
             got.push(item.expect("whole").to_vec());

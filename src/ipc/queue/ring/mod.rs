@@ -3,7 +3,7 @@
 //! # State
 //! A slot for each item, with a [`word`], in a chain of [`segments`]. The content of the ring is what lies between the first slot
 //! that was not taken and the first that was never claimed, and nothing else records it: counts, full and empty are
-//! computed from the slots. Long items have their bytes in [`large`].
+//! computed from the slots. Items that do not fit into a slot are in its [`extension`], or in [`large`].
 //!
 //! # Ordering
 //! The word of a slot orders its producer against its consumer. Sleepers: see [`crate::ipc::event_count`].
@@ -20,6 +20,7 @@
 
 use std::ops::Deref;
 
+mod extension;
 mod get;
 mod in_place;
 mod large;
@@ -33,10 +34,10 @@ mod slot;
 mod waiting;
 mod word;
 
+pub(crate) use extension::SHORT_BYTES;
 pub(crate) use in_place::{InPlace, Room};
 pub(crate) use plan::Plan;
 pub(crate) use segments::{Spot, distance};
-pub(crate) use slot::INLINE_BYTES;
 pub(crate) use waiting::Waiting;
 pub(crate) use word::{State, Word};
 

@@ -1,4 +1,4 @@
-//! Short items of a batch, packed into the slots of a run: many of them need few cache lines.
+//! Items of a batch that fit into slots, packed into those of a run: many of them need few cache lines.
 //!
 //! # State
 //! The memory of a run's slots behind their words, taken together, holds a part of a [batch](crate::ipc::queue::batch). The
@@ -12,6 +12,8 @@
 //! # Death
 //! The word changes from one number of items to another at once. A consumer that is killed before that has taken nothing,
 //! and after it has taken the items with it.
+
+use arrayvec::ArrayVec;
 
 use super::Ring;
 use super::segments::{Spot, distance};
@@ -28,21 +30,24 @@ const MOST_BYTES: usize = SLOT_BYTES * LONGEST_RUN as usize;
 
 const DAMAGED: Error = Error::Damaged { object: "queue" };
 
-/// A copy of packed items of a run, at the same offsets as in the slots.
+/// A copy of packed items of a run, slot by slot.
 struct Copied<'r> {
-    slots: &'r [Slot],
-    bytes: [u8; MOST_BYTES],
-    /// Offset behind the last byte that was copied. The first one was in the slot of the next item.
-    end: usize,
+    rest: std::slice::Iter<'r, Slot>,
+    copied: ArrayVec<[[u8; 8]; SLOT_BYTES / 8], { LONGEST_RUN as usize }>,
 }
 
 impl Copied<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.copied.as_flattened().as_flattened()
+    }
+
     /// Copies what comes before offset `end`, as far as it is not copied yet.
+    #[inline]
     fn copy_up_to(&mut self, end: usize) {
-        while self.end < end.min(self.slots.len() * SLOT_BYTES) {
-            let Some(bytes) = self.bytes[self.end..].first_chunk_mut() else { break };
-            self.slots[self.end / SLOT_BYTES].read_packed(bytes);
-            self.end += SLOT_BYTES;
+        while self.bytes().len() < end
+            && let Some(slot) = self.rest.next()
+        {
+            self.copied.push(slot.read_packed());
         }
     }
 
@@ -51,8 +56,8 @@ impl Copied<'_> {
         (0..count).fold(start, |at, _| {
             self.copy_up_to(at + HEADER_BYTES);
             // What ends too early is found to be damaged later.
-            let len = self.bytes.get(at..).and_then(batch::item_len).unwrap_or(0);
-            let end = (at + HEADER_BYTES + len).min(MOST_BYTES);
+            let len = self.bytes().get(at..).and_then(batch::item_len).unwrap_or(0);
+            let end = at + HEADER_BYTES + len;
             self.copy_up_to(end);
             end
         })
@@ -96,19 +101,22 @@ impl Ring {
         let left = pack.len - pack.taken;
         let count = left.min(u32::try_from(most).unwrap_or(u32::MAX));
         let slots = self.run(first, pack.len);
-        let mut copied = Copied { slots, bytes: [0; _], end: start / SLOT_BYTES * SLOT_BYTES };
+        // The slots before that of the next item are not needed.
+        let (passed, start) = (start / SLOT_BYTES, start % SLOT_BYTES);
+        let mut copied = Copied { rest: slots[passed..pack.used as usize].iter(), copied: ArrayVec::new() };
         let are_ours = if count == left {
-            copied.copy_up_to(pack.used as usize * SLOT_BYTES);
+            copied.copy_up_to(MOST_BYTES);
             self.end_packed(first, ready, pack.len, pack.used)
         } else {
-            let next = copied.copy_items(start, count) as u32;
+            let end = copied.copy_items(start, count).min(MOST_BYTES);
+            let next = (passed * SLOT_BYTES + end) as u32;
             let rest = Pack { taken: pack.taken + count, next, ..pack };
             ready.replace(&slots[0].word, Word::packed(self.number(first), rest))
         };
         if !are_ours {
             return 0;
         }
-        let mut items = Items::of(copied.bytes.get(start..copied.end).unwrap_or_default());
+        let mut items = Items::of(&copied.bytes()[start..]);
         for _ in 0..count {
             match items.next() {
                 Some(item) => read(Ok(item)),
@@ -117,6 +125,7 @@ impl Ring {
         }
         count as usize
     }
+
     /// Takes all that is left of a run of `len` slots, and prefetches the next one, if it is as long and claimed by now.
     fn end_packed(&self, first: Spot, ready: Word, len: u32, used: u32) -> bool {
         let slots = self.run(first, len);

@@ -1,6 +1,9 @@
 //! The dimensions of a ring: the number of items and bytes, and how its memory is divided.
 
+use std::ops::{Range, RangeInclusive};
+
 use super::RingState;
+use super::extension::SHORT_BYTES;
 use super::large::{ChunkEntry, PLACES};
 use super::segments::SegmentEntry;
 use super::slot::Slot;
@@ -15,11 +18,11 @@ const LONGEST_ITEM: u64 = u32::MAX as u64 - 8;
 /// The maximum number of items at once: 1 GiB of slots.
 const MOST_SLOTS: u64 = 1 << 24;
 /// Segments are small enough that few items need little memory, and large enough that many items have few.
-const SEGMENT_SLOTS: std::ops::RangeInclusive<u64> = 256..=4096;
+const SEGMENT_SLOTS: RangeInclusive<u64> = 256..=4096;
 /// Segments beyond those that hold all items: one stays in use as long as any of its items is leased, or just taken.
 const MORE_SEGMENTS: u64 = 64;
 /// The same for the chunks of long items.
-const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=16 << 20;
+const CHUNK_BYTES: RangeInclusive<u64> = 4096..=16 << 20;
 
 /// The dimensions of a ring, and the offsets of its parts after [`RingState`]. A private copy of validated values,
 /// which cannot change.
@@ -31,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) byte_limit: u64,
     /// How many items there can be at once.
     pub(super) slots: u64,
-    /// Whether short items of a batch are [packed](super::packed). Not if they are leased one by one.
+    /// Whether items of a batch that fit into slots are [packed](super::packed). Not if they are leased one by one.
     pub(super) packs: bool,
     /// Number of slots of a segment, a power of two.
     pub(super) segment_slots: u32,
@@ -41,6 +44,7 @@ pub(crate) struct Plan {
     pub(super) chunks: u32,
     pub(super) chunk_entries_at: usize,
     pub(super) slots_at: usize,
+    pub(super) extensions_at: usize,
     pub(super) chunks_at: usize,
 }
 
@@ -63,8 +67,9 @@ impl Plan {
         let chunks = byte_limit.div_ceil(u64::from(chunk_bytes)) as usize;
         let chunk_entries_at = Mapping::<RingState>::at_page(segments as usize * size_of::<SegmentEntry>());
         let slots_at = Mapping::<RingState>::at_page(chunk_entries_at + chunks * size_of::<ChunkEntry>());
-        let chunks_at =
-            Mapping::<RingState>::at_page(slots_at + segments as usize * segment_slots as usize * size_of::<Slot>());
+        let all_slots = segments as usize * segment_slots as usize;
+        let extensions_at = Mapping::<RingState>::at_page(slots_at + all_slots * size_of::<Slot>());
+        let chunks_at = Mapping::<RingState>::at_page(extensions_at + all_slots * SHORT_BYTES);
         let chunks = chunks as u32;
         Plan {
             capacity,
@@ -77,6 +82,7 @@ impl Plan {
             chunks,
             chunk_entries_at,
             slots_at,
+            extensions_at,
             chunks_at,
         }
     }
@@ -128,6 +134,13 @@ impl Plan {
     /// Returns the offset of a segment's slots.
     pub(super) fn segment_at(&self, segment: u32) -> usize {
         self.slots_at + segment as usize * self.segment_bytes()
+    }
+
+    /// Returns the offsets of the extensions of a segment's slots.
+    pub(super) fn extensions_of(&self, segment: u32) -> Range<usize> {
+        let bytes = self.segment_slots as usize * SHORT_BYTES;
+        let start = self.extensions_at + segment as usize * bytes;
+        start..start + bytes
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::slice;
 
+use super::extension::{SHORT_BYTES, is_extended};
 use super::large::{MOST_TOGETHER, PLACES, Place};
 use super::segments::{AHEAD, Spot, distance, known};
 use super::slot::{INLINE_BYTES, Slot};
@@ -14,7 +15,7 @@ use crate::ipc::queue::batch::Items;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
-use crate::sys::shm::{copy_into_words, prefetch_ahead};
+use crate::sys::shm::prefetch_ahead;
 
 impl Ring {
     /// Returns whether a put could go on now: there is room for a small item, or it would fail.
@@ -59,8 +60,8 @@ impl Ring {
     /// Puts one item. [`Error::Full`] if there was no room within the timeout.
     #[inline]
     pub(crate) fn put_item(&self, bytes: &[u8], waiting: Waiting) -> Result<()> {
-        let is_put = match bytes.len() <= INLINE_BYTES {
-            true => self.try_put_small(bytes)?,
+        let is_put = match bytes.len() <= SHORT_BYTES {
+            true => self.try_put_short(bytes)?,
             false if self.is_put_waiting() => None,
             false => self.try_put_large(bytes)?,
         };
@@ -77,7 +78,7 @@ impl Ring {
         let mut is_notified = true;
         let notify = || self.notify_getters();
         let outcome = loop {
-            let is_short = |bytes: &&[u8]| bytes.len() <= INLINE_BYTES;
+            let is_short = |bytes: &&[u8]| bytes.len() <= SHORT_BYTES;
             let together = if items.clone().next().is_some_and(|bytes| !is_short(&bytes)) {
                 let long = items.clone().take(LONGEST_RUN as usize).take_while(|bytes| !is_short(bytes));
                 let outcome = self.try_put_long_run(long);
@@ -115,13 +116,13 @@ impl Ring {
     /// Puts an item as soon as there is room. Returns `None` on timeout.
     #[cold]
     pub(crate) fn put_slowly(&self, bytes: &[u8], waiting: Waiting) -> Result<Option<()>> {
-        let is_large = bytes.len() > INLINE_BYTES;
-        let attempt = || if is_large { self.try_put_large(bytes) } else { self.try_put_small(bytes) };
-        self.as_soon_as_room(bytes.len(), waiting, attempt)
+        let is_large = bytes.len() > SHORT_BYTES;
+        let attempt = || if is_large { self.try_put_large(bytes) } else { self.try_put_short(bytes) };
+        self.as_soon_as_room(if is_large { bytes.len() } else { 0 }, waiting, attempt)
     }
 
-    /// Calls `attempt` until there was room, for an item that needs `len` bytes; blocks meanwhile. Returns `None` on
-    /// timeout.
+    /// Calls `attempt` until there was room, for an item that needs `len` bytes in chunks; blocks meanwhile. Returns `None`
+    /// on timeout.
     #[cold]
     pub(super) fn as_soon_as_room<R>(
         &self,
@@ -134,7 +135,7 @@ impl Ring {
             () if self.consumers_are_gone(waiting.will()) => Some(Error::Disconnected),
             () => None,
         };
-        let is_large = len > INLINE_BYTES;
+        let is_large = len > 0;
         if let Some(deadline) = waiting.left() {
             // A put that needs more room than it found when it began.
             let has_memory = || !is_large || !matches!(self.allocate(len), Ok(None));
@@ -151,19 +152,19 @@ impl Ring {
         waiting.until(queue, spin, is_large, attempt, refusal, || ())
     }
 
-    /// Puts an item into a slot if there is room.
+    /// Puts a short item if there is room.
     #[inline]
-    fn try_put_small(&self, bytes: &[u8]) -> Result<Option<()>> {
-        let Some((spot, slot)) = self.claim()? else { return Ok(None) };
+    fn try_put_short(&self, bytes: &[u8]) -> Result<Option<()>> {
+        let Some((spot, slot)) = self.claim(is_extended(bytes.len()))? else { return Ok(None) };
         #[cfg(all(debug_assertions, feature = "cli"))]
         crate::sys::failpoint::before_write(|| self.ready(spot).store(&slot.word));
-        copy_into_words(slot.content(), bytes);
-        self.publish(spot, slot, bytes.len())?;
+        self.write_short(spot, slot, bytes);
+        self.publish(spot, slot)?;
         self.notify_getters();
         Ok(Some(()))
     }
 
-    /// Puts an item that does not fit into a slot if there is room.
+    /// Puts a long item if there is room.
     fn try_put_large(&self, bytes: &[u8]) -> Result<Option<()>> {
         let Some(place) = self.try_place(bytes.len())? else { return Ok(None) };
         self.shared.copy_in(self.plan.chunks_at + place.at, bytes);
@@ -172,7 +173,7 @@ impl Ring {
         Ok(is_put.map(|()| place.keep(bytes.len())))
     }
 
-    /// Returns a place for an item that does not fit into a slot, if there is room for it.
+    /// Returns a place for a long item, if there is room for it.
     #[inline(always)]
     pub(super) fn try_place(&self, len: usize) -> Result<Option<Place<'_>>> {
         if self.has_room_at(self.first_unclaimed().position) { self.allocate(len) } else { Ok(None) }
@@ -180,36 +181,39 @@ impl Ring {
 
     /// Publishes the item of `len` bytes in `place`, which the caller keeps. Returns `None` if the ring is full.
     pub(super) fn try_publish(&self, place: &Place<'_>, len: usize) -> Result<Option<()>> {
-        let Some((spot, slot)) = self.claim()? else { return Ok(None) };
+        let Some((spot, slot)) = self.claim(false)? else { return Ok(None) };
+        slot.set_len(len);
         slot.content()[0].store(place.at as u64, Relaxed);
-        self.publish(spot, slot, len)?;
+        self.publish(spot, slot)?;
         self.notify_getters();
         Ok(Some(()))
     }
 
-    /// Claims the next slot. Returns `None` if the ring is full.
+    /// Claims the next slot, with an extension if it must be `extended`. Returns `None` if the ring is full.
     #[inline(always)]
-    pub(crate) fn claim(&self) -> Result<Option<(Spot, &Slot)>> {
+    pub(crate) fn claim(&self, extended: bool) -> Result<Option<(Spot, &Slot)>> {
         if let Some((spot, slot, word)) = self.noted_or_known(&self.shared.tail, &self.known_tail)
             && word.is_free_in(self.number(spot))
             && self.is_below_capacity(spot.position)
+            && (!extended || self.has_extension(spot))
             && self.claim_at(spot, slot, word)
         {
             return Ok(Some((spot, slot)));
         }
-        self.claim_slowly()
+        self.claim_slowly(extended)
     }
 
     /// Claims up to `most` slots behind the one that this handle claimed last. Returns the first spot and the slots; `None`
-    /// if they are not the next ones, or if the ring may be full.
+    /// if they are not the next ones or not `extended` as they must be, or if the ring may be full.
     #[inline]
-    fn claim_run(&self, most: u32) -> Option<(Spot, &[Slot])> {
+    fn claim_run(&self, most: u32, extended: bool) -> Option<(Spot, &[Slot])> {
         let first = known(&self.known_tail)?;
         let slot = self.slot(first);
         let word = Word::load(&slot.word);
         let most = most.min(self.longest_run(first));
         // After the look at the word: this handle may have been idle for so long that words of now look old to it.
-        if most == 0 || !word.is_free_in(self.number(first)) || !self.is_current(first) {
+        let is_next = most > 0 && word.is_free_in(self.number(first)) && self.is_current(first);
+        if !is_next || extended && !self.has_extension(first) {
             return None;
         }
         let room = || self.plan.slots as i64 - distance(first.position, self.seen_head.load(Relaxed));
@@ -225,13 +229,15 @@ impl Ring {
         })
     }
 
-    /// Puts the first short items together, at most as many as a run has, and moves `items` past them. Returns their number,
-    /// or `None` if the next slot is not known or the ring may be full.
+    /// Puts the first short items together, at most as many as a run has, and moves `items` past them: only items that fit
+    /// into slots, or also others. Returns their number, or `None` if no run can be claimed.
     fn try_put_run(&self, items: &mut Items<'_>) -> Result<Option<usize>> {
         let mut rest = items.clone();
-        let most = rest.skip_short(INLINE_BYTES, LONGEST_RUN as usize);
-        let Some((first, slots)) = self.claim_run(most as u32) else { return Ok(None) };
-        if self.plan.packs && slots.len() > 1 {
+        let are_inline = items.clone().next().is_some_and(|bytes| bytes.len() <= INLINE_BYTES);
+        let longest = if are_inline { INLINE_BYTES } else { SHORT_BYTES };
+        let most = rest.skip_short(longest, LONGEST_RUN as usize);
+        let Some((first, slots)) = self.claim_run(most as u32, !are_inline) else { return Ok(None) };
+        if self.plan.packs && are_inline && slots.len() > 1 {
             if slots.len() < most {
                 rest = items.clone();
                 rest.skip_short(INLINE_BYTES, slots.len());
@@ -242,14 +248,13 @@ impl Ring {
             return Ok(Some(slots.len()));
         }
         prefetch_ahead(slots, AHEAD);
-        for (slot, bytes) in slots.iter().zip(items) {
-            slot.set_len(bytes.len());
-            copy_into_words(slot.content(), bytes);
+        for ((index, slot), bytes) in (0..).zip(slots).zip(items) {
+            self.write_short(self.behind(first, index), slot, bytes);
         }
         self.publish_run(first, slots)
     }
 
-    /// As [`try_put_run`](Self::try_put_run) for items that do not fit into slots: they lie one behind the other.
+    /// As [`try_put_run`](Self::try_put_run) for long items: they lie one behind the other.
     fn try_put_long_run<'b>(&self, items: impl Iterator<Item = &'b [u8]> + Clone) -> Result<Option<usize>> {
         let room = |bytes: &[u8]| bytes.len().next_multiple_of(PLACES);
         let ends = items.clone().scan(0, |end, bytes| {
@@ -272,7 +277,7 @@ impl Ring {
             self.prefetch_behind(at, bytes.len());
             self.shared.copy_in(self.plan.chunks_at + at, bytes);
         });
-        let Some((first, slots)) = self.claim_run(count as u32) else { return Ok(None) };
+        let Some((first, slots)) = self.claim_run(count as u32, false) else { return Ok(None) };
         for (slot, (at, bytes)) in slots.iter().zip(places()) {
             slot.set_len(bytes.len());
             slot.content()[0].store(at as u64, Relaxed);
@@ -307,7 +312,7 @@ impl Ring {
     }
 
     #[inline(never)]
-    fn claim_slowly(&self) -> Result<Option<(Spot, &Slot)>> {
+    fn claim_slowly(&self, extended: bool) -> Result<Option<(Spot, &Slot)>> {
         let mut spot = self.tail();
         loop {
             let slot = self.slot(spot);
@@ -323,6 +328,8 @@ impl Ring {
                 spot = self.newest();
             } else if !self.has_room_at(spot.position) {
                 return Ok(None);
+            } else if extended && !self.has_extension(spot) {
+                self.populate_extensions(spot)?;
             } else if self.claim_at(spot, slot, word) {
                 return Ok(Some((spot, slot)));
             }
@@ -384,8 +391,7 @@ impl Ring {
 
     /// Publishes the item in a slot that this process has claimed. The caller wakes the waiting consumers.
     #[inline]
-    pub(crate) fn publish(&self, spot: Spot, slot: &Slot, len: usize) -> Result<()> {
-        slot.set_len(len);
+    pub(crate) fn publish(&self, spot: Spot, slot: &Slot) -> Result<()> {
         self.check_open(spot)?;
         self.ready(spot).store(&slot.word);
         Ok(())

@@ -31,6 +31,8 @@ shared_layout! {
         word: AtomicU64,
         /// The number plus one of the last segment that a consumer found done.
         done: AtomicU64,
+        /// 1 if the [extensions](super::extension) of its slots have memory.
+        pub(super) has_extensions: AtomicU64,
     }
 }
 
@@ -112,7 +114,7 @@ impl Ring {
     }
 
     #[inline]
-    fn segment(&self, segment: u32) -> &SegmentEntry {
+    pub(super) fn segment(&self, segment: u32) -> &SegmentEntry {
         self.shared.shared_at(segment as usize * size_of::<SegmentEntry>())
     }
 
@@ -147,7 +149,7 @@ impl Ring {
     }
 
     #[inline]
-    fn slot_index(&self, spot: Spot) -> usize {
+    pub(super) fn slot_index(&self, spot: Spot) -> usize {
         (spot.segment as usize) << self.shift | self.index(spot) as usize
     }
 
@@ -498,8 +500,14 @@ impl Ring {
         self.free_segments(|first| self.is_done(*first));
         let bytes = self.plan.segment_bytes();
         let kept = (KEPT_BYTES / bytes as u64).max(1) as u32;
-        for segment in (kept..self.shared.used_segments.load(Relaxed).min(self.plan.segments)).rev() {
-            if self.is_in(segment, FREE) {
+        let used = 0..self.shared.used_segments.load(Relaxed).min(self.plan.segments);
+        for segment in used.rev().filter(|segment| self.is_in(*segment, FREE)) {
+            let is_kept = segment < kept;
+            // A process may have been killed before it could note what it had got.
+            if !is_kept || self.segment(segment).has_extensions.load(Relaxed) != 0 {
+                self.release_extensions(segment);
+            }
+            if !is_kept {
                 self.entry(segment).store(NO_MEMORY, Release);
                 // If the kernel does not take memory back, the segment keeps it until it is used again.
                 let _ = self.shared.release(self.plan.segment_at(segment), bytes);

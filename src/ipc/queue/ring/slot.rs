@@ -3,10 +3,11 @@
 //! # Ordering
 //! The word orders all accesses, but for packed items: those are read before it is known whether they may be.
 
+use super::extension::SHORT_BYTES;
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sys::shm::{copy_from_words, shared_layout};
 
-/// Longer items are [elsewhere](super::large), and the slot has their place.
+/// A longer item is in the slot's [extension](super::extension), or [elsewhere](super::large).
 pub(crate) const INLINE_BYTES: usize = 48;
 /// All of a slot but its word: room for [packed](super::packed) items.
 pub(super) const SLOT_BYTES: usize = 8 + INLINE_BYTES;
@@ -16,7 +17,7 @@ shared_layout! {
     pub(crate) struct Slot {
         pub(super) word: AtomicU64,
         /// `pid << 32 | len`: the number of bytes of the item, and the process id of the last one that leased it. Then the
-        /// item, or the place of a long one. Of a slot in a packed run, all of it is content.
+        /// item if it fits, or the place of a long one. Of a slot in a packed run, all of it is content.
         rest: [AtomicU64; SLOT_BYTES / 8],
     }
 }
@@ -44,7 +45,7 @@ impl Slot {
         self.rest[0].store(u64::from(pid) << u32::BITS | self.len() as u64, Relaxed);
     }
 
-    /// The item, or the place of a long one.
+    /// The item if it fits, or the place of a long one.
     #[inline]
     pub(crate) fn content(&self) -> &[AtomicU64] {
         &self.rest[1..]
@@ -53,7 +54,7 @@ impl Slot {
     /// Returns whether the item is in chunks.
     #[inline]
     pub(super) fn is_large(&self) -> bool {
-        self.len() > INLINE_BYTES
+        self.len() > SHORT_BYTES
     }
 
     /// Writes a part of packed items.
@@ -68,17 +69,15 @@ impl Slot {
         self.rest.iter().zip(words).for_each(|(word, bytes)| word.store(u64::from_ne_bytes(*bytes), Relaxed));
     }
 
-    /// Copies a part of packed items into `bytes`. Atomically: a producer may write others meanwhile, and then they are
-    /// meaningless.
+    /// Copies a part of packed items. Atomically: a producer may write others meanwhile, and then the copy is meaningless.
     #[inline]
-    pub(super) fn read_packed(&self, bytes: &mut [u8; SLOT_BYTES]) {
-        let words = bytes.as_chunks_mut().0;
-        words.iter_mut().zip(&self.rest).for_each(|(bytes, word)| *bytes = word.load(Relaxed).to_ne_bytes());
+    pub(super) fn read_packed(&self) -> [[u8; 8]; SLOT_BYTES / 8] {
+        self.rest.each_ref().map(|word| word.load(Relaxed).to_ne_bytes())
     }
 
-    /// Copies a short item into `buffer`, and returns it.
+    /// Copies an item that is in the slot into `buffer`, and returns it.
     #[inline]
-    pub(super) fn copy_short<'b>(&self, buffer: &'b mut [u8; INLINE_BYTES]) -> &'b [u8] {
+    pub(super) fn copy_inline<'b>(&self, buffer: &'b mut [u8; INLINE_BYTES]) -> &'b [u8] {
         let bytes = &mut buffer[..self.len().min(INLINE_BYTES)];
         copy_from_words(self.content(), bytes);
         bytes

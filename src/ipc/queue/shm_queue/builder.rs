@@ -25,8 +25,9 @@ impl QueueBuilder {
 
     /// Limits the bytes of serialised items in the queue; [`DEFAULT_BYTE_LIMIT`] if not set. No item can be longer.
     ///
-    /// An item of up to 48 bytes counts as 64 bytes. Longer ones have a limit of their own, of the same size; each takes
-    /// consecutive memory, so one may have to wait although as many bytes are free in several places.
+    /// An item of up to 128 bytes counts as 64 bytes, although one of more than 48 takes 192. Longer ones have a limit of
+    /// their own, of the same size; each takes consecutive memory, so one may have to wait although as many bytes are
+    /// free in several places.
     pub fn byte_limit(mut self, bytes: u64) -> Self {
         self.byte_limit = Some(bytes);
         self

@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::JoinableQueue;
 use crate::ipc::operation::tests::{goes, passed, would_block};
-use crate::ipc::queue::ring::{INLINE_BYTES, Plan};
+use crate::ipc::queue::ring::{Plan, SHORT_BYTES};
 use crate::ipc::test_util::{watchdog, with_sleepers};
 use crate::queue::{JoinableConsumer, JoinableProducer, PipeQueue};
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
-use crate::sys::shm::copy_into_words;
 
 /// Items that can all be read.
 fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
@@ -76,7 +75,7 @@ impl Model {
 
     /// Whether an item can be put: a long one perhaps, if there are others.
     fn fits(&self, item: &Vec<u8>, is_put: bool) -> bool {
-        let is_long = |item: &Vec<u8>| encoded_bytes(item) > INLINE_BYTES;
+        let is_long = |item: &Vec<u8>| encoded_bytes(item) > SHORT_BYTES;
         let has_long = self.items.iter().any(is_long);
         self.has_capacity() && (is_put || is_long(item) && has_long) || !self.has_capacity() && !is_put
     }
@@ -206,6 +205,17 @@ fn unused_memory_goes_back_when_the_queue_is_idle() {
     assert!(after < 8 << 20, "{after} bytes of {full} are left");
     queue.put("again".to_owned()).expect("room");
     assert_eq!(queue.get().expect("an item"), "again");
+    // Of slots, and of what is behind them.
+    let items = vec!["x".repeat(100); 200_000];
+    queue.put_many(&items).expect("room for 20 MB");
+    let full = queue.ring.resident_bytes();
+    assert!(full > 20 << 20);
+    let got: Vec<_> =
+        queue.get_many(items.len()).expect("no error").into_iter().map(|item| item.expect("whole")).collect();
+    assert_eq!(got, items);
+    assert_eq!(queue.get_timeout(Duration::from_millis(150)).expect("no error"), None);
+    let after = queue.ring.resident_bytes();
+    assert!(after < 10 << 20, "{after} bytes of {full} are left");
 }
 
 #[test]
@@ -337,11 +347,11 @@ fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
     // A put that has seen its handle open, and has not published yet.
-    let (claimed, slot) = producer.ring.claim().expect("no error").expect("room");
+    let (claimed, slot) = producer.ring.claim(false).expect("no error").expect("room");
     producer.close();
     assert!(!producer.ring.may_put());
     // A get that does not wait for an item waits for the put.
-    let publish = || producer.ring.publish(claimed, slot, 0).expect_err("it is closed");
+    let publish = || producer.ring.publish(claimed, slot).expect_err("it is closed");
     thread::scope(|scope| {
         let got = scope.spawn(|| consumer.try_get());
         let closed = publish();
@@ -500,7 +510,7 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
     let _watchdog = watchdog();
     let queue = Queue::<u8>::bounded(2).expect("a queue");
     let ring = &queue.ring;
-    let (claimed, slot) = ring.claim().expect("no error").expect("room");
+    let (claimed, slot) = ring.claim(false).expect("no error").expect("room");
     // Others put behind it, and are in the queue.
     queue.try_put(2).expect("there is room");
     assert_eq!((queue.qsize(), queue.is_empty()), (2, true), "who is behind cannot be got yet");
@@ -508,8 +518,8 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
         let got = scope.spawn(|| queue.try_get());
         let all_got = scope.spawn(|| queue.get_timeout(Duration::from_nanos(1)));
         let bytes = crate::ipc::codec::to_vec(&1_u8).expect("a number has a form");
-        copy_into_words(slot.content(), &bytes);
-        ring.publish(claimed, slot, bytes.len()).expect("the handle is open");
+        ring.write_short(claimed, slot, &bytes);
+        ring.publish(claimed, slot).expect("the handle is open");
         let mut got = [got, all_got].map(|got| got.join().expect("no panic").expect("no error"));
         got.sort_unstable();
         assert_eq!(got, [Some(1), Some(2)]);
@@ -524,20 +534,20 @@ fn long_item_is_behind_one_that_waits_for_more_room() {
     let put = || queue.put("x".repeat(8000)).expect("room in the end");
     with_sleepers(1, put, || {
         assert!(!queue.is_full());
-        assert!(matches!(queue.try_put("x".repeat(100)), Err(PutError::Full(_))), "the other one is the next");
+        assert!(matches!(queue.try_put("x".repeat(200)), Err(PutError::Full(_))), "the other one is the next");
         queue.try_put("short".to_owned()).expect("it needs none of that memory");
         assert_eq!(queue.get().expect("an item").len(), 4000);
     });
     assert_eq!(queue.get().expect("an item"), "short");
     assert_eq!(queue.get().expect("an item").len(), 8000);
-    queue.try_put("x".repeat(100)).expect("there is room");
+    queue.try_put("x".repeat(200)).expect("there is room");
 }
 
 #[test]
 fn long_put_sleeps_until_there_is_room() {
     let _watchdog = watchdog();
     // Full at the end of a segment, and behind an item that ends in the middle of a chunk.
-    let full_segment = (Queue::<String>::bounded(256).expect("a queue"), 256, 100);
+    let full_segment = (Queue::<String>::bounded(256).expect("a queue"), 256, 200);
     let full_chunks = (Queue::<String>::builder().byte_limit(8192).build().expect("a queue"), 2, 4000);
     for (queue, fits, len) in [full_segment, full_chunks] {
         let put = || queue.put("x".repeat(len)).expect("room in the end");
