@@ -68,14 +68,14 @@ impl<'s, S: Sink> Writer<'s, S> {
     }
 }
 
-/// Methods for values of a fixed size.
+/// Methods for values of a fixed size, from their bits.
 macro_rules! fixed {
-    ($($method:ident $tag:ident $type:ty;)*) => {$(
+    ($($method:ident($type:ty): $tag:ident $bits:expr;)*) => {$(
         #[inline]
         fn $method(self, value: $type) -> Result<()> {
-            // Not as one array: a copy of it in other pieces than it was written in would wait for both.
-            self.tag(Tag::$tag)?;
-            self.sink.put(&value.to_le_bytes());
+            // The tag and the value in one word: a copy in other pieces than were written would wait for both.
+            let word = u128::from($bits(value)) << u8::BITS | Tag::$tag as u128;
+            self.sink.put(&word.to_le_bytes()[..1 + size_of::<$type>()]);
             Ok(())
         }
     )*};
@@ -93,28 +93,33 @@ impl<S: Sink> ser::Serializer for &mut Writer<'_, S> {
     type SerializeStructVariant = Self;
 
     fixed! {
-        serialize_u8 U8 u8;
-        serialize_u16 U16 u16;
-        serialize_u32 U32 u32;
-        serialize_u64 U64 u64;
-        serialize_u128 U128 u128;
-        serialize_i8 I8 i8;
-        serialize_i16 I16 i16;
-        serialize_i32 I32 i32;
-        serialize_i64 I64 i64;
-        serialize_i128 I128 i128;
-        serialize_f32 F32 f32;
-        serialize_f64 F64 f64;
+        serialize_u8(u8): U8 u8::from;
+        serialize_u16(u16): U16 u16::from;
+        serialize_u32(u32): U32 u32::from;
+        serialize_u64(u64): U64 u64::from;
+        serialize_i8(i8): I8 i8::cast_unsigned;
+        serialize_i16(i16): I16 i16::cast_unsigned;
+        serialize_i32(i32): I32 i32::cast_unsigned;
+        serialize_i64(i64): I64 i64::cast_unsigned;
+        serialize_f32(f32): F32 f32::to_bits;
+        serialize_f64(f64): F64 f64::to_bits;
+        serialize_char(char): Char u32::from;
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<()> {
+        self.tag(Tag::U128)?;
+        self.sink.put(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<()> {
+        self.tag(Tag::I128)?;
+        self.sink.put(&value.to_le_bytes());
+        Ok(())
     }
 
     fn serialize_bool(self, value: bool) -> Result<()> {
         self.tag(if value { Tag::True } else { Tag::False })
-    }
-
-    fn serialize_char(self, value: char) -> Result<()> {
-        self.tag(Tag::Char)?;
-        self.sink.put(&u32::from(value).to_le_bytes());
-        Ok(())
     }
 
     fn serialize_str(self, value: &str) -> Result<()> {

@@ -34,10 +34,16 @@ impl Ring {
     pub(crate) fn write_short(&self, spot: Spot, slot: &Slot, bytes: &[u8]) {
         slot.set_len(bytes.len());
         if is_extended(bytes.len()) {
-            self.shared.copy_in(self.extension_at(spot), bytes);
+            self.write_extension(spot, bytes);
         } else {
             copy_into_words(slot.content(), bytes);
         }
+    }
+
+    // Not a part of each put.
+    #[inline(never)]
+    fn write_extension(&self, spot: Spot, bytes: &[u8]) {
+        self.shared.copy_in(self.extension_at(spot), bytes);
     }
 
     /// Returns where the extension of a slot is in the memory of the ring.
