@@ -580,7 +580,7 @@ impl<T: Layout> Drop for Owner<T> {
 #[inline]
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     match len {
-        // A byte and a number, as a tagged number is written: a load that spans two recent stores has to wait for both.
+        // A byte and a number, as a tagged number is read: a load that spans two recent stores has to wait for both.
         9 => {
             // SAFETY: the first byte lies in both places, by the caller's guarantee and the length.
             unsafe { ptr::copy_nonoverlapping(from, to, 1) };

@@ -95,7 +95,7 @@ impl<A: Puts> Queue<[u8], A> {
     /// [committed](Reservation::commit). Blocks while the queue is full, or has too little memory.
     ///
     /// A reservation of more than 128 bytes takes consecutive memory within the byte limit. None has a place in the order of
-    /// the items: that is determined by the commit. A thread that waits for memory which only its own reservations and
+    /// the items: the commit determines that. A thread that waits for memory which only its own reservations and
     /// [`ItemRef`]s take waits forever.
     ///
     /// # Errors
@@ -290,7 +290,8 @@ impl Reservation<'_> {
     /// Puts the item. Blocks only if other producers have filled the queue since the [`reserve`](Queue::reserve).
     ///
     /// # Errors
-    /// [`Error::Closed`] and [`Error::Disconnected`] as [`put`](Queue::put). Nothing was put then, and the memory is free.
+    /// [`Error::Closed`], [`Error::Disconnected`] and [`Error::Os`] as [`put`](Queue::put). Nothing was put then, and the
+    /// memory is free.
     ///
     /// # Death
     /// One atomic step: if the process is killed before it, nothing was put; after it, the item is in the queue.

@@ -1,7 +1,6 @@
 //! Serialisation of items, and the buffers for it.
 //!
-//! Small items are encoded and decoded on the stack. For larger ones a thread keeps a buffer, until its next item that is
-//! much smaller.
+//! Short items are encoded on the stack. For longer ones a thread keeps a buffer, until its next item that is much shorter.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};

@@ -12,7 +12,8 @@
 //! item, the items behind that one cannot be got until it continues or is killed: timeouts pass as if the queue were
 //! empty. If it is only slow, other calls wait for it for up to two seconds, even a non-blocking one. A process stopped
 //! while it waits in `put` or `get` delays those that wait behind it by up to 100 ms for each step, and holds up those
-//! that put items longer than 128 bytes; `{queue:?}` shows which process that is.
+//! that put items longer than 128 bytes; `{queue:?}` shows which process that is. A process stopped while it gets memory
+//! for the queue or gives some back holds up the puts that need memory.
 //!
 //! # Standard
 //! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: there is no feeder thread, so an item is in the queue when
@@ -188,10 +189,10 @@ impl<T: Item, A: Puts> Queue<T, A> {
     ///
     /// # Errors
     /// [`PutError::Failed`] with [`Error::Codec`] if the item cannot be serialised, [`Error::TooLong`] if it is longer
-    /// than the byte limit,
-    /// [`Error::Closed`] after [`close`](Self::close), even if another thread calls it during the wait, and
-    /// [`Error::Disconnected`] if no consumer is left: immediately for a [`Producer`]; for a handle that can also get,
-    /// only when it would block and this process has no other thread that could get through it.
+    /// than the byte limit, [`Error::Os`] if the queue needs memory and the kernel has none, [`Error::Closed`] after
+    /// [`close`](Self::close), even if another thread calls it during the wait, and [`Error::Disconnected`] if no
+    /// consumer is left: immediately for a [`Producer`]; for a handle that can also get, only when it would block and
+    /// this process has no other thread that could get through it.
     ///
     /// # Death
     /// If the process is killed in the call, the item is in the queue or not. A waiting call detects the death of the
@@ -203,7 +204,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// that pays; then it sleeps, and wakes ten times a second to check who is left.
     ///
     /// # System calls
-    /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep.
+    /// `futex`, only to wait and to wake waiters; `membarrier`, before a sleep; `madvise`, if the queue needs memory.
     #[inline]
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         self.put_waiting(item, Waiting::FOREVER)
@@ -220,7 +221,8 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// Puts an item if there is room.
     ///
     /// For an item of more than 128 bytes [`PutError::Full`] is possible although there is room, if another put waits for
-    /// more bytes than are free: then that one is the next.
+    /// more bytes than are free: then that one is the next. So it is for any item if the queue needs memory while another
+    /// process is stopped in the middle of getting some or giving some back; the call then takes up to 100 ms.
     ///
     /// # Errors
     /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: a handle that can

@@ -137,8 +137,8 @@ impl Ring {
         })
     }
 
-    /// Takes the first item for this process alone, hands the bytes to `read`, and releases the slot: if the item
-    /// is in the slot, before that. Returns `None` if there is no item.
+    /// Takes the first item for this process alone, hands the bytes to `read`, and releases the slot: before
+    /// that, if the item is in the slot and is copied. Returns `None` if there is no item.
     #[inline]
     pub(crate) fn get_item<R>(&self, read: impl Fn(&[u8]) -> Result<R>) -> Result<Option<R>> {
         let Some((spot, slot, _)) = self.take_noted(|spot, _| self.taking(spot)) else {

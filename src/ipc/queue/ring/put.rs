@@ -18,7 +18,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::shm::prefetch_ahead;
 
 impl Ring {
-    /// Returns whether a put could go on now: there is room for a small item, or it would fail.
+    /// Returns whether a put could go on now: there is room for a short item, or it would fail.
     pub(crate) fn can_put(&self) -> bool {
         !self.may_put() || !self.is_full() || self.consumers_are_gone(true)
     }
@@ -204,7 +204,7 @@ impl Ring {
     }
 
     /// Claims up to `most` slots behind the one that this handle claimed last. Returns the first spot and the slots; `None`
-    /// if they are not the next ones or not `extended` as they must be, or if the ring may be full.
+    /// if they are not the next ones, if they must be `extended` and have no memory for that, or if the ring may be full.
     #[inline]
     fn claim_run(&self, most: u32, extended: bool) -> Option<(Spot, &[Slot])> {
         let first = known(&self.known_tail)?;
@@ -329,7 +329,9 @@ impl Ring {
             } else if !self.has_room_at(spot.position) {
                 return Ok(None);
             } else if extended && !self.has_extension(spot) {
-                self.populate_extensions(spot)?;
+                if !self.populate_extensions(spot)? {
+                    return Ok(None);
+                }
             } else if self.claim_at(spot, slot, word) {
                 return Ok(Some((spot, slot)));
             }

@@ -9,7 +9,7 @@
 //! longer in use.
 //!
 //! # Ordering
-//! The entries belong to the holder of `chaining`; others read them. A segment's number is its tag, so a process that
+//! The entries belong to the holder of `chaining`; others read them, and note in them that a segment is done. A segment's number is its tag, so a process that
 //! looks at a segment which is another by now finds no word that it could change: see [`super::word`].
 //!
 //! # Death
@@ -21,8 +21,11 @@ use std::slice;
 use super::slot::Slot;
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
+use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Result, os};
 use crate::sys::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::robust::HeldMutex;
 use crate::sys::shm::{prefetch_ahead, shared_layout};
 
 shared_layout! {
@@ -31,8 +34,8 @@ shared_layout! {
         word: AtomicU64,
         /// The number plus one of the last segment that a consumer found done.
         done: AtomicU64,
-        /// 1 if the [extensions](super::extension) of its slots have memory.
-        pub(super) has_extensions: AtomicU64,
+        /// Whether the [extensions](super::extension) of its slots have memory.
+        pub(super) extensions: AtomicU64,
     }
 }
 
@@ -359,10 +362,18 @@ impl Ring {
         self.among_chained(|spots| spots.filter(|other| behind(other) > 0).min_by_key(behind))
     }
 
-    /// Adds a segment behind that of `last`, unless there is one. Returns `false` if all are in use.
+    /// Locks the chain. Returns `None` if another process that changes it does not end: it is stopped, and a put has a
+    /// timeout.
+    pub(super) fn lock_chaining(&self) -> Option<HeldMutex<'_>> {
+        let chaining = &self.shared.chaining;
+        chaining.held(chaining.lock(Some(monotonic_ns() + LIVENESS_CHECK_NS)))
+    }
+
+    /// Adds a segment behind that of `last`, unless there is one. Returns `false` if all are in use, or if another process
+    /// that changes the chain does not end.
     #[cold]
     pub(super) fn extend(&self, last: Spot) -> Result<bool> {
-        let _held = self.shared.chaining.hold();
+        let Some(_held) = self.lock_chaining() else { return Ok(false) };
         if !self.is_current(last) || self.successor(last).is_some() {
             return Ok(true);
         }
@@ -502,12 +513,8 @@ impl Ring {
         let kept = (KEPT_BYTES / bytes as u64).max(1) as u32;
         let used = 0..self.shared.used_segments.load(Relaxed).min(self.plan.segments);
         for segment in used.rev().filter(|segment| self.is_in(*segment, FREE)) {
-            let is_kept = segment < kept;
-            // A process may have been killed before it could note what it had got.
-            if !is_kept || self.segment(segment).has_extensions.load(Relaxed) != 0 {
-                self.release_extensions(segment);
-            }
-            if !is_kept {
+            self.release_extensions(segment);
+            if segment >= kept {
                 self.entry(segment).store(NO_MEMORY, Release);
                 // If the kernel does not take memory back, the segment keeps it until it is used again.
                 let _ = self.shared.release(self.plan.segment_at(segment), bytes);

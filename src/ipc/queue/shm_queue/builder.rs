@@ -5,7 +5,8 @@ use crate::ipc::error::Result;
 use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::ring::{Plan, Ring};
 
-/// Default limit for the bytes of items in a queue: 256 MiB. This is address space; memory is allocated only as needed.
+/// Default limit for the bytes of items in a queue: 256 MiB. Memory is allocated only as needed; the queue
+/// takes four times as much address space.
 pub const DEFAULT_BYTE_LIMIT: u64 = 256 << 20;
 
 /// Options of a new queue.
@@ -25,9 +26,9 @@ impl QueueBuilder {
 
     /// Limits the bytes of serialised items in the queue; [`DEFAULT_BYTE_LIMIT`] if not set. No item can be longer.
     ///
-    /// An item of up to 128 bytes counts as 64 bytes, although one of more than 48 takes 192. Longer ones have a limit of
-    /// their own, of the same size; each takes consecutive memory, so one may have to wait although as many bytes are
-    /// free in several places.
+    /// An item of up to 128 bytes counts as 64 bytes, and so such items may have twice as many bytes together; one of more
+    /// than 48 takes 192. Longer ones have a limit of their own, of the same size; each takes consecutive memory, so one
+    /// may have to wait although as many bytes are free in several places.
     pub fn byte_limit(mut self, bytes: u64) -> Self {
         self.byte_limit = Some(bytes);
         self
