@@ -15,7 +15,7 @@
 use super::Ring;
 use super::segments::Spot;
 use super::slot::{INLINE_BYTES, Slot};
-use crate::ipc::error::{Result, os};
+use crate::ipc::error::Result;
 use crate::sys::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use crate::sys::shm::copy_into_words;
 
@@ -74,8 +74,7 @@ impl Ring {
             let all = self.plan.extensions_of(spot.segment);
             let state = &self.segment(spot.segment).extensions;
             state.store(MAYBE, Release);
-            let populated = self.shared.populate(all.start, all.len()).map_err(os("get memory for a queue"));
-            populated.inspect_err(|_| self.release_extensions(spot.segment))?;
+            self.populate(all.start, all.len()).inspect_err(|_| self.release_extensions(spot.segment))?;
             state.store(MEMORY, Release);
         }
         Ok(true)
@@ -115,7 +114,7 @@ mod tests {
         for segment in [0, ring.tail().segment - 1].into_iter().filter(|_| was_killed) {
             let all = ring.plan.extensions_of(segment);
             ring.segment(segment).extensions.store(MAYBE, Relaxed);
-            ring.shared.populate(all.start, all.len()).expect("memory");
+            ring.populate(all.start, all.len()).expect("memory");
         }
         while ring.get_items(1000, |_| {}) > 0 {}
         ring.release_segments();

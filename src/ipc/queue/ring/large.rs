@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::Ring;
 use super::slot::Slot;
 use super::word::State;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result};
 use crate::ipc::process::table::ProcessSlot;
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
@@ -314,7 +314,7 @@ impl Ring {
             return Ok(false);
         }
         let at = |chunk: u32| self.plan.chunk_entries_at + chunk as usize * size_of::<ChunkEntry>();
-        self.shared.populate(at(used), at(more) - at(used)).map_err(os("get memory for a queue"))?;
+        self.populate(at(used), at(more) - at(used))?;
         self.shared.used_chunks.fetch_max(more, Release);
         Ok(true)
     }
@@ -401,7 +401,7 @@ impl Ring {
             }
             if !word.has_memory() {
                 let (start, bytes) = (self.plan.chunks_at + self.chunk_start(chunk), self.plan.chunk_bytes as usize);
-                self.shared.populate(start, bytes).map_err(os("get memory for a queue"))?;
+                self.populate(start, bytes)?;
                 owned.next(OWNED, owned.field(), true).store(entry);
             }
         }

@@ -229,6 +229,11 @@ impl Ring {
         ring
     }
 
+    /// Gets memory for `bytes` bytes at `offset` behind [`RingState`], unless they have some.
+    fn populate(&self, offset: usize, bytes: usize) -> Result<()> {
+        self.shared.populate(offset, bytes).map_err(os("get memory for a queue"))
+    }
+
     /// Returns whether this handle has the right to put and was not closed.
     #[inline]
     pub(crate) fn may_put(&self) -> bool {

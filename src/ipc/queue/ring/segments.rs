@@ -22,7 +22,7 @@ use super::slot::Slot;
 use super::word::{LONGEST_RUN, State, Word};
 use super::{Ring, RingState};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
-use crate::ipc::error::{Result, os};
+use crate::ipc::error::Result;
 use crate::sys::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::HeldMutex;
@@ -411,9 +411,7 @@ impl Ring {
 
     /// Gets memory for a segment that will be number `number`.
     fn prepare(&self, segment: u32, number: u64) -> Result<()> {
-        let bytes = self.plan.segment_bytes();
-        let populated = self.shared.populate(self.plan.segment_at(segment), bytes);
-        populated.map_err(os("get memory for a queue"))?;
+        self.populate(self.plan.segment_at(segment), self.plan.segment_bytes())?;
         self.write_words(segment, number);
         self.shared.used_segments.fetch_max(segment + 1, Release);
         self.entry(segment).store(number.wrapping_sub(1) << NUMBER_SHIFT | FREE, Release);
