@@ -16,12 +16,12 @@ impl<'b> Items<'b> {
         Items { rest: batch }
     }
 
-    /// Skips up to `most` items, until one is longer than `longest`. Returns their number.
+    /// Skips up to `most` items, until one does not fit. Returns their number.
     #[inline]
-    pub(crate) fn skip_short(&mut self, longest: usize, most: usize) -> usize {
+    pub(crate) fn advance(&mut self, most: u32, mut fits: impl FnMut(&[u8]) -> bool) -> u32 {
         let mut next = self.clone();
         let mut count = 0;
-        while count < most && next.next().is_some_and(|item| item.len() <= longest) {
+        while count < most && next.next().is_some_and(&mut fits) {
             self.rest = next.rest;
             count += 1;
         }

@@ -61,7 +61,7 @@ const LOOKS: u32 = 32;
 const CALM: u32 = 16_384;
 
 /// How far ahead memory is prefetched that a consumer had last, and for items of which length.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 2048;
 const MOST_PREFETCHED: usize = 8192;
 
 const FREE: u64 = 0;
@@ -186,7 +186,7 @@ impl Ring {
     }
 
     /// Prefetches memory for the items behind one at `at`, unless that is long.
-    pub(super) fn prefetch_behind(&self, at: usize, len: usize) {
+    fn prefetch_behind(&self, at: usize, len: usize) {
         if len <= MOST_PREFETCHED {
             let ahead = self.plan.chunks_at + at + AHEAD;
             self.shared.prefetch_to_write(ahead..ahead + len.next_multiple_of(PLACES));

@@ -3,7 +3,7 @@
 use std::slice;
 
 use super::extension::{SHORT_BYTES, is_extended};
-use super::large::{MOST_TOGETHER, PLACES, Place};
+use super::large::{MOST_TOGETHER, Place};
 use super::segments::{AHEAD, Spot, distance, known};
 use super::slot::{INLINE_BYTES, Slot};
 use super::word::{LONGEST_RUN, State, Word};
@@ -11,7 +11,7 @@ use super::{Ring, Waiting};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, point_until};
-use crate::ipc::queue::batch::Items;
+use crate::ipc::queue::batch::{HEADER_BYTES, Items};
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::sys::clock::monotonic_ns;
@@ -78,17 +78,8 @@ impl Ring {
         let mut is_notified = true;
         let notify = || self.notify_getters();
         let outcome = loop {
-            let is_short = |bytes: &&[u8]| bytes.len() <= SHORT_BYTES;
-            let together = if items.clone().next().is_some_and(|bytes| !is_short(&bytes)) {
-                let long = items.clone().take(LONGEST_RUN as usize).take_while(|bytes| !is_short(bytes));
-                let outcome = self.try_put_long_run(long);
-                if let Ok(Some(count)) = outcome {
-                    items.nth(count - 1);
-                }
-                outcome
-            } else {
-                self.try_put_run(&mut items)
-            };
+            let is_long = items.clone().next().is_some_and(|bytes| bytes.len() > SHORT_BYTES);
+            let together = if is_long { self.try_put_long_run(&mut items) } else { self.try_put_run(&mut items) };
             match together {
                 Ok(Some(count)) => {
                     is_notified = false;
@@ -235,12 +226,13 @@ impl Ring {
         let mut rest = items.clone();
         let are_inline = items.clone().next().is_some_and(|bytes| bytes.len() <= INLINE_BYTES);
         let longest = if are_inline { INLINE_BYTES } else { SHORT_BYTES };
-        let most = rest.skip_short(longest, LONGEST_RUN as usize);
-        let Some((first, slots)) = self.claim_run(most as u32, !are_inline) else { return Ok(None) };
-        if self.plan.packs && are_inline && slots.len() > 1 {
-            if slots.len() < most {
+        let most = rest.advance(LONGEST_RUN, |item| item.len() <= longest);
+        let Some((first, slots)) = self.claim_run(most, !are_inline) else { return Ok(None) };
+        let len = slots.len() as u32;
+        if self.plan.packs && are_inline && len > 1 {
+            if len < most {
                 rest = items.clone();
-                rest.skip_short(INLINE_BYTES, slots.len());
+                rest.advance(len, |_| true);
             }
             let packed = items.before(&rest);
             *items = rest;
@@ -254,36 +246,33 @@ impl Ring {
         self.publish_run(first, slots)
     }
 
-    /// As [`try_put_run`](Self::try_put_run) for long items: they lie one behind the other.
-    fn try_put_long_run<'b>(&self, items: impl Iterator<Item = &'b [u8]> + Clone) -> Result<Option<usize>> {
-        let room = |bytes: &[u8]| bytes.len().next_multiple_of(PLACES);
-        let ends = items.clone().scan(0, |end, bytes| {
-            *end += room(bytes);
-            Some(*end).filter(|end| *end <= MOST_TOGETHER)
+    /// As [`try_put_run`](Self::try_put_run) for long items: they are copied in one piece, with their headers.
+    fn try_put_long_run(&self, items: &mut Items<'_>) -> Result<Option<usize>> {
+        let (mut rest, mut bytes) = (items.clone(), 0);
+        let most = rest.advance(LONGEST_RUN, |item| {
+            bytes += HEADER_BYTES + item.len();
+            item.len() > SHORT_BYTES && bytes <= MOST_TOGETHER
         });
-        let Some((count, len)) = (1..).zip(ends).last() else { return Ok(None) };
-        if self.is_put_waiting() || known(&self.known_tail).is_none() {
+        if most == 0 || self.is_put_waiting() || known(&self.known_tail).is_none() {
             return Ok(None);
         }
-        let Some(mut place) = self.try_place(len)? else { return Ok(None) };
+        let together = items.before(&rest);
+        let Some(mut place) = self.try_place(together.len())? else { return Ok(None) };
+        self.shared.copy_in(self.plan.chunks_at + place.at, together);
+        let Some((first, slots)) = self.claim_run(most, false) else { return Ok(None) };
         let start = place.at;
-        let places = || {
-            items.clone().take(count).scan(start, |end, bytes| {
-                *end += room(bytes);
-                Some((*end - room(bytes), bytes))
-            })
-        };
-        places().for_each(|(at, bytes)| {
-            self.prefetch_behind(at, bytes.len());
-            self.shared.copy_in(self.plan.chunks_at + at, bytes);
+        let places = items.clone().take(slots.len()).scan(start, |end, bytes| {
+            let at = *end + HEADER_BYTES;
+            *end = at + bytes.len();
+            Some((at, bytes.len()))
         });
-        let Some((first, slots)) = self.claim_run(count as u32, false) else { return Ok(None) };
-        for (slot, (at, bytes)) in slots.iter().zip(places()) {
-            slot.set_len(bytes.len());
+        for (slot, (at, len)) in slots.iter().zip(places.clone()) {
+            slot.set_len(len);
             slot.content()[0].store(at as u64, Relaxed);
         }
         let put = self.publish_run(first, slots)?;
-        places().take(slots.len()).for_each(|(at, bytes)| place.keep_at(at, bytes.len()));
+        places.for_each(|(at, len)| place.keep_at(at, len));
+        items.nth(slots.len() - 1);
         Ok(put)
     }
 
