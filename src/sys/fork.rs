@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32};
 use nix::errno::Errno;
 use nix::libc;
 
+use super::memory::map_private;
+
 /// The page, once there is something that a forked child must not use.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 /// The process that created the page.
@@ -54,12 +56,8 @@ pub(crate) fn origin() -> u32 {
 
 #[cold]
 fn make_page() -> io::Result<()> {
-    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a fresh mapping, placed by the kernel; the length is rounded up to a page.
-    let page = unsafe { libc::mmap(ptr::null_mut(), ONE_WORD, access, kind, -1, 0) };
-    if page == libc::MAP_FAILED {
-        return Err(Errno::last().into());
-    }
+    // The length is rounded up to a page.
+    let page = map_private(ONE_WORD)?.as_ptr();
     // SAFETY: the mapping made above, which is not shared yet.
     let advised = Errno::result(unsafe { libc::madvise(page, ONE_WORD, libc::MADV_WIPEONFORK) });
     let word = page.cast::<AtomicU32>();

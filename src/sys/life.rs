@@ -25,6 +25,7 @@ use nix::libc;
 
 use super::atomic::AtomicU32;
 use super::atomic::Ordering::{Acquire, Release};
+use super::memory::map_private;
 use super::robust::own_tid;
 
 /// The kernel's `robust_list_head`. An entry is the address of the next one; the last leads back to the head.
@@ -50,14 +51,15 @@ impl Life {
     /// Lets this thread own words of `all`, one at a time.
     pub(crate) fn of_this_thread<T>(all: &'static [T]) -> io::Result<Self> {
         let words = all.as_ptr().addr()..all.as_ptr().addr() + size_of_val(all);
-        let entries = ptr::from_mut(vec![0_usize; words.len().div_ceil(size_of::<usize>())].leak());
-        // SAFETY: an atomic has its integer's layout, and the leaked memory is reached through this reference alone.
-        let entries = unsafe { &*(entries as *const [AtomicUsize]) };
+        let len = words.len().div_ceil(size_of::<usize>());
+        let first = map_private(len * size_of::<usize>())?.cast::<AtomicUsize>();
+        // SAFETY: mapped for this reference alone and never unmapped; a page is aligned for an atomic, which may be zero.
+        let entries = unsafe { std::slice::from_raw_parts(first.as_ptr(), len) };
         let futex_offset = (words.start as libc::c_long).wrapping_sub(entries.as_ptr().addr() as libc::c_long);
         let head = ListHead { first: AtomicUsize::new(0), futex_offset, list_op_pending: 0 };
         let head: &'static ListHead = Box::leak(Box::new(head));
         head.first.store(ptr::from_ref(head).addr(), Release);
-        // SAFETY: head and entries are leaked, so the kernel may read them until the thread ends; the size is the ABI's.
+        // SAFETY: head and entries are never freed, so the kernel may read them until the thread ends; the size is the ABI's.
         Errno::result(unsafe { libc::syscall(libc::SYS_set_robust_list, ptr::from_ref(head), size_of::<ListHead>()) })?;
         Ok(Life { head, entries, words, thread: own_tid() })
     }

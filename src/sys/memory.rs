@@ -1,4 +1,4 @@
-//! Page size, and the memory available to this process.
+//! Page size, the memory available to this process, and memory for it alone.
 //!
 //! # Standard
 //! `sysconf(3)`; `proc_meminfo(5)` `MemAvailable`; `cgroups(7)`: `memory.max` and `memory.current` of version 2,
@@ -7,9 +7,11 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::sysinfo::sysinfo;
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -20,6 +22,17 @@ pub(crate) fn page_bytes() -> usize {
         let asked = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         asked.and_then(|bytes| usize::try_from(bytes).ok()).expect("POSIX requires a page size")
     })
+}
+
+/// Maps `bytes` zeroed bytes for this process alone. A page of them takes no memory before it is written.
+pub(super) fn map_private(bytes: usize) -> io::Result<NonNull<libc::c_void>> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a fresh mapping, placed by the kernel.
+    let memory = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return Err(Errno::last().into());
+    }
+    Ok(NonNull::new(memory).expect("mmap never returns null without MAP_FIXED"))
 }
 
 /// Checks that the kernel can give this process `bytes` more without killing processes to do so.
