@@ -19,11 +19,23 @@ impl<'b> Items<'b> {
     /// Skips up to `most` items, until one does not fit. Returns their number.
     #[inline]
     pub(crate) fn advance(&mut self, most: u32, mut fits: impl FnMut(&[u8]) -> bool) -> u32 {
-        let mut next = self.clone();
         let mut count = 0;
-        while count < most && next.next().is_some_and(&mut fits) {
-            self.rest = next.rest;
-            count += 1;
+        while count < most
+            && let Some(len) = item_len(self.rest)
+        {
+            // The processor need not wait for the header of an item to find the next one as long as all are of one length.
+            let (bytes, before) = (HEADER_BYTES + len, count);
+            while count < most
+                && let Some((item, rest)) = self.rest.split_at_checked(bytes)
+                && item_len(item) == Some(len)
+                && fits(&item[HEADER_BYTES..])
+            {
+                self.rest = rest;
+                count += 1;
+            }
+            if count == before {
+                break;
+            }
         }
         count
     }
