@@ -1,5 +1,6 @@
 //! The library: Python's `multiprocessing` in Rust, processes and the objects they share.
 
+pub(crate) mod buffer;
 pub(crate) mod codec;
 pub(crate) mod deadline;
 mod error;

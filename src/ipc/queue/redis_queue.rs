@@ -103,12 +103,13 @@ pub use server::{DEFAULT_TIMEOUT, Server, ServerInfo};
 use self::handle::{Handle, SentHandle};
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::batch::Items;
-use super::encoding::{self, Buffer};
+use super::encoding;
 use super::ends::until_disconnected;
 use super::item::Item;
 use super::participants::Rights;
 use super::put_error::PutError;
 use super::ring::Waiting;
+use crate::ipc::buffer::Buffer;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::process::transfer::sent_in_roles;
 

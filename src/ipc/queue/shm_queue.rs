@@ -37,12 +37,13 @@ use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::batch::Items;
-use super::encoding::{self, Buffer};
+use super::encoding;
 use super::ends::until_disconnected;
 use super::item::Item;
 use super::participants::{Rights, Sent};
 use super::put_error::PutError;
 use super::ring::{Ring, RingState, Waiting};
+use crate::ipc::buffer::Buffer;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;

@@ -9,9 +9,11 @@ use super::large::MOST_TOGETHER;
 use super::segments::{Spot, known};
 use super::slot::{INLINE_BYTES, Slot};
 use super::word::{Pack, State, Word};
-use super::{Ring, Waiting};
+use super::{DAMAGED, Ring, Waiting};
+use crate::ipc::buffer::Buffer;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::batch::HEADER_BYTES;
 use crate::ipc::queue::leasing::LeaseToken;
 use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{Ordering::SeqCst, fence};
@@ -240,14 +242,36 @@ impl Ring {
     #[inline]
     fn read_taken(&self, first: Spot, slots: &[Slot], read: &mut impl FnMut(Result<&[u8]>)) -> usize {
         let _taken = Taken { ring: self, first, slots };
-        for (index, slot) in (0..).zip(slots) {
-            let outcome = self.read_item(self.behind(first, index), slot, |bytes| {
-                read(Ok(bytes));
-                Ok(())
-            });
-            outcome.unwrap_or_else(|error| read(Err(error)));
+        let mut index = 0;
+        for together in slots.chunk_by(Slot::is_before) {
+            if let [slot] = together {
+                let outcome = self.read_item(self.behind(first, index), slot, |bytes| {
+                    read(Ok(bytes));
+                    Ok(())
+                });
+                outcome.unwrap_or_else(|error| read(Err(error)));
+            } else {
+                self.read_together(together, read);
+            }
+            index += together.len() as u32;
         }
         slots.len()
+    }
+
+    /// Hands long items to `read` that lie one behind the other. They are copied in one piece first: where one processor's
+    /// cache is far from another's, that takes half as long as to read them line by line.
+    fn read_together(&self, slots: &[Slot], read: &mut impl FnMut(Result<&[u8]>)) {
+        let len = slots.iter().map(|slot| slot.len() + HEADER_BYTES).sum::<usize>() - HEADER_BYTES;
+        let place = self.place(&slots[0], len);
+        let mut copied = Buffer::borrow();
+        copied.clear();
+        copied.extend_from_slice(place.map_or(&[], |place| self.shared.bytes(self.plan.chunks_at + place, len)));
+        let mut rest = copied.as_slice();
+        for slot in slots {
+            let (item, behind) = rest.split_at_checked(slot.len()).unzip();
+            read(item.ok_or(DAMAGED));
+            rest = behind.and_then(|behind| behind.get(HEADER_BYTES..)).unwrap_or_default();
+        }
     }
 
     /// Takes the items behind the one that this handle took last: up to `most`, short ones or long ones that are not too

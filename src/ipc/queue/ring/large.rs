@@ -16,10 +16,10 @@
 
 use std::ops::Range;
 
-use super::Ring;
 use super::slot::Slot;
 use super::word::State;
-use crate::ipc::error::{Error, Result};
+use super::{DAMAGED, Ring};
+use crate::ipc::error::Result;
 use crate::ipc::process::table::ProcessSlot;
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
@@ -497,7 +497,7 @@ impl Ring {
     pub(super) fn place(&self, slot: &Slot, len: usize) -> Result<usize> {
         let place = slot.content()[0].load(Relaxed) as usize;
         let is_inside = place.checked_add(len).is_some_and(|end| end <= self.chunk_start(self.plan.chunks));
-        if is_inside { Ok(place) } else { Err(Error::Damaged { object: "queue" }) }
+        if is_inside { Ok(place) } else { Err(DAMAGED) }
     }
 }
 

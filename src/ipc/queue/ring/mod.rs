@@ -56,6 +56,9 @@ use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, SharedSlice, shared_layout};
 use crate::sys::task::has_other_threads;
 
+/// Values in shared memory that no ring has.
+const DAMAGED: Error = Error::Damaged { object: "queue" };
+
 shared_layout! {
     pub(crate) struct RingState = b"ring    " + [Slot] {
         // Written once by the creator.
@@ -192,7 +195,7 @@ impl Ring {
     pub(crate) fn received(sent: Sent<Mapping<RingState>>) -> Result<Self> {
         let handle = Handle::received(sent)?;
         // Validated here once; from now on only the copy is used.
-        let plan = Plan::read(&handle.shared).ok_or(Error::Damaged { object: "queue" })?;
+        let plan = Plan::read(&handle.shared).ok_or(DAMAGED)?;
         let ring = Ring::of(handle, plan);
         ring.seen_head.store(ring.head().position, Relaxed);
         ring.seen_tail.store(ring.head().position, Relaxed);

@@ -15,11 +15,11 @@
 
 use arrayvec::ArrayVec;
 
-use super::Ring;
 use super::segments::{Spot, distance};
 use super::slot::{INLINE_BYTES, SLOT_BYTES, Slot};
 use super::word::{LONGEST_RUN, Pack, Word};
-use crate::ipc::error::{Error, Result};
+use super::{DAMAGED, Ring};
+use crate::ipc::error::Result;
 use crate::ipc::queue::batch::{self, HEADER_BYTES, Items};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::shm::prefetch_ahead;
@@ -27,8 +27,6 @@ use crate::sys::shm::prefetch_ahead;
 // As many of the longest items fit as there are slots.
 const _: () = assert!(HEADER_BYTES + INLINE_BYTES <= SLOT_BYTES);
 const MOST_BYTES: usize = SLOT_BYTES * LONGEST_RUN as usize;
-
-const DAMAGED: Error = Error::Damaged { object: "queue" };
 
 /// A copy of packed items of a run, slot by slot.
 struct Copied<'r> {
@@ -203,7 +201,7 @@ mod tests {
             ring.run(first, 3).iter().for_each(|slot| slot.write_packed(&[0xFE; SLOT_BYTES]));
             let mut errors = 0;
             let mut count = |item: Result<&[u8]>| {
-                errors += u32::from(matches!(item, Err(Error::Damaged { .. })));
+                errors += u32::from(matches!(item, Err(crate::Error::Damaged { .. })));
             };
             while ring.get_items(most, &mut count) > 0 {}
             assert!(errors > 0 && ring.is_empty(), "{most} at a time");

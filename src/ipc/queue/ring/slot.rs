@@ -4,6 +4,7 @@
 //! The word orders all accesses, but for packed items: those are read before it is known whether they may be.
 
 use super::extension::SHORT_BYTES;
+use crate::ipc::queue::batch::HEADER_BYTES;
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sys::shm::{copy_from_words, shared_layout};
 
@@ -55,6 +56,13 @@ impl Slot {
     #[inline]
     pub(super) fn is_large(&self) -> bool {
         self.len() > SHORT_BYTES
+    }
+
+    /// Returns whether this is a long item, and that of `next` is behind it as in a batch.
+    #[inline]
+    pub(super) fn is_before(&self, next: &Slot) -> bool {
+        let [place, next] = [self, next].map(|slot| slot.content()[0].load(Relaxed));
+        self.is_large() && place.wrapping_add((self.len() + HEADER_BYTES) as u64) == next
     }
 
     /// Writes a part of packed items.
