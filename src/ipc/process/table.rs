@@ -450,18 +450,23 @@ mod tests {
         let consumer = queue.consumer();
         let producer = queue.producer();
         drop(queue);
+        let bytes = Queue::<[u8]>::builder().byte_limit(8192).build().expect("a queue");
+        let reserved = [(); 2].map(|()| bytes.reserve(4000).expect("room"));
         tasks.put(1).expect("room");
         let (lease, guard, permit) = (tasks.get().expect("a task"), lock.acquire().expect("free"), semaphore.acquire());
         let process = Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", Sleeps).expect("it starts");
-        let mut held = Some((lease, guard, permit, producer, process));
+        let mut held = Some((lease, guard, permit, producer, process, reserved));
         assert!(in_fork(|| {
-            drop(held.take());
-            true
+            let (lease, guard, permit, producer, process, [dropped, committed]) = held.take().expect("a copy");
+            drop((lease, guard, permit, producer, process, dropped));
+            matches!(committed.commit(), Err(Error::Forked { .. }))
         }));
-        let (lease, guard, permit, producer, process) = held.expect("the child had a copy");
+        let (lease, guard, permit, producer, process, reserved) = held.expect("the child had a copy");
         assert_eq!(lock.holder_pid(), Some(std::process::id()));
         assert!(semaphore.try_acquire().is_none(), "this process still holds the permit");
         assert!(process.is_alive());
+        assert!(bytes.try_reserve(1000).expect("no error").is_none(), "the memory is still this process's");
+        drop(reserved);
         producer.put(2).expect("somebody gets");
         assert_eq!(consumer.get().expect("an item"), 2);
         assert!(lease.task_done().is_ok(), "the task is still this process's");

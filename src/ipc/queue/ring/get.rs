@@ -421,9 +421,12 @@ impl Ring {
 
     /// Gives back memory that the ring does not need. If another process adds a segment now, segments are needed.
     fn release_surplus(&self) {
-        self.release_chunks();
-        let chaining = &self.shared.chaining;
-        if let Some(_held) = chaining.held(chaining.try_lock()) {
+        // What cannot be swept now is released later.
+        let is_swept = self.sweep().is_ok();
+        if let Some(_held) = self.try_lock_chaining() {
+            if is_swept {
+                self.release_chunks();
+            }
             self.release_segments();
         }
     }

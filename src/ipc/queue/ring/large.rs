@@ -24,6 +24,7 @@ use crate::ipc::process::table::ProcessSlot;
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
+use crate::sys::fork::forked_from;
 use crate::sys::shm::shared_layout;
 
 shared_layout! {
@@ -141,7 +142,8 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let ring = self.ring;
-        if self.chunks.is_empty() {
+        // In a forked child they are its parent's.
+        if self.chunks.is_empty() || forked_from().is_some() {
             return;
         }
         for chunk in self.chunks.clone() {
@@ -326,6 +328,7 @@ impl Ring {
         self.calm.store(calm, Relaxed);
         if let Some(taken) = taken
             && calm > CALM
+            && let Some(_held) = self.try_lock_chaining()
         {
             let next = self.next_chunks(used, taken);
             next.filter(|chunk| *chunk >= self.kept_chunks()).for_each(|chunk| self.release_chunk(chunk));
@@ -434,10 +437,12 @@ impl Ring {
     }
 
     /// Frees the chunks that have no item any more, although they do not look empty.
-    fn sweep(&self) -> Result<()> {
+    pub(super) fn sweep(&self) -> Result<()> {
         let is_owner_dead = |word: ChunkWord| {
             word.state() == OWNED
                 && !ProcessSlot::from_word(word.field()).is_some_and(|owner| self.process_table.is_alive(owner))
+                // One of its threads may still be in the system call that gives the memory back.
+                && (word.has_memory() || self.try_lock_chaining().is_some())
         };
         // Before the slots: what is put into a chunk after that changes its word.
         let mut in_use: Vec<Option<ChunkWord>> = (0..self.used_chunks())
@@ -472,16 +477,12 @@ impl Ring {
         Ok(())
     }
 
-    /// Gives back the memory of empty chunks, but for some that is always kept.
+    /// Gives back the memory of empty chunks, but for some that is always kept. Only for the holder of `chaining`.
     pub(super) fn release_chunks(&self) {
-        // What cannot be swept now is released later.
-        if self.sweep().is_err() {
-            return;
-        }
         (self.kept_chunks()..self.used_chunks()).for_each(|chunk| self.release_chunk(chunk));
     }
 
-    /// Gives back the memory of a chunk if it is empty.
+    /// Gives back the memory of a chunk if it is empty. Only for the holder of `chaining`.
     fn release_chunk(&self, chunk: u32) {
         let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
         let owned = word.next(OWNED, self.me.to_word(), false);

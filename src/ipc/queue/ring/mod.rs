@@ -98,6 +98,7 @@ shared_layout! {
         /// Number of chunks whose entries have memory: the others are not looked at.
         used_chunks: AtomicU32,
         padding_of_chunks: AtomicU64,
+        /// Held by the thread that changes the chain of segments, or gives memory back.
         chaining: RobustMutex,
         distance_of_tail: [AtomicU64; 15],
         tail: AtomicU64,

@@ -369,6 +369,12 @@ impl Ring {
         chaining.held(chaining.lock(Some(monotonic_ns() + LIVENESS_CHECK_NS)))
     }
 
+    /// As [`lock_chaining`](Self::lock_chaining), and also `None` if another process has it now.
+    pub(super) fn try_lock_chaining(&self) -> Option<HeldMutex<'_>> {
+        let chaining = &self.shared.chaining;
+        chaining.held(chaining.try_lock())
+    }
+
     /// Adds a segment behind that of `last`, unless there is one. Returns `false` if all are in use, or if another process
     /// that changes the chain does not end.
     #[cold]
@@ -483,7 +489,8 @@ impl Ring {
             loop {
                 let spot = next?;
                 let word = self.word(spot);
-                let is_claimed = word.is_of(self.number(spot));
+                // Of the word of a leased item, only the segment tells whether it is of a later use.
+                let is_claimed = word.is_of(self.number(spot)) && (!word.is_leased() || self.is_current(spot));
                 let is_current = is_claimed || self.is_current(spot);
                 let is_open = is_claimed && word.state() != State::Done;
                 if is_first && (is_open || !is_claimed && is_current) {
@@ -596,5 +603,30 @@ mod tests {
         assert!(!ring.is_done(earlier));
         assert_eq!(ring.word(first), taking);
         assert!(ring.release_of_dead(first, taking));
+    }
+
+    #[test]
+    fn lease_in_a_later_use_of_a_segment_is_found_at_its_own_place() {
+        let _watchdog = watchdog();
+        let ring = Ring::create(Plan::of(100, 4096, 4, 3, 64), Rights::BOTH, |_| {}).expect("a ring");
+        let lease = || {
+            ring.put_item(&[7], Waiting::NO).expect("room");
+            let leased = std::cell::Cell::new(None);
+            assert!(ring.lease(1, Waiting::NO, |token| leased.set(Some(token))).expect("no error"));
+            leased.take().expect("an item")
+        };
+        let first = lease();
+        // It has its first slot now, and looks at the word later.
+        let mut late = ring.leases();
+        ring.finish_lease(&first).expect("it is this process's");
+        let token = loop {
+            let token = lease();
+            if token.spot.segment == first.spot.segment && token.spot.position > first.spot.position + 3 {
+                break token;
+            }
+            ring.finish_lease(&token).expect("it is this process's");
+        };
+        ring.return_lease(&token).expect("it is this process's");
+        assert_eq!(late.next().expect("it was returned").spot, token.spot);
     }
 }
