@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Task;
 use super::outcome::{Outcome, Reader};
 use super::supervisor::Inner;
-use super::task::{TaskError, too_long};
+use super::task::{TaskError, check_not_forked, too_long};
 use crate::ipc::codec::CodecError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::Error;
@@ -20,6 +20,9 @@ use crate::ipc::queue::batch::{HEADER_BYTES, Items};
 use crate::ipc::queue::encoding;
 use crate::ipc::queue::item::Item;
 use crate::sys::futex;
+
+/// What a caller has in a forked child, which accesses none.
+const NO_BATCH: usize = usize::MAX;
 
 /// How many results of one worker are worth a wake-up.
 const MANY: u32 = 128;
@@ -54,7 +57,12 @@ impl Inputs {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.taken == self.batch.len()
+        self.len() == 0
+    }
+
+    /// Number of bytes.
+    pub(super) fn len(&self) -> usize {
+        self.batch.len() - self.taken
     }
 }
 
@@ -75,7 +83,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(inner: &Arc<Inner>, is_feed: bool) -> Self {
-        let batch = inner.lock().add_batch(&inner.table);
+        let batch = if check_not_forked().is_ok() { inner.lock().add_batch(&inner.table) } else { NO_BATCH };
         Caller { inner: Arc::clone(inner), batch, results: Vec::new(), next: 0, is_quiet: false, is_feed }
     }
 
@@ -159,12 +167,18 @@ impl Caller {
             table.report_after(after, if has_more { (table.waiting() / 2) as u32 } else { 0 });
             let (word, value) = results.announce_sleeper();
             let before = self.look();
-            if is_done(self) {
-                results.retract_sleeper(value);
+            let is_over = is_done(self);
+            if is_over {
+                let state = inner.lock();
+                // Another caller may sleep on the same word.
+                if state.batches() == 1 { results.retract_sleeper(value) } else { table.wake_callers() }
+            } else {
+                futex::wait(word, value, until.or_after(longest).at_ns());
+            }
+            table.report_after(1, 0);
+            if is_over {
                 return true;
             }
-            futex::wait(word, value, until.or_after(longest).at_ns());
-            table.report_after(1, 0);
             self.is_quiet = self.look() == before;
             if self.is_quiet {
                 inner.lock().activate_all(table);
@@ -183,7 +197,7 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        if crate::sys::fork::forked_from().is_some() {
+        if check_not_forked().is_err() {
             return;
         }
         let mut state = self.inner.lock();
@@ -224,6 +238,9 @@ impl<T: Task> TaskHandle<T> {
 
     fn take(&mut self, until: Deadline) -> Option<Result<T::Output, TaskError>> {
         if self.outcome.is_none() {
+            if let Err(error) = check_not_forked() {
+                return Some(Err(error));
+            }
             if !self.caller.wait(false, until) {
                 return None;
             }
@@ -237,6 +254,9 @@ impl<T: Task> TaskHandle<T> {
     pub fn cancel(&self) -> bool {
         if let Some(outcome) = &self.outcome {
             return matches!(outcome, Outcome::Failed(error) if **error == TaskError::Cancelled);
+        }
+        if check_not_forked().is_err() {
+            return false;
         }
         let inner = &self.caller.inner;
         let is_cancelled = inner.lock().cancel(&inner.table, self.caller.batch);

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::caller::{Caller, Inputs};
 use super::state::SHORT_NS;
 use super::supervisor::Inner;
-use super::task::{Task, TaskError};
+use super::task::{Task, TaskError, check_not_forked};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::queue::item::Item;
 use crate::sys::clock::monotonic_ns;
@@ -65,7 +65,8 @@ struct Since {
 
 impl<I: Iterator> Feed<I> {
     fn new(inner: &Arc<Inner>, inputs: I, window: Option<u64>) -> Self {
-        let least = LEAST_AHEAD * inner.lock().members.len() as u64;
+        let workers = if check_not_forked().is_ok() { inner.lock().members.len() } else { 1 };
+        let least = LEAST_AHEAD * workers as u64;
         let begin = Since { at_ns: monotonic_ns(), delivered: 0 };
         Feed {
             inputs,
@@ -83,6 +84,13 @@ impl<I: Iterator> Feed<I> {
         }
     }
 
+    /// Returns the error that ends the results in a forked child, once.
+    fn refuse_fork(&mut self) -> Option<TaskError> {
+        let error = check_not_forked().err().filter(|_| !self.is_over())?;
+        (self.is_drained, self.delivered) = (true, self.drawn);
+        Some(error)
+    }
+
     /// Draws and submits inputs as far ahead as may be. Returns how many tasks are drawn by now.
     fn fill(&mut self) -> u64
     where
@@ -96,8 +104,9 @@ impl<I: Iterator> Feed<I> {
             return self.drawn;
         }
         loop {
-            let until = self.drawn + TOGETHER;
-            while self.encoded.is_empty() || self.drawn < until {
+            // No more while there was no room for the last ones.
+            let until = if self.encoded.is_empty() { self.drawn + TOGETHER } else { 0 };
+            while self.drawn < until && self.encoded.len() < longest {
                 let is_ahead = self.drawn - self.delivered >= self.window || self.held_bytes >= longest;
                 if self.is_drained || is_ahead {
                     break;
@@ -186,6 +195,9 @@ pub(super) fn map<T: Task>(
     inner: &Arc<Inner>,
     inputs: impl Iterator<Item = T::Input>,
 ) -> Vec<Result<T::Output, TaskError>> {
+    if let Err(error) = check_not_forked() {
+        return inputs.map(|_| Err(error.clone())).collect();
+    }
     let mut results = Vec::with_capacity(inputs.size_hint().0);
     let mut feed = Feed::new(inner, inputs, Some(u64::MAX));
     loop {
@@ -225,6 +237,9 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
     type Item = Result<T::Output, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if check_not_forked().is_err() {
+            return self.feed.refuse_fork().map(Err);
+        }
         loop {
             let drawn = self.feed.fill();
             self.results.resize_with((drawn - self.feed.delivered) as usize, || None);
@@ -268,6 +283,10 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for ImapUnordered<'_, T, I>
     type Item = (usize, Result<T::Output, TaskError>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if check_not_forked().is_err() {
+            let index = self.feed.delivered as usize;
+            return self.feed.refuse_fork().map(|error| (index, Err(error)));
+        }
         loop {
             self.feed.fill();
             if let Some((index, taken)) = self.results.pop_front() {

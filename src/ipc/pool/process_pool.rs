@@ -10,9 +10,8 @@ use super::caller::{Caller, Inputs, TaskHandle};
 use super::iter::{self, Imap, ImapUnordered};
 use super::state::Phase;
 use super::supervisor::Inner;
-use super::task::{Task, TaskError};
+use super::task::{Task, TaskError, check_not_forked};
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::check_not_forked;
 
 /// A pool of worker processes that run a [`Task`].
 ///
@@ -26,7 +25,8 @@ use crate::ipc::error::check_not_forked;
 /// three in a row, while no other worker can run tasks, each task has the result [`TaskError::NoWorkers`]. A worker that
 /// is stopped (SIGSTOP) keeps its task, unless there is a [`Builder::time_limit`]; the others go on.
 ///
-/// The workers are killed when this process ends in any way.
+/// The workers are killed when this process ends in any way. A process that is forked from it cannot use the pool: what has
+/// a result returns [`TaskError::Forked`], and the rest does nothing.
 ///
 /// # Standard
 /// Python `multiprocessing.Pool` and `concurrent.futures.ProcessPoolExecutor`. Differs: a worker's death is survived, and
@@ -80,6 +80,7 @@ impl<T: Task> Pool<T> {
     /// [`TaskError::Input`] if the input has no serialised form or is too long, [`TaskError::Stopped`] if the pool is
     /// closed, and [`TaskError::NoWorkers`]. The task does not run then.
     pub fn submit(&self, input: T::Input) -> Result<TaskHandle<T>, TaskError> {
+        check_not_forked()?;
         let (mut inputs, mut caller) = (Inputs::default(), Caller::new(&self.inner, false));
         inputs.add(&input, self.inner.table.plan.bytes)?;
         caller.wait_until(true, Deadline::NEVER, |caller| {
@@ -97,6 +98,9 @@ impl<T: Task> Pool<T> {
 
     /// Accepts no further tasks. The workers end when all tasks have their results.
     pub fn close(&self) {
+        if check_not_forked().is_err() {
+            return;
+        }
         let mut state = self.inner.lock();
         if state.phase == Phase::Open {
             state.phase = Phase::Closed;
@@ -107,6 +111,9 @@ impl<T: Task> Pool<T> {
 
     /// [Closes](Self::close) the pool, and blocks until all tasks have their results and all workers have ended.
     pub fn join(&self) {
+        if check_not_forked().is_err() {
+            return;
+        }
         self.close();
         let mut caller = Caller::new(&self.inner, false);
         caller.wait_until(false, Deadline::NEVER, |caller| {
@@ -127,6 +134,9 @@ impl<T: Task> Pool<T> {
 
     /// Returns the names and process ids of the workers that there are now.
     pub fn workers(&self) -> Vec<(String, u32)> {
+        if check_not_forked().is_err() {
+            return Vec::new();
+        }
         let state = self.inner.lock();
         state.members.iter().flatten().map(|member| (member.name.clone(), member.process.pid())).collect()
     }
@@ -147,11 +157,12 @@ impl<T> Drop for Pool<T> {
 
 impl<T> std::fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let state = self.inner.lock();
-        f.debug_struct("Pool")
-            .field("workers", &state.members.len())
-            .field("pending", &state.pending)
-            .finish_non_exhaustive()
+        let mut pool = f.debug_struct("Pool");
+        if check_not_forked().is_ok() {
+            let state = self.inner.lock();
+            pool.field("workers", &state.members.len()).field("pending", &state.pending);
+        }
+        pool.finish_non_exhaustive()
     }
 }
 
@@ -171,5 +182,54 @@ impl Stopper {
 impl std::fmt::Debug for Stopper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stopper").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::test_util::watchdog;
+    use crate::sys::fork::in_fork;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Doubles;
+
+    impl Task for Doubles {
+        const NAME: &'static str = "doubles";
+        type Input = u64;
+        type Output = u64;
+
+        fn run(&mut self, number: u64) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(2 * number)
+        }
+    }
+
+    #[test]
+    fn forked_child_cannot_use_the_pool_of_its_parent() {
+        let _watchdog = watchdog();
+        // Its worker takes no task.
+        let pool = Pool::<()>::builder().workers(1).program("/bin/sleep", &["600"]).build(Doubles).expect("a pool");
+        let mut task = pool.submit(1).expect("room");
+        assert!(in_fork(|| {
+            let is_refused = |result| matches!(result, Err(TaskError::Forked { .. }));
+            let (waited, was_cancelled) = (task.wait(), task.cancel());
+            let [inputs, others] = [0..3, 0..3];
+            let ordered: Vec<_> = pool.imap(inputs).map(is_refused).collect();
+            let unordered: Vec<_> = pool.imap_unordered(others).map(|(_, result)| is_refused(result)).collect();
+            let mapped: Vec<_> = pool.map([1, 2]).into_iter().map(is_refused).collect();
+            pool.terminate();
+            pool.stopper().stop();
+            pool.close();
+            pool.join();
+            is_refused(waited)
+                && !was_cancelled
+                && matches!(pool.submit(1).err(), Some(TaskError::Forked { .. }))
+                && (ordered, unordered, mapped) == (vec![true], vec![true], vec![true, true])
+                && pool.workers().is_empty()
+        }));
+        assert_eq!(pool.workers().len(), 1);
+        assert!(task.wait_timeout(std::time::Duration::ZERO).is_none(), "it still waits for a worker");
+        assert!(task.cancel());
     }
 }

@@ -151,6 +151,11 @@ impl State {
         number
     }
 
+    /// Returns how many batches have a caller, or tasks.
+    pub(super) fn batches(&self) -> usize {
+        self.batches.iter().flatten().count()
+    }
+
     fn batch(&mut self, batch: usize) -> &mut Batch {
         self.batches[batch].as_mut().expect("a batch exists as long as its caller, and its tasks")
     }
@@ -270,7 +275,7 @@ impl State {
     /// Tasks that take no longer than it takes to submit them are done by a few workers. More of them than there are
     /// processors besides the caller's only take time from the caller.
     pub(super) fn tune(&mut self, table: &Table, ns_per_task: u64) {
-        let are_short = ns_per_task < SHORT_NS && self.batches.iter().flatten().count() == 1;
+        let are_short = ns_per_task < SHORT_NS && self.batches() == 1;
         if are_short { table.set_active(self.spare_processors) } else { self.activate_all(table) }
     }
 
@@ -505,6 +510,16 @@ impl State {
             self.no_workers = Some(reason);
             self.kill_all();
         }
+    }
+
+    /// Returns whether a worker that has ended is to be replaced.
+    pub(super) fn needs_workers(&self) -> bool {
+        self.no_workers.is_none()
+            && match self.phase {
+                Phase::Open => true,
+                Phase::Closed => self.pending > 0,
+                Phase::Stopped | Phase::Ended => false,
+            }
     }
 
     fn kill_all(&self) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::state::{Member, Phase, State};
 use super::table::{Area, Table};
+use super::task::check_not_forked;
 use crate::Process;
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Result, chain, os};
@@ -40,8 +41,11 @@ impl Inner {
         }
     }
 
-    /// Kills all workers and ends all tasks.
+    /// Kills all workers and ends all tasks. Does nothing in a forked child: they are its parent's.
     pub(super) fn stop(&self) {
+        if check_not_forked().is_err() {
+            return;
+        }
         self.lock().stop(&self.table);
         self.wakeup.wake();
         self.table.wake_callers();
@@ -175,7 +179,7 @@ impl Supervisor {
             }
         }
         let has_results = state.collected != before;
-        let has_gap = state.no_workers.is_none() && state.members.iter().any(Option::is_none);
+        let has_gap = state.needs_workers() && state.members.iter().any(Option::is_none);
         if has_gap {
             until_ns = until_ns.min(self.not_before_ns.max(now_ns));
         }
@@ -194,12 +198,7 @@ impl Supervisor {
     fn replace(&mut self) {
         let numbers: Vec<usize> = {
             let state = self.inner.lock();
-            let is_needed = match state.phase {
-                Phase::Open => true,
-                Phase::Closed => state.pending > 0,
-                Phase::Stopped | Phase::Ended => false,
-            };
-            if !is_needed || state.no_workers.is_some() || monotonic_ns() < self.not_before_ns {
+            if !state.needs_workers() || monotonic_ns() < self.not_before_ns {
                 return;
             }
             (0..state.members.len()).filter(|number| state.members[*number].is_none()).collect()

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::worker::PoolWorker;
 use crate::ipc::codec::CodecError;
 use crate::process::{ExitStatus, RoleEntry, RoleResult, WorkerFailure};
+use crate::sys::fork::forked_from;
 
 /// What the workers of a pool do with each input.
 ///
@@ -114,9 +115,21 @@ pub enum TaskError {
         /// Why the last of them could not.
         reason: Box<str>,
     },
+    /// This process was forked from the one that has the pool.
+    #[error("the pool belongs to process {origin}, and this is a process forked from it: fork before the pool is made")]
+    Forked {
+        /// The process that the pool belongs to.
+        origin: u32,
+    },
 }
 
 const _: () = assert!(size_of::<TaskError>() <= 32);
+
+/// An error in a process that was forked from the one that has the pool: it has no thread of the pool, and locks and
+/// memory may be in the middle of a change.
+pub(super) fn check_not_forked() -> Result<(), TaskError> {
+    forked_from().map_or(Ok(()), |origin| Err(TaskError::Forked { origin }))
+}
 
 /// Returns why an input or an output is not sent.
 pub(super) fn too_long(bytes: usize, limit: usize) -> CodecError {

@@ -218,8 +218,10 @@ impl<'t> Worker<'t> {
         if let Err(error) = write(kind, &|sink| codec::write(reason, sink)) {
             // The reason is too long.
             let error = error.to_string();
-            let written = write(OUTPUT_REFUSED, &|sink| codec::write(&error, sink));
-            debug_assert!(written.is_ok(), "a short text can be written");
+            if write(OUTPUT_REFUSED, &|sink| codec::write(&error, sink)).is_err() {
+                // There is no memory. The slot has room for this, and must not keep the output of an earlier task.
+                run.slot.set_output(&[OUTPUT_REFUSED]);
+            }
         }
     }
 

@@ -34,6 +34,21 @@ fn endless_input_is_drawn_as_results_are_taken() {
 }
 
 #[test]
+fn map_draws_inputs_as_there_is_room_for_them() {
+    let _watchdog = watchdog("pool::map_draws");
+    let task = Does::new();
+    let count = task.count.clone();
+    let pool = builder().workers(1).in_flight(4).build(task).expect("a pool");
+    let most = Cell::new(0);
+    let inputs = (0..2000).map(|drawn| {
+        most.set(most.get().max(drawn - count.get()));
+        Act::Count
+    });
+    assert!(pool.map(inputs).iter().all(Result::is_ok));
+    assert!(most.get() <= 128, "{} were drawn before they could be submitted", most.get());
+}
+
+#[test]
 fn all_workers_take_tasks_again_after_many_short_ones() {
     let _watchdog = watchdog("pool::short_then_long");
     const WORKERS: usize = 4;
