@@ -16,7 +16,7 @@
 //! The place of a dead waiter is skipped: it consumes no notification, and no process waits for it. If the receiver of
 //! a notification dies before it holds the lock again, the notification goes to the next waiter of that time; sleepers
 //! check for this every 100 ms. If a notifier dies while holding the lock, its waiters do not wait for a notification
-//! that never comes: one of them acquires the lock and returns, and its guard reports `abandoned`.
+//! that never comes: all of them return, whoever acquires the lock next.
 //!
 //! # Standard
 //! Python `multiprocessing.Condition`. Differs: it has no lock of its own but accepts the guard of any, as
@@ -109,7 +109,8 @@ impl Condition {
     /// released then.
     ///
     /// # Death
-    /// Also returns, within 100 ms, if a process died while holding the lock: then the guard reports it.
+    /// Also returns if a process has died while holding the lock, which may have been going to notify: within 100 ms, or as
+    /// soon as the lock can be acquired. The guard of who acquires it first reports it.
     pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>> {
         self.wait_until(guard, Deadline::NEVER).map(|(guard, _)| guard)
     }
@@ -171,11 +172,12 @@ impl Condition {
         point(Operation::change("condition.wait"), &(self, lock), always);
         check_not_forked()?;
         let place = self.enter(lock.id())?;
+        let deaths = lock.deaths();
         let mut suspended = Suspended::from(guard);
-        let can_go_on = || self.has_news(place, lock) && lock.can_be_acquired();
+        let can_go_on = || self.has_news(place, lock, deaths) && lock.can_be_acquired();
         loop {
             point_until(Operation::change("condition.wake"), &(self, lock), || deadline, can_go_on);
-            while !deadline.has_passed() && !self.has_news(place, lock) {
+            while !deadline.has_passed() && !self.has_news(place, lock, deaths) {
                 futex::wait(&place.state, WAITING, Some(deadline.next_check()));
             }
             if deadline.has_passed() {
@@ -184,7 +186,7 @@ impl Condition {
             }
             let guard = suspended.resume()?;
             self.pass_on_orphans(&self.state.table.hold());
-            let notified = place.state.load(Relaxed) == NOTIFIED || guard.abandoned().is_some();
+            let notified = place.state.load(Relaxed) == NOTIFIED || lock.deaths() != deaths;
             if notified || deadline.has_passed() {
                 place.state.store(FREE, Release);
                 return Ok((guard, notified));
@@ -193,9 +195,10 @@ impl Condition {
         }
     }
 
-    /// Returns whether a waiter has to look: it was notified, or a process died.
-    fn has_news(&self, place: &Place, lock: &LockState) -> bool {
-        place.state.load(Acquire) == NOTIFIED || lock.is_abandoned() || self.orphans().next().is_some()
+    /// Returns whether a waiter has to look: it was notified, or a process died. It has begun after so many `deaths`.
+    fn has_news(&self, place: &Place, lock: &LockState, deaths: u32) -> bool {
+        let has_died = || lock.is_abandoned() || lock.deaths() != deaths;
+        place.state.load(Acquire) == NOTIFIED || has_died() || self.orphans().next().is_some()
     }
 
     /// Notifies the `n` longest waiting waiters, or all if there are fewer. Returns the number notified. Does nothing
@@ -404,6 +407,26 @@ mod tests {
             drop(observing);
             assert!(guard.abandoned().is_some());
         });
+    }
+
+    #[test]
+    fn death_of_a_holder_ends_the_wait_although_another_has_acquired_the_lock_since() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let other = lock.clone();
+        let observing = observe(move |point: &Point<'_>| {
+            if point.operation.name == "condition.wake" {
+                let acquire = || other.acquire().expect("the waiter released it");
+                thread::scope(|scope| {
+                    scope.spawn(|| std::mem::forget(acquire())).join().expect("no panic");
+                    scope.spawn(|| assert!(acquire().abandoned().is_some())).join().expect("no panic");
+                });
+                assert!(point.can_go());
+            }
+        });
+        let guard = condition.wait(lock.acquire().expect("free")).expect("a holder has died");
+        drop(observing);
+        assert_eq!(guard.abandoned(), None, "that was reported to the other");
     }
 
     #[test]

@@ -40,7 +40,8 @@ shared_layout! {
         number: AtomicU64,
         depth: AtomicU64,
         holder_pid: AtomicU32,
-        padding: AtomicU32,
+        /// Number of holders that died with the lock, until it was acquired again.
+        deaths: AtomicU32,
     }
 }
 
@@ -133,6 +134,7 @@ impl LockState {
         match if tried == Locked::Busy && may_block { self.wait(Deadline::within(timeout)) } else { tried } {
             Locked::Clean => Ok(None),
             Locked::Abandoned => {
+                self.deaths.fetch_add(1, Relaxed);
                 self.depth.store(0, Relaxed);
                 Ok(Some(Abandoned { pid: self.holder_pid() }))
             }
@@ -165,6 +167,11 @@ impl LockState {
         self.holder_pid.store(0, Relaxed);
         let was_ours = self.mutex.unlock();
         debug_assert!(was_ours, "a guard stays in the thread that took the lock");
+    }
+
+    /// Returns how many holders died with the lock before it was acquired again.
+    pub(crate) fn deaths(&self) -> u32 {
+        self.deaths.load(Relaxed)
     }
 
     /// Returns the process that holds the lock; it may change before this returns.
