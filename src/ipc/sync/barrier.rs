@@ -22,6 +22,9 @@
 //! given the barrier to fewer processes than there are parties: then it must be one of them. A process that is given
 //! the barrier after its parent has waited for a dead party's end replaces that party.
 //!
+//! A party that is stopped (SIGSTOP) while it holds `mutex` delays the end of rounds until it continues. A wait with a
+//! timeout fails on time all the same, but then the barrier is not broken for the others.
+//!
 //! # Standard
 //! Python `multiprocessing.Barrier`. Differs: the action is passed by the parties, since a closure cannot be shared;
 //! zero parties is an error (Python accepts it up to 3.13); a killed party breaks the barrier (gh-123899).
@@ -34,7 +37,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::break_cause::BreakCause;
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{Deadline, LIVENESS_CHECK_NS};
 use crate::ipc::error::{Error, Result, check_not_forked, check_range, os};
 use crate::ipc::operation::{Operation, always, point, point_until};
 use crate::ipc::process::members::Members;
@@ -42,9 +45,10 @@ use crate::ipc::process::table::{ProcessSlot, ProcessTable, SLOTS};
 use crate::ipc::process::transfer::{self, sent_in_roles};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::clock::monotonic_ns;
 use crate::sys::fork::forked_from;
 use crate::sys::futex;
-use crate::sys::robust::RobustMutex;
+use crate::sys::robust::{HeldMutex, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
 
 const BROKEN: u32 = 1;
@@ -177,7 +181,7 @@ impl Barrier {
     }
 
     /// As [`wait`](Self::wait), but for at most `timeout` on the monotonic clock. A wait that times out breaks the
-    /// barrier for all parties.
+    /// barrier for all parties, unless one of them is stopped while it ends a round or joins it.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -188,7 +192,8 @@ impl Barrier {
     /// Breaks the barrier: all current and future waits fail until [`reset`](Self::reset) is called.
     pub fn abort(&self) {
         point(Operation::change("barrier.abort"), &self.0.state, always);
-        self.0.break_up(None, BreakCause::Aborted);
+        // Without a deadline, it waits for the mutex.
+        let _ = self.0.break_up(None, BreakCause::Aborted, Deadline::NEVER);
     }
 
     /// Resets the barrier to its initial state. Current waits fail. Members that have died are no longer expected.
@@ -235,7 +240,7 @@ impl Handle {
             if cycle & BROKEN != 0 {
                 return Err(self.cause());
             }
-            self.become_member()?;
+            self.become_member(deadline)?;
             let Some(index) = self.take_place(cycle / ROUND) else {
                 // The round is full; the last party is about to end it.
                 self.sleep(cycle, deadline)?;
@@ -243,7 +248,7 @@ impl Handle {
             };
             self.break_if_missing(cycle);
             let is_last = index + 1 == self.parties();
-            let ended = if is_last { self.complete(cycle, action) } else { self.sleep(cycle, deadline) };
+            let ended = if is_last { self.complete(cycle, deadline, action) } else { self.sleep(cycle, deadline) };
             return ended.map(|()| index);
         }
     }
@@ -258,13 +263,13 @@ impl Handle {
     }
 
     /// Runs the action of a full round, and completes the round unless it was broken or reset.
-    fn complete(&self, cycle: u32, action: Option<impl FnOnce()>) -> Result<()> {
+    fn complete(&self, cycle: u32, deadline: Deadline, action: Option<impl FnOnce()>) -> Result<()> {
         let unless_done = BreaksWhenDropped { barrier: self, cycle };
         if let Some(action) = action {
             action();
         }
         std::mem::forget(unless_done);
-        let _held = self.state.mutex.hold();
+        let _held = self.hold(deadline)?;
         let round = cycle / ROUND;
         if self.state.cycle.load(Relaxed) != cycle {
             return self.ended(round);
@@ -285,7 +290,7 @@ impl Handle {
                 return self.ended(round);
             }
             if deadline.has_passed() {
-                self.break_up(Some(cycle), BreakCause::TimedOut);
+                self.break_up(Some(cycle), BreakCause::TimedOut, deadline)?;
             } else {
                 self.break_if_missing(cycle);
             }
@@ -314,17 +319,28 @@ impl Handle {
         // A process that never used its handle is known to the process table until its slot is reused.
         let mut named = self.state.pids.iter().map(|word| word.load(Acquire));
         let known = named.find(|named| (named >> 32) as u32 == slot.to_word()).map(|named| named as u32);
-        self.break_up(Some(cycle), BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot))));
+        let cause = BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot)));
+        // Otherwise at the next check.
+        let _ = self.break_up(Some(cycle), cause, Deadline::after(Duration::ZERO));
     }
 
-    /// Breaks the barrier unless it is already broken. If `cycle` is given, only while it is the current cycle.
-    fn break_up(&self, cycle: Option<u32>, cause: BreakCause) {
-        let _held = self.state.mutex.hold();
+    /// Holds the mutex. Fails at `deadline`, but not before 100 ms, if a process that is stopped holds it.
+    fn hold(&self, deadline: Deadline) -> Result<HeldMutex<'_>> {
+        let until_ns = deadline.at_ns().map(|at_ns| at_ns.max(monotonic_ns() + LIVENESS_CHECK_NS));
+        let mutex = &self.state.mutex;
+        mutex.held(mutex.lock(until_ns)).ok_or(Error::BrokenBarrier(BreakCause::TimedOut))
+    }
+
+    /// Breaks the barrier unless it is already broken. If `cycle` is given, only while it is the current cycle. Fails as
+    /// [`hold`](Self::hold).
+    fn break_up(&self, cycle: Option<u32>, cause: BreakCause, deadline: Deadline) -> Result<()> {
+        let _held = self.hold(deadline)?;
         let now = self.state.cycle.load(Relaxed);
         if now & BROKEN == 0 && cycle.is_none_or(|cycle| cycle == now) {
             self.state.cause.store(cause.to_word(), Release);
             futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
         }
+        Ok(())
     }
 
     /// Returns a dead process without which the current `round` cannot end.
@@ -345,11 +361,11 @@ impl Handle {
         (possible + usize::from(creator_may_come) < self.parties() as usize).then_some(dead)
     }
 
-    fn become_member(&self) -> Result<()> {
+    fn become_member(&self, deadline: Deadline) -> Result<()> {
         if self.is_member.load(Relaxed) {
             return Ok(());
         }
-        let _held = self.state.mutex.hold();
+        let _held = self.hold(deadline)?;
         // Another thread with the same handle may have been first.
         if !self.is_member.load(Relaxed) {
             let me = self.process_table.me();
@@ -395,7 +411,7 @@ struct BreaksWhenDropped<'a> {
 
 impl Drop for BreaksWhenDropped<'_> {
     fn drop(&mut self) {
-        self.barrier.break_up(Some(self.cycle), BreakCause::ActionFailed);
+        let _ = self.barrier.break_up(Some(self.cycle), BreakCause::ActionFailed, Deadline::NEVER);
     }
 }
 
@@ -447,7 +463,7 @@ impl Barrier {
 
     fn received((state, counted): (Mapping<BarrierState>, u32)) -> Result<Self> {
         let barrier = Barrier::of(state.clone())?;
-        barrier.0.become_member()?;
+        barrier.0.become_member(Deadline::NEVER)?;
         let me = barrier.0.process_table.me();
         transfer::received(counted, move || remove(&state, me));
         Ok(barrier)
@@ -574,6 +590,18 @@ mod tests {
         assert_eq!(wait_with_threads(&barrier, 3), [0, 1, 2]);
         let brief = Barrier::with_timeout(2, Duration::from_millis(1)).expect("a barrier");
         assert_eq!(cause(brief.wait()), BreakCause::TimedOut, "the barrier's own timeout");
+    }
+
+    #[test]
+    fn wait_fails_on_time_while_a_stopped_party_holds_the_mutex() {
+        let _watchdog = watchdog();
+        let barrier = barrier(2);
+        assert_eq!(wait_with_threads(&barrier, 2), [0, 1]);
+        let held = barrier.0.state.mutex.hold();
+        let wait = || cause(barrier.wait_timeout(Duration::from_millis(1)));
+        assert_eq!(thread::scope(|scope| scope.spawn(wait).join().expect("no panic")), BreakCause::TimedOut);
+        drop(held);
+        assert!(!barrier.broken());
     }
 
     #[test]
