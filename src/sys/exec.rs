@@ -67,10 +67,11 @@ impl Launch<'_> {
         };
         let copies = self.descriptors.iter().map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
         let mut actions = PosixSpawnFileActions::init()?;
-        actions.add_open(libc::STDIN_FILENO, c"/dev/null", OFlag::O_RDONLY, Mode::empty())?;
+        // First: it may be descriptor 0.
         if let Some(stdout) = self.stdout {
             actions.add_dup2(stdout.as_raw_fd(), libc::STDOUT_FILENO)?;
         }
+        actions.add_open(libc::STDIN_FILENO, c"/dev/null", OFlag::O_RDONLY, Mode::empty())?;
         for (target, (fd, copy)) in (FIRST_DESCRIPTOR..).zip(self.descriptors.iter().zip(&copies)) {
             actions.add_dup2(copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), target)?;
         }

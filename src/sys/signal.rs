@@ -70,6 +70,7 @@ impl StopWakeup {
         let wakeup = epoll::eventfd()?;
         WAKEUP.store(wakeup.as_fd().as_raw_fd(), Ordering::Relaxed);
         NOTED.store(0, Ordering::Relaxed);
+        ASKED.store(0, Ordering::Relaxed);
         // SA_RESETHAND restores the default as the handler starts, which makes the second one deadly. The kernel
         // ignores default actions for process 1: there the handler ends it.
         let flags = if getpid() == INIT { SaFlags::empty() } else { SaFlags::SA_RESETHAND };

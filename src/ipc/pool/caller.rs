@@ -21,7 +21,7 @@ use crate::ipc::queue::encoding;
 use crate::ipc::queue::item::Item;
 use crate::sys::futex;
 
-/// What a caller has in a forked child, which accesses none.
+/// The batch number of a caller in a forked child. It is never used.
 const NO_BATCH: usize = usize::MAX;
 
 /// How many results of one worker are worth a wake-up.
@@ -250,7 +250,7 @@ impl<T: Task> TaskHandle<T> {
     }
 
     /// Cancels the task, also while it runs: then its worker is killed, and replaced. Returns `true` if the result is
-    /// [`TaskError::Cancelled`] now, and `false` if the task had another result before.
+    /// [`TaskError::Cancelled`] now, and `false` if the task had another result before, or in a process forked from this one.
     pub fn cancel(&self) -> bool {
         if let Some(outcome) = &self.outcome {
             return matches!(outcome, Outcome::Failed(error) if **error == TaskError::Cancelled);

@@ -219,6 +219,7 @@ type OfPool<'p, T> = PhantomData<(&'p (), fn() -> T)>;
 /// The results of [`Pool::imap`](super::Pool::imap), in the order of the inputs.
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
+/// In a process forked from the pool's, it gives [`TaskError::Forked`] once and then ends.
 #[must_use = "inputs are drawn as the results are taken"]
 pub struct Imap<'p, T: Task, I> {
     feed: Feed<I>,
@@ -266,6 +267,7 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
 /// finished.
 ///
 /// Dropping it withdraws the tasks that no worker has begun; the others run to their end.
+/// In a process forked from the pool's, it gives [`TaskError::Forked`] once and then ends.
 #[must_use = "inputs are drawn as the results are taken"]
 pub struct ImapUnordered<'p, T: Task, I> {
     feed: Feed<I>,

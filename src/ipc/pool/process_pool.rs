@@ -25,8 +25,8 @@ use crate::ipc::deadline::Deadline;
 /// three in a row, while no other worker can run tasks, each task has the result [`TaskError::NoWorkers`]. A worker that
 /// is stopped (SIGSTOP) keeps its task, unless there is a [`Builder::time_limit`]; the others go on.
 ///
-/// The workers are killed when this process ends in any way. A process that is forked from it cannot use the pool: what has
-/// a result returns [`TaskError::Forked`], and the rest does nothing.
+/// The workers are killed when this process ends in any way. A process that is forked from it cannot use the pool: methods
+/// that return a result fail with [`TaskError::Forked`]; all others do nothing.
 ///
 /// # Standard
 /// Python `multiprocessing.Pool` and `concurrent.futures.ProcessPoolExecutor`. Differs: a worker's death is survived, and
@@ -78,7 +78,8 @@ impl<T: Task> Pool<T> {
     ///
     /// # Errors
     /// [`TaskError::Input`] if the input has no serialised form or is too long, [`TaskError::Stopped`] if the pool is
-    /// closed, and [`TaskError::NoWorkers`]. The task does not run then.
+    /// closed, [`TaskError::NoWorkers`], and [`TaskError::Forked`] in a process forked from this one. The task does not run
+    /// then.
     pub fn submit(&self, input: T::Input) -> Result<TaskHandle<T>, TaskError> {
         check_not_forked()?;
         let (mut inputs, mut caller) = (Inputs::default(), Caller::new(&self.inner, false));

@@ -116,7 +116,10 @@ pub enum TaskError {
         reason: Box<str>,
     },
     /// This process was forked from the one that has the pool.
-    #[error("the pool belongs to process {origin}, and this is a process forked from it: fork before the pool is made")]
+    #[error(
+        "the pool belongs to process {origin}, and this is a process forked from it: \
+         fork before the first handle is made, or start workers with Process::spawn"
+    )]
     Forked {
         /// The process that the pool belongs to.
         origin: u32,

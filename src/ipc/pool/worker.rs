@@ -220,7 +220,7 @@ impl<'t> Worker<'t> {
             let error = error.to_string();
             if write(OUTPUT_REFUSED, &|sink| codec::write(&error, sink)).is_err() {
                 // There is no memory. The slot has room for this, and must not keep the output of an earlier task.
-                run.slot.set_output(&[OUTPUT_REFUSED]);
+                run.slot.set_output(&[kind]);
             }
         }
     }

@@ -28,6 +28,7 @@ use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
 use crate::ipc::explore::worker::Explored;
 use crate::sys::exec::FIRST_DESCRIPTOR;
+use crate::sys::fork::forked_from;
 use crate::sys::{Pid, exec, fd, membarrier, memfd, signal};
 
 /// Set for a worker only: the boot record's descriptor, device and inode.
@@ -199,6 +200,7 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
         let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored));
         if let Err(failure) = &worked
+            && forked_from().is_none()
             && let Ok(bytes) = codec::to_vec(failure)
         {
             // If the parent is gone, no one reads them and there is no one to tell.
@@ -303,8 +305,10 @@ fn work(
     let worked = guarded(|| entry.run(&record.role_bytes, descriptors));
     drop(observing);
     worked?;
-    // A lost note matters only where the exit status is unknown too.
-    let _ = note(RETURNED);
+    // A lost note matters only where the exit status is unknown too. A process that the role has forked is not the worker.
+    if forked_from().is_none() {
+        let _ = note(RETURNED);
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ impl<'b> Items<'b> {
         Items { rest: batch }
     }
 
-    /// Skips up to `most` items, until one does not fit. Returns their number.
+    /// Skips up to `most` items while they fit. Returns their number. `fits` may be called twice for an item that does not.
     #[inline]
     pub(crate) fn advance(&mut self, most: u32, mut fits: impl FnMut(&[u8]) -> bool) -> u32 {
         let mut count = 0;

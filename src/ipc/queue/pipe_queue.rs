@@ -46,6 +46,7 @@ use self::feeder::Feeder;
 use self::parts::Parts;
 use super::ends::until_disconnected;
 use super::item::Item;
+use super::participants::Rights;
 use super::put_error::PutError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked, check_range};
@@ -260,7 +261,7 @@ impl<T: Item> PipeQueue<T> {
                 return Err(Error::Closed);
             }
             let may_get_here = || self.has_got.load(Relaxed) != 0 && has_other_threads();
-            if !self.parts.participant.is_connected() && !may_get_here() {
+            if !self.parts.participant.is_connected(Rights::GET) && !may_get_here() {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {

@@ -4,16 +4,17 @@
 //! `cycle` is `round << 1 | BROKEN`, the word that all waiters sleep on. An arriving party writes `round << 32 | slot`
 //! into the first place of the tail that this round has not used: that is its arrival, and the place's number is its
 //! index. Places of earlier rounds count as free, so they need no clearing. The last party to arrive ends the round: it
-//! adds to `cycle` and wakes all waiters in one system call. `outcomes` records how the last few rounds ended, for
-//! waiters that wake late. `cycle` and what belongs to it change under `mutex`, which is never held while a party
-//! sleeps or runs an action.
+//! replaces `cycle` and wakes all waiters. `outcomes` records how the last few rounds ended, for waiters that wake late.
+//! Rounds are completed and reset, and members are counted, under `mutex`, which is held only for that. To break the
+//! barrier needs no mutex: `cycle` changes by compare and exchange.
 //!
 //! # Ordering
 //! A place is written with `AcqRel` and read with `Acquire`, so the last party sees what all parties did before they
 //! arrived. A waiter loads `cycle` with `Acquire` after the last party changed it.
 //!
 //! # Death
-//! Every change is one store, so an abandoned mutex needs no repair. A party that dies while it waits, or runs the
+//! Every change is one store, so an abandoned mutex needs no repair. A process that is killed between a change and the
+//! wake leaves the waiters to their next check. A party that dies while it waits, or runs the
 //! action, breaks the barrier for the others: they check each other's slots every 100 ms. Processes that were given the
 //! barrier are known before they start; if one of them dies without having waited, and too few are left for the round,
 //! the barrier breaks as well. A process that drops its handle leaves the barrier and is no longer expected.
@@ -21,9 +22,6 @@
 //! The creator counts as a party from its first wait. Before that it counts as long as it holds its handle and has
 //! given the barrier to fewer processes than there are parties: then it must be one of them. A process that is given
 //! the barrier after its parent has waited for a dead party's end replaces that party.
-//!
-//! A party that is stopped (SIGSTOP) while it holds `mutex` delays the end of rounds until it continues. A wait with a
-//! timeout fails on time all the same, but then the barrier is not broken for the others.
 //!
 //! # Standard
 //! Python `multiprocessing.Barrier`. Differs: the action is passed by the parties, since a closure cannot be shared;
@@ -181,7 +179,7 @@ impl Barrier {
     }
 
     /// As [`wait`](Self::wait), but for at most `timeout` on the monotonic clock. A wait that times out breaks the
-    /// barrier for all parties, unless one of them is stopped while it ends a round or joins it.
+    /// barrier for all parties.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -192,8 +190,7 @@ impl Barrier {
     /// Breaks the barrier: all current and future waits fail until [`reset`](Self::reset) is called.
     pub fn abort(&self) {
         point(Operation::change("barrier.abort"), &self.0.state, always);
-        // Without a deadline, it waits for the mutex.
-        let _ = self.0.break_up(None, BreakCause::Aborted, Deadline::NEVER);
+        self.0.break_up(None, BreakCause::Aborted);
     }
 
     /// Resets the barrier to its initial state. Current waits fail. Members that have died are no longer expected.
@@ -202,10 +199,13 @@ impl Barrier {
         point(Operation::change("barrier.reset"), state, always);
         let _held = state.mutex.hold();
         state.members.strike_off(|slot| !process_table.is_alive(slot));
-        let cycle = state.cycle.load(Relaxed);
-        self.0.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
-        // A broken barrier's word is odd, so adding one ends the round and repairs it.
-        futex::add_and_wake(&state.cycle, if cycle & BROKEN != 0 { 1 } else { ROUND as u16 }, futex::ALL);
+        loop {
+            let cycle = state.cycle.load(Acquire);
+            self.0.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
+            if self.0.change(cycle, (cycle & !BROKEN).wrapping_add(ROUND)) {
+                return;
+            }
+        }
     }
 }
 
@@ -269,14 +269,26 @@ impl Handle {
             action();
         }
         std::mem::forget(unless_done);
-        let _held = self.hold(deadline)?;
         let round = cycle / ROUND;
-        if self.state.cycle.load(Relaxed) != cycle {
+        let Some(_held) = self.hold(deadline) else {
+            self.break_up(Some(cycle), BreakCause::TimedOut);
             return self.ended(round);
+        };
+        if self.state.cycle.load(Acquire) == cycle {
+            self.outcome_of(round).store(cycle | COMPLETED, Relaxed);
+            self.change(cycle, cycle.wrapping_add(ROUND));
         }
-        self.outcome_of(round).store(cycle | COMPLETED, Relaxed);
-        futex::add_and_wake(&self.state.cycle, ROUND as u16, futex::ALL);
-        Ok(())
+        // Unless another has broken it just then.
+        self.ended(round)
+    }
+
+    /// Replaces `cycle`, and wakes all waiters. Returns `false` if it has changed meanwhile.
+    fn change(&self, cycle: u32, then: u32) -> bool {
+        let is_changed = self.state.cycle.compare_exchange(cycle, then, AcqRel, Relaxed).is_ok();
+        if is_changed {
+            futex::wake(&self.state.cycle, futex::ALL);
+        }
+        is_changed
     }
 
     /// Sleeps until `cycle` is over.
@@ -290,7 +302,7 @@ impl Handle {
                 return self.ended(round);
             }
             if deadline.has_passed() {
-                self.break_up(Some(cycle), BreakCause::TimedOut, deadline)?;
+                self.break_up(Some(cycle), BreakCause::TimedOut);
             } else {
                 self.break_if_missing(cycle);
             }
@@ -319,28 +331,28 @@ impl Handle {
         // A process that never used its handle is known to the process table until its slot is reused.
         let mut named = self.state.pids.iter().map(|word| word.load(Acquire));
         let known = named.find(|named| (named >> 32) as u32 == slot.to_word()).map(|named| named as u32);
-        let cause = BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot)));
-        // Otherwise at the next check.
-        let _ = self.break_up(Some(cycle), cause, Deadline::after(Duration::ZERO));
+        self.break_up(Some(cycle), BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot))));
     }
 
-    /// Holds the mutex. Fails at `deadline`, but not before 100 ms, if a process that is stopped holds it.
-    fn hold(&self, deadline: Deadline) -> Result<HeldMutex<'_>> {
+    /// Holds the mutex. Returns `None` at `deadline`, but not before 100 ms, if a process that is stopped holds it.
+    fn hold(&self, deadline: Deadline) -> Option<HeldMutex<'_>> {
         let until_ns = deadline.at_ns().map(|at_ns| at_ns.max(monotonic_ns() + LIVENESS_CHECK_NS));
         let mutex = &self.state.mutex;
-        mutex.held(mutex.lock(until_ns)).ok_or(Error::BrokenBarrier(BreakCause::TimedOut))
+        mutex.held(mutex.lock(until_ns))
     }
 
-    /// Breaks the barrier unless it is already broken. If `cycle` is given, only while it is the current cycle. Fails as
-    /// [`hold`](Self::hold).
-    fn break_up(&self, cycle: Option<u32>, cause: BreakCause, deadline: Deadline) -> Result<()> {
-        let _held = self.hold(deadline)?;
-        let now = self.state.cycle.load(Relaxed);
-        if now & BROKEN == 0 && cycle.is_none_or(|cycle| cycle == now) {
+    /// Breaks the barrier unless it is already broken. If `cycle` is given, only while it is the current cycle.
+    fn break_up(&self, cycle: Option<u32>, cause: BreakCause) {
+        loop {
+            let now = self.state.cycle.load(Acquire);
+            if now & BROKEN != 0 || cycle.is_some_and(|cycle| cycle != now) {
+                return;
+            }
             self.state.cause.store(cause.to_word(), Release);
-            futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
+            if self.change(now, now | BROKEN) {
+                return;
+            }
         }
-        Ok(())
     }
 
     /// Returns a dead process without which the current `round` cannot end.
@@ -365,7 +377,7 @@ impl Handle {
         if self.is_member.load(Relaxed) {
             return Ok(());
         }
-        let _held = self.hold(deadline)?;
+        let _held = self.hold(deadline).ok_or(Error::BrokenBarrier(BreakCause::TimedOut))?;
         // Another thread with the same handle may have been first.
         if !self.is_member.load(Relaxed) {
             let me = self.process_table.me();
@@ -411,7 +423,7 @@ struct BreaksWhenDropped<'a> {
 
 impl Drop for BreaksWhenDropped<'_> {
     fn drop(&mut self) {
-        let _ = self.barrier.break_up(Some(self.cycle), BreakCause::ActionFailed, Deadline::NEVER);
+        self.barrier.break_up(Some(self.cycle), BreakCause::ActionFailed);
     }
 }
 
@@ -601,7 +613,7 @@ mod tests {
         let wait = || cause(barrier.wait_timeout(Duration::from_millis(1)));
         assert_eq!(thread::scope(|scope| scope.spawn(wait).join().expect("no panic")), BreakCause::TimedOut);
         drop(held);
-        assert!(!barrier.broken());
+        assert!(barrier.broken());
     }
 
     #[test]

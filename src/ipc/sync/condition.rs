@@ -16,7 +16,7 @@
 //! The place of a dead waiter is skipped: it consumes no notification, and no process waits for it. If the receiver of
 //! a notification dies before it holds the lock again, the notification goes to the next waiter of that time; sleepers
 //! check for this every 100 ms. If a notifier dies while holding the lock, its waiters do not wait for a notification
-//! that never comes: all of them return, whoever acquires the lock next.
+//! that never comes: all of them return, even if another process acquires the lock first.
 //!
 //! # Standard
 //! Python `multiprocessing.Condition`. Differs: it has no lock of its own but accepts the guard of any, as
@@ -109,14 +109,15 @@ impl Condition {
     /// released then.
     ///
     /// # Death
-    /// Also returns if a process has died while holding the lock, which may have been going to notify: within 100 ms, or as
-    /// soon as the lock can be acquired. The guard of who acquires it first reports it.
+    /// If a process dies while it holds the lock, every wait that began before returns without a notification: the dead
+    /// process may have been about to notify. A waiter notices the death within 100 ms, and returns once it has acquired
+    /// the lock. [`LockGuard::abandoned`] reports the death only to the first holder after it.
     pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>> {
         self.wait_until(guard, Deadline::NEVER).map(|(guard, _)| guard)
     }
 
     /// As [`wait`](Self::wait), for at most `timeout` on the monotonic clock. The returned flag is `false` if it passed
-    /// without a notification.
+    /// without a notification, and without the death of a holder.
     ///
     /// Reacquiring the lock may take longer: another process may hold it.
     ///
@@ -126,7 +127,8 @@ impl Condition {
         self.wait_until(guard, Deadline::after(timeout))
     }
 
-    /// Blocks until `predicate` is true. It is called with the lock held: immediately, and after every notification.
+    /// Blocks until `predicate` is true. It is called with the lock held: immediately, after every notification, and
+    /// after the death of a holder.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).

@@ -4,14 +4,15 @@
 //! Next to the mutex stands the process id of the holder, for diagnosis. It is written after the mutex is acquired and
 //! cleared before it is released, so it may lag by an instruction and never decides anything. `depth` counts the
 //! holder's guards beyond the first, so it is 0 unless the holder has acquired a reentrant lock again. Only the thread
-//! that owns the mutex reads or writes it.
+//! that owns the mutex reads or writes it. `deaths` only grows; a waiter of a condition compares it with what it was when
+//! the wait began.
 //!
 //! # Ordering
 //! Unlock happens-before the next lock.
 //!
 //! # Death
 //! When the holder dies, by exit or by kill, the kernel immediately hands the mutex to the next in line, which resets
-//! `depth`. A stopped holder is not dead, see [`Holder`].
+//! `depth` and increments `deaths`. A stopped holder is not dead, see [`Holder`].
 
 use std::fmt;
 use std::io;
@@ -40,7 +41,7 @@ shared_layout! {
         number: AtomicU64,
         depth: AtomicU64,
         holder_pid: AtomicU32,
-        /// Number of holders that died with the lock, until it was acquired again.
+        /// Number of times that the lock was acquired after its holder had died. Written by the new holder.
         deaths: AtomicU32,
     }
 }
@@ -169,7 +170,7 @@ impl LockState {
         debug_assert!(was_ours, "a guard stays in the thread that took the lock");
     }
 
-    /// Returns how many holders died with the lock before it was acquired again.
+    /// Returns how many times the lock was acquired after its holder had died.
     pub(crate) fn deaths(&self) -> u32 {
         self.deaths.load(Relaxed)
     }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use super::parts::Parts;
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::queue::participants::Rights;
+use crate::sys::fork::forked_from;
 use crate::sys::task::InternalThread;
 
 pub(crate) struct Feeder {
@@ -73,7 +75,7 @@ impl Feeder {
             }
         }
         drop(state);
-        self.parts.participant.leave();
+        self.parts.participant.give_up(Rights::BOTH);
         self.state().running = false;
         self.changed.notify_all();
     }
@@ -81,7 +83,7 @@ impl Feeder {
     /// Returns whether the rest need not be written: it was cancelled, or will never be read.
     fn gives_up(&self) -> bool {
         let state = self.state();
-        state.cancelled || state.closed && !self.parts.participant.has_others()
+        state.cancelled || state.closed && !self.parts.participant.has_others(Rights::GET)
     }
 
     /// Returns whether a put item is not yet in the pipe.
@@ -99,20 +101,27 @@ impl Feeder {
         self.state().closed
     }
 
-    /// Accepts no more frames; those in the buffer are still written.
+    /// Accepts no more frames; those in the buffer are still written. Does nothing in a forked child, which has no feeder.
     pub(crate) fn close(&self) {
+        if forked_from().is_some() {
+            return;
+        }
         let mut state = self.state();
         let was_closed = std::mem::replace(&mut state.closed, true);
         let running = state.running;
         drop(state);
         self.changed.notify_all();
-        if !running && !was_closed {
-            self.parts.participant.leave();
+        if !was_closed {
+            // What it has put keeps it among those who can put.
+            self.parts.participant.give_up(if running { Rights::GET } else { Rights::BOTH });
         }
     }
 
     /// Accepts no more frames and discards those in the buffer. One that is half written is abandoned too.
     pub(crate) fn cancel(&self) {
+        if forked_from().is_some() {
+            return;
+        }
         let mut state = self.state();
         state.cancelled = true;
         state.buffer.clear();
@@ -120,8 +129,11 @@ impl Feeder {
         self.close();
     }
 
-    /// Blocks until the buffer is written, after a close; returns `false` on timeout.
+    /// Blocks until the buffer is written, after a close; returns `false` on timeout. Does not block in a forked child.
     pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
+        if forked_from().is_some() {
+            return true;
+        }
         let is_running = |state: &mut State| state.running;
         match timeout {
             None => drop(self.changed.wait_while(self.state(), is_running).expect(UNPOISONED)),

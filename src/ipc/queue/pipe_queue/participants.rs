@@ -1,7 +1,8 @@
 //! Shared knowledge of the participants of a pipe queue: which processes they are, and whether the pipe is intact.
 //!
 //! # State
-//! Every handle is counted among the queue's [`Members`], with both rights. `shared` is set once there has been a
+//! Every handle is counted among the queue's [`Members`], with both rights; once it is closed, with the right to put until
+//! its items are in the pipe. `shared` is set once there has been a
 //! second handle. `reading` and `writing` are set by the holder of that lock while the pipe is not at an item boundary;
 //! `torn` is set permanently when such a holder dies.
 //!
@@ -41,7 +42,7 @@ impl Counted for PipeQueueState {
     }
 }
 
-/// A counted handle of a queue, and the shared state of all handles. It has both rights, or none once it has left.
+/// A counted handle of a queue, and the shared state of all handles.
 pub(crate) struct Participant(Handle<PipeQueueState>);
 
 impl Deref for Participant {
@@ -73,20 +74,20 @@ impl Participant {
         Ok(sent)
     }
 
-    /// Returns whether there is or may be another participant: as long as the queue is its creator's alone, it may
-    /// still be shared.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.shared.load(Acquire) == 0 || self.has_others()
+    /// Returns whether there is or may be another participant with `right`: as long as the queue is its creator's alone,
+    /// it may still be shared.
+    pub(crate) fn is_connected(&self, right: Rights) -> bool {
+        self.shared.load(Acquire) == 0 || self.has_others(right)
     }
 
-    /// Returns whether another participant is alive.
-    pub(crate) fn has_others(&self) -> bool {
-        self.0.has_other_handle(Rights::GET)
+    /// Returns whether another participant with `right` is alive.
+    pub(crate) fn has_others(&self, right: Rights) -> bool {
+        self.0.has_other_handle(right)
     }
 
-    /// Removes this participant from the count. It may no longer get or put.
-    pub(crate) fn leave(&self) {
-        self.0.give_up(Rights::BOTH);
+    /// Gives up `rights` for ever.
+    pub(crate) fn give_up(&self, rights: Rights) {
+        self.0.give_up(rights);
     }
 
     /// Called by the holder of a lock, with the lock's flag. Returns an error if the previous holder or an earlier one

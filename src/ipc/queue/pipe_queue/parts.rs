@@ -17,6 +17,7 @@ use crate::ipc::error::{Error, Result, os};
 use crate::ipc::pipe::connection::MESSAGE_LIMIT;
 use crate::ipc::pipe::incoming::Incoming;
 use crate::ipc::pipe::outgoing::refused;
+use crate::ipc::queue::participants::Rights;
 use crate::ipc::sync::lock::Lock;
 use crate::ipc::sync::lock_state::RawGuard;
 use crate::ipc::sync::semaphore::BoundedSemaphore;
@@ -68,7 +69,10 @@ impl Parts {
             self.participant.check_torn()?;
             let expects_own = expects_own()?;
             // A producer that has left may have put its last item after the look into the pipe.
-            if !self.participant.is_connected() && !expects_own && !self.has_arrived(Deadline::after(Duration::ZERO))? {
+            if !self.participant.is_connected(Rights::PUT)
+                && !expects_own
+                && !self.has_arrived(Deadline::after(Duration::ZERO))?
+            {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {
@@ -123,6 +127,7 @@ impl Parts {
                         if rest.len() < frame.len() {
                             self.participant.tear();
                         }
+                        writing.store(0, Relaxed);
                         return Err(Error::Disconnected);
                     }
                 }

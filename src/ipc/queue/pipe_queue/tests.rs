@@ -167,6 +167,42 @@ fn join_thread_waits_for_the_pipe_and_can_be_given_up() {
 }
 
 #[test]
+fn item_that_is_given_up_before_its_first_byte_is_written_tears_nothing() {
+    let _watchdog = watchdog();
+    let queue = PipeQueue::unbounded().expect("a queue");
+    let putter = queue.clone();
+    // Each fills a page, and so all of them the pipe.
+    const PAGES: usize = 16;
+    putter.put_many(&vec![vec![0_u8; 4080]; PAGES]).expect("room");
+    putter.put(vec![0; 1_000_000]).expect("room");
+    while queue.parts.participant.writing.load(Relaxed) == 0 {
+        thread::yield_now();
+    }
+    putter.cancel_join_thread();
+    putter.join_thread();
+    let last = queue.clone();
+    last.put(vec![1]).expect("room");
+    for _ in 0..PAGES {
+        assert_eq!(queue.get().expect("it is whole").len(), 4080);
+    }
+    assert_eq!(queue.get().expect("it is whole"), [1]);
+}
+
+#[test]
+fn closed_handles_do_not_wait_for_each_other_to_read() {
+    let _watchdog = watchdog();
+    let queues = [(); 2].map({
+        let queue = PipeQueue::unbounded().expect("a queue");
+        move |()| queue.clone()
+    });
+    for queue in &queues {
+        queue.put(vec![0_u8; 1_000_000]).expect("room");
+    }
+    queues.iter().for_each(PipeQueue::close);
+    queues.iter().for_each(PipeQueue::join_thread);
+}
+
+#[test]
 fn drop_does_not_wait_for_a_reader_that_cannot_be() {
     let queue = queue(2);
     queue.put(vec![0_u8; 1_000_000]).expect("room");

@@ -9,6 +9,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::Result;
 use crate::ipc::queue::ends::{GetEnd, PutEnd, Transport};
 use crate::ipc::queue::item::Item;
+use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::put_error::PutError;
 
 /// Queues on a pipe: [`PipeQueue`]. Each of the two ends is a participant that may put and get.
@@ -52,7 +53,7 @@ impl<T: Item> PutEnd<T> for PipeQueue<T> {
     }
 
     fn has_consumers(&self) -> bool {
-        self.parts.participant.is_connected()
+        self.parts.participant.is_connected(Rights::GET)
     }
 }
 
@@ -74,6 +75,6 @@ impl<T: DeserializeOwned> GetEnd<T> for PipeQueue<T> {
     }
 
     fn has_producers(&self) -> bool {
-        self.parts.participant.is_connected()
+        self.parts.participant.is_connected(Rights::PUT)
     }
 }

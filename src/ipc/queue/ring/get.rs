@@ -243,7 +243,7 @@ impl Ring {
     fn read_taken(&self, first: Spot, slots: &[Slot], read: &mut impl FnMut(Result<&[u8]>)) -> usize {
         let _taken = Taken { ring: self, first, slots };
         let mut index = 0;
-        for together in slots.chunk_by(Slot::is_before) {
+        for together in slots.chunk_by(Slot::is_followed_by) {
             if let [slot] = together {
                 let outcome = self.read_item(self.behind(first, index), slot, |bytes| {
                     read(Ok(bytes));
@@ -422,11 +422,10 @@ impl Ring {
     /// Gives back memory that the ring does not need. If another process adds a segment now, segments are needed.
     fn release_surplus(&self) {
         // What cannot be swept now is released later.
-        let is_swept = self.sweep().is_ok();
+        if self.sweep().is_ok() {
+            self.release_chunks();
+        }
         if let Some(_held) = self.try_lock_chaining() {
-            if is_swept {
-                self.release_chunks();
-            }
             self.release_segments();
         }
     }

@@ -42,7 +42,7 @@ shared_layout! {
     }
 }
 
-/// Items begin at multiples of this.
+/// Places begin at multiples of this. A single item begins there, too.
 pub(super) const PLACES: usize = 64;
 
 /// The chunk before the first.
@@ -328,7 +328,6 @@ impl Ring {
         self.calm.store(calm, Relaxed);
         if let Some(taken) = taken
             && calm > CALM
-            && let Some(_held) = self.try_lock_chaining()
         {
             let next = self.next_chunks(used, taken);
             next.filter(|chunk| *chunk >= self.kept_chunks()).for_each(|chunk| self.release_chunk(chunk));
@@ -477,16 +476,21 @@ impl Ring {
         Ok(())
     }
 
-    /// Gives back the memory of empty chunks, but for some that is always kept. Only for the holder of `chaining`.
+    /// Gives back the memory of empty chunks, but for some that is always kept.
     pub(super) fn release_chunks(&self) {
         (self.kept_chunks()..self.used_chunks()).for_each(|chunk| self.release_chunk(chunk));
     }
 
-    /// Gives back the memory of a chunk if it is empty. Only for the holder of `chaining`.
+    /// Gives back the memory of a chunk if it is empty, and if no other process holds `chaining` now.
     fn release_chunk(&self, chunk: u32) {
         let (entry, word) = (self.chunk(chunk), ChunkWord::load(self.chunk(chunk)));
+        if !word.has_memory() || !word.is_empty(entry) {
+            return;
+        }
+        // Held until the memory is gone: see `sweep`.
+        let Some(_held) = self.try_lock_chaining() else { return };
         let owned = word.next(OWNED, self.me.to_word(), false);
-        if word.has_memory() && word.is_empty(entry) && word.replace(entry, owned) {
+        if word.replace(entry, owned) {
             // If the kernel does not take memory back, the chunk keeps it until it is used again.
             let at = self.plan.chunks_at + self.chunk_start(chunk);
             let _ = self.shared.release(at, self.plan.chunk_bytes as usize);

@@ -247,6 +247,7 @@ impl Ring {
     }
 
     /// As [`try_put_run`](Self::try_put_run) for long items: they are copied in one piece, with their headers.
+    /// Not for queues of bytes, whose items begin at multiples of 64 bytes.
     fn try_put_long_run(&self, items: &mut Items<'_>) -> Result<Option<usize>> {
         let (mut rest, mut bytes) = (items.clone(), 0);
         let most = rest.advance(LONGEST_RUN, |item| {

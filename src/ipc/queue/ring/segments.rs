@@ -9,8 +9,9 @@
 //! longer in use.
 //!
 //! # Ordering
-//! The entries belong to the holder of `chaining`; others read them, and note in them that a segment is done. A segment's number is its tag, so a process that
-//! looks at a segment which is another by now finds no word that it could change: see [`super::word`].
+//! The entries belong to the holder of `chaining`; others read them, and note in them that a segment is done. Whoever gives
+//! memory back holds it as well. A segment's number is its tag, so a process that looks at a segment which is another by
+//! now finds no word that it could change: see [`super::word`].
 //!
 //! # Death
 //! A segment becomes part of the chain by the store of its own entry. Killed before that, a process leaves a free
@@ -489,7 +490,7 @@ impl Ring {
             loop {
                 let spot = next?;
                 let word = self.word(spot);
-                // Of the word of a leased item, only the segment tells whether it is of a later use.
+                // The word of a leased item has no tag. Only the segment tells which use it belongs to.
                 let is_claimed = word.is_of(self.number(spot)) && (!word.is_leased() || self.is_current(spot));
                 let is_current = is_claimed || self.is_current(spot);
                 let is_open = is_claimed && word.state() != State::Done;

@@ -60,7 +60,7 @@ impl Slot {
 
     /// Returns whether this is a long item, and that of `next` is behind it as in a batch.
     #[inline]
-    pub(super) fn is_before(&self, next: &Slot) -> bool {
+    pub(super) fn is_followed_by(&self, next: &Slot) -> bool {
         let [place, next] = [self, next].map(|slot| slot.content()[0].load(Relaxed));
         self.is_large() && place.wrapping_add((self.len() + HEADER_BYTES) as u64) == next
     }

@@ -28,7 +28,7 @@ impl QueueBuilder {
     ///
     /// An item of up to 128 bytes counts as 64 bytes, and so such items may have twice as many bytes together; one of more
     /// than 48 takes 192. Longer ones have a limit of their own, of the same size; each takes consecutive memory, so one
-    /// may have to wait although as many bytes are free in several places.
+    /// may have to wait although as many bytes are free in several places. One of a batch takes 4 bytes more.
     pub fn byte_limit(mut self, bytes: u64) -> Self {
         self.byte_limit = Some(bytes);
         self
