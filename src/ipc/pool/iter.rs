@@ -84,11 +84,11 @@ impl<I: Iterator> Feed<I> {
         }
     }
 
-    /// Returns the error that ends the results in a forked child, once.
-    fn refuse_fork(&mut self) -> Option<TaskError> {
-        let error = check_not_forked().err().filter(|_| !self.is_over())?;
+    /// Ends the results with an error, unless all were delivered.
+    fn end(&mut self, error: TaskError) -> Option<TaskError> {
+        let is_over = self.is_over();
         (self.is_drained, self.delivered) = (true, self.drawn);
-        Some(error)
+        (!is_over).then_some(error)
     }
 
     /// Draws and submits inputs as far ahead as may be. Returns how many tasks are drawn by now.
@@ -238,8 +238,8 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for Imap<'_, T, I> {
     type Item = Result<T::Output, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if check_not_forked().is_err() {
-            return self.feed.refuse_fork().map(Err);
+        if let Err(error) = check_not_forked() {
+            return self.feed.end(error).map(Err);
         }
         loop {
             let drawn = self.feed.fill();
@@ -285,9 +285,9 @@ impl<T: Task, I: Iterator<Item = T::Input>> Iterator for ImapUnordered<'_, T, I>
     type Item = (usize, Result<T::Output, TaskError>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if check_not_forked().is_err() {
+        if let Err(error) = check_not_forked() {
             let index = self.feed.delivered as usize;
-            return self.feed.refuse_fork().map(|error| (index, Err(error)));
+            return self.feed.end(error).map(|error| (index, Err(error)));
         }
         loop {
             self.feed.fill();
