@@ -24,7 +24,7 @@
 //!   item.
 //! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's
 //!   lock: no other process can get, or their items stay in their buffers, until it continues or is killed. Timeouts
-//!   still pass.
+//!   still pass, except in a get that has begun to read an item: it blocks until the rest is in the pipe.
 //! - A batch is not atomic: items are put and got one by one. A process that is killed meanwhile has put or got part of
 //!   them.
 //! - A process that exits normally waits until its items are in the pipe, as long as a process lives that could read
@@ -285,7 +285,8 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         Ok(self.get_until(Deadline::NEVER)?.expect("a wait without end ends with an item"))
     }
 
-    /// Removes and returns the next item if its first byte arrives within `timeout`; `None` if not.
+    /// Removes and returns the next item if its first byte arrives within `timeout`; `None` if not. Blocks until the rest
+    /// has arrived, which takes longer if its producer is stopped.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -294,8 +295,8 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     }
 
     /// Removes and returns the next item if there is one in the pipe, and no other process or thread is getting or
-    /// waiting to. Does not block: returns `None` although an item was put while the item is in its producer's buffer,
-    /// or while another consumer is at the pipe.
+    /// waiting to. Does not wait for an item, only for the rest of one that has begun to arrive. Returns `None` although an
+    /// item was put while the item is in its producer's buffer, or while another consumer is at the pipe.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -315,7 +316,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     }
 
     /// Removes up to `most` items from the pipe, blocking for at most `timeout` while there is none. Returns an empty
-    /// vector on timeout.
+    /// vector on timeout. Blocks until the last item that has begun to arrive is complete.
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).
