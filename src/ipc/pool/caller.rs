@@ -83,7 +83,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(inner: &Arc<Inner>, is_feed: bool) -> Self {
-        let batch = if check_not_forked().is_ok() { inner.lock().add_batch(&inner.table) } else { NO_BATCH };
+        let batch = inner.lock_unless_forked().map_or(NO_BATCH, |mut state| state.add_batch(&inner.table));
         Caller { inner: Arc::clone(inner), batch, results: Vec::new(), next: 0, is_quiet: false, is_feed }
     }
 
@@ -167,18 +167,19 @@ impl Caller {
             table.report_after(after, if has_more { (table.waiting() / 2) as u32 } else { 0 });
             let (word, value) = results.announce_sleeper();
             let before = self.look();
-            let is_over = is_done(self);
-            if is_over {
+            if is_done(self) {
+                table.report_after(1, 0);
                 let state = inner.lock();
                 // Another caller may sleep on the same word.
-                if state.batches() == 1 { results.retract_sleeper(value) } else { table.wake_callers() }
-            } else {
-                futex::wait(word, value, until.or_after(longest).at_ns());
-            }
-            table.report_after(1, 0);
-            if is_over {
+                if state.batches() == 1 {
+                    results.retract_sleeper(value)
+                } else {
+                    table.wake_callers()
+                }
                 return true;
             }
+            futex::wait(word, value, until.or_after(longest).at_ns());
+            table.report_after(1, 0);
             self.is_quiet = self.look() == before;
             if self.is_quiet {
                 inner.lock().activate_all(table);
@@ -197,10 +198,7 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        if check_not_forked().is_err() {
-            return;
-        }
-        let mut state = self.inner.lock();
+        let Ok(mut state) = self.inner.lock_unless_forked() else { return };
         if self.is_feed {
             state.withdraw(&self.inner.table, self.batch);
         }
@@ -255,11 +253,10 @@ impl<T: Task> TaskHandle<T> {
         if let Some(outcome) = &self.outcome {
             return matches!(outcome, Outcome::Failed(error) if **error == TaskError::Cancelled);
         }
-        if check_not_forked().is_err() {
-            return false;
-        }
         let inner = &self.caller.inner;
-        let is_cancelled = inner.lock().cancel(&inner.table, self.caller.batch);
+        let Ok(mut state) = inner.lock_unless_forked() else { return false };
+        let is_cancelled = state.cancel(&inner.table, self.caller.batch);
+        drop(state);
         inner.table.wake_callers();
         is_cancelled
     }

@@ -65,7 +65,7 @@ struct Since {
 
 impl<I: Iterator> Feed<I> {
     fn new(inner: &Arc<Inner>, inputs: I, window: Option<u64>) -> Self {
-        let workers = if check_not_forked().is_ok() { inner.lock().members.len() } else { 1 };
+        let workers = inner.lock_unless_forked().map_or(1, |state| state.members.len());
         let least = LEAST_AHEAD * workers as u64;
         let begin = Since { at_ns: monotonic_ns(), delivered: 0 };
         Feed {
@@ -105,20 +105,8 @@ impl<I: Iterator> Feed<I> {
         }
         loop {
             // No more while there was no room for the last ones.
-            let until = if self.encoded.is_empty() { self.drawn + TOGETHER } else { 0 };
-            while self.drawn < until && self.encoded.len() < longest {
-                let is_ahead = self.drawn - self.delivered >= self.window || self.held_bytes >= longest;
-                if self.is_drained || is_ahead {
-                    break;
-                }
-                let Some(input) = self.inputs.next() else {
-                    self.is_drained = true;
-                    break;
-                };
-                if let Err(error) = self.encoded.add(&input, longest) {
-                    self.caller.refuse(self.drawn, error);
-                }
-                self.drawn += 1;
+            if self.encoded.is_empty() {
+                self.draw(longest);
             }
             if self.encoded.is_empty() {
                 return self.drawn;
@@ -127,6 +115,27 @@ impl<I: Iterator> Feed<I> {
             if !self.encoded.is_empty() {
                 return self.drawn;
             }
+        }
+    }
+
+    /// Draws and serialises inputs, as many as are submitted together.
+    fn draw(&mut self, longest: usize)
+    where
+        I::Item: Item,
+    {
+        for _ in 0..TOGETHER {
+            let is_ahead = self.drawn - self.delivered >= self.window || self.held_bytes >= longest;
+            if self.is_drained || is_ahead || self.encoded.len() >= longest {
+                return;
+            }
+            let Some(input) = self.inputs.next() else {
+                self.is_drained = true;
+                return;
+            };
+            if let Err(error) = self.encoded.add(&input, longest) {
+                self.caller.refuse(self.drawn, error);
+            }
+            self.drawn += 1;
         }
     }
 

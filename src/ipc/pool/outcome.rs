@@ -45,9 +45,11 @@ impl fmt::Debug for InPlace {
 
 impl Drop for InPlace {
     fn drop(&mut self) {
+        // In a forked child, the slot is its parent's.
+        let Ok(mut state) = self.inner.lock_unless_forked() else { return };
         let table = &self.inner.table;
         let slot = table.slot(self.slot).expect("it was in a slot");
-        self.inner.lock().free_slot(table, self.slot, slot);
+        state.free_slot(table, self.slot, slot);
     }
 }
 

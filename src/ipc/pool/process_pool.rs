@@ -99,10 +99,7 @@ impl<T: Task> Pool<T> {
 
     /// Accepts no further tasks. The workers end when all tasks have their results.
     pub fn close(&self) {
-        if check_not_forked().is_err() {
-            return;
-        }
-        let mut state = self.inner.lock();
+        let Ok(mut state) = self.inner.lock_unless_forked() else { return };
         if state.phase == Phase::Open {
             state.phase = Phase::Closed;
         }
@@ -135,10 +132,7 @@ impl<T: Task> Pool<T> {
 
     /// Returns the names and process ids of the workers that there are now.
     pub fn workers(&self) -> Vec<(String, u32)> {
-        if check_not_forked().is_err() {
-            return Vec::new();
-        }
-        let state = self.inner.lock();
+        let Ok(state) = self.inner.lock_unless_forked() else { return Vec::new() };
         state.members.iter().flatten().map(|member| (member.name.clone(), member.process.pid())).collect()
     }
 }
@@ -159,8 +153,7 @@ impl<T> Drop for Pool<T> {
 impl<T> std::fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut pool = f.debug_struct("Pool");
-        if check_not_forked().is_ok() {
-            let state = self.inner.lock();
+        if let Ok(state) = self.inner.lock_unless_forked() {
             pool.field("workers", &state.members.len()).field("pending", &state.pending);
         }
         pool.finish_non_exhaustive()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::state::{Member, Phase, State};
 use super::table::{Area, Table};
-use super::task::check_not_forked;
+use super::task::{TaskError, check_not_forked};
 use crate::Process;
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::error::{Result, chain, os};
@@ -34,6 +34,11 @@ impl Inner {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
+    /// As [`lock`](Self::lock); an error in a forked child, where another thread may have held the lock.
+    pub(super) fn lock_unless_forked(&self) -> std::result::Result<MutexGuard<'_, State>, TaskError> {
+        check_not_forked().map(|()| self.lock())
+    }
+
     /// Lets the supervisor know that there are tasks, if it does not look by itself.
     pub(super) fn supervise(&self, state: &mut State) {
         if std::mem::take(&mut state.is_unsupervised) {
@@ -43,10 +48,9 @@ impl Inner {
 
     /// Kills all workers and ends all tasks. Does nothing in a forked child: they are its parent's.
     pub(super) fn stop(&self) {
-        if check_not_forked().is_err() {
-            return;
-        }
-        self.lock().stop(&self.table);
+        let Ok(mut state) = self.lock_unless_forked() else { return };
+        state.stop(&self.table);
+        drop(state);
         self.wakeup.wake();
         self.table.wake_callers();
     }

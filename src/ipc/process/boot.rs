@@ -197,14 +197,18 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     let mut explored = None;
     loop {
         let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
-        let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
+        let write = |bytes: &[u8], at| match forked_from() {
+            None => boot.write_all_at(bytes, at),
+            // A process that the role has forked is not the worker.
+            Some(_) => Ok(()),
+        };
+        let note = |progress: u8| write(&[progress], progress_at);
         let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored));
         if let Err(failure) = &worked
-            && forked_from().is_none()
             && let Ok(bytes) = codec::to_vec(failure)
         {
             // If the parent is gone, no one reads them and there is no one to tell.
-            let _ = boot.write_all_at(&bytes, progress_at + 1);
+            let _ = write(&bytes, progress_at + 1);
         }
         if !explored.as_mut().is_some_and(Explored::wait_for_next) {
             return Some(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
@@ -305,10 +309,8 @@ fn work(
     let worked = guarded(|| entry.run(&record.role_bytes, descriptors));
     drop(observing);
     worked?;
-    // A lost note matters only where the exit status is unknown too. A process that the role has forked is not the worker.
-    if forked_from().is_none() {
-        let _ = note(RETURNED);
-    }
+    // A lost note matters only where the exit status is unknown too.
+    let _ = note(RETURNED);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::sys::futex;
 impl Ring {
     /// Returns the number of unfinished tasks: the items in the ring, and those that are leased or returned.
     ///
-    /// 0 only if at one moment all tasks were done: a task is done for ever, and new ones come behind all others.
+    /// 0 only if at one moment all tasks were done: a task stays done, and new ones come behind all others.
     pub(crate) fn unfinished(&self) -> u64 {
         let is_open = |word: Word| matches!(word.state(), State::Ready | State::Leased | State::Returned);
         self.slots().filter(|(_, word)| is_open(*word)).count() as u64

@@ -14,10 +14,10 @@
 //!
 //! # Death
 //! Every change is one store, so an abandoned mutex needs no repair. A process that is killed between a change and the
-//! wake leaves the waiters to their next check. A party that dies while it waits, or runs the
-//! action, breaks the barrier for the others: they check each other's slots every 100 ms. Processes that were given the
-//! barrier are known before they start; if one of them dies without having waited, and too few are left for the round,
-//! the barrier breaks as well. A process that drops its handle leaves the barrier and is no longer expected.
+//! wake leaves the waiters to their next check. A party that dies while it waits, or runs the action, breaks the barrier
+//! for the others: they check each other's slots every 100 ms. Processes that were given the barrier are known before
+//! they start; if one of them dies without having waited, and too few are left for the round, the barrier breaks as well.
+//! A process that drops its handle leaves the barrier and is no longer expected.
 //!
 //! The creator counts as a party from its first wait. Before that it counts as long as it holds its handle and has
 //! given the barrier to fewer processes than there are parties: then it must be one of them. A process that is given

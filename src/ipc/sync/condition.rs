@@ -197,7 +197,8 @@ impl Condition {
         }
     }
 
-    /// Returns whether a waiter has to look: it was notified, or a process died. It has begun after so many `deaths`.
+    /// Returns whether the waiter at `place` has to check: it was notified, or a process died. `deaths` is what the lock had
+    /// counted when the wait began.
     fn has_news(&self, place: &Place, lock: &LockState, deaths: u32) -> bool {
         let has_died = || lock.is_abandoned() || lock.deaths() != deaths;
         place.state.load(Acquire) == NOTIFIED || has_died() || self.orphans().next().is_some()

@@ -85,7 +85,7 @@ impl Participant {
         self.0.has_other_handle(right)
     }
 
-    /// Gives up `rights` for ever.
+    /// Gives up `rights` permanently.
     pub(crate) fn give_up(&self, rights: Rights) {
         self.0.give_up(rights);
     }

@@ -9,8 +9,8 @@
 //! longer in use.
 //!
 //! # Ordering
-//! The entries belong to the holder of `chaining`; others read them, and note in them that a segment is done. Whoever gives
-//! memory back holds it as well. A segment's number is its tag, so a process that looks at a segment which is another by
+//! The entries belong to the holder of `chaining`; others read them, and note in them that a segment is done. A process
+//! that gives memory back holds it as well. A segment's number is its tag, so a process that looks at a segment which is another by
 //! now finds no word that it could change: see [`super::word`].
 //!
 //! # Death
